@@ -1,0 +1,65 @@
+"""Keys and values in canonical msgpack, so that equal ones have equal bytes.
+
+Machines compare bytes and never look inside. Canonical: map entries sorted by their encoded keys, integers in their shortest
+form, floats as 64 bits, tuples as arrays. None is not a value: it means absent.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgpack
+
+from .errors import BadArgument
+
+_pack = functools.partial(msgpack.packb, use_bin_type=True)
+_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
+_SCALARS = frozenset((str, bytes, int, bool, float))
+
+
+def encode_key(key: str | bytes | int) -> bytes:
+    """Encode a key: str, bytes or an integer of 64 bits. Raises BadArgument for anything else (bool included)."""
+    kind = type(key)
+    if kind is not str and kind is not bytes and kind is not int:
+        raise BadArgument(f"a key is a str, bytes or int, not {kind.__name__}: {key!r:.60}")
+    return _packed(key)
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode a value canonically. Raises BadArgument for None and for what msgpack cannot hold."""
+    if type(value) in _SCALARS:
+        return _packed(value)
+    if value is None:
+        raise BadArgument("None is not a value: it means absent. Use remove to make a key absent")
+    return _packed(_canonical(value, 0))
+
+
+def decode(data: bytes) -> Any:
+    """Decode a key or a value that `encode_key` or `encode_value` made."""
+    return _unpack(data)
+
+
+def _packed(value: Any) -> bytes:
+    try:
+        return _pack(value)  # type: ignore[no-any-return]
+    except (TypeError, ValueError, OverflowError, UnicodeError) as error:
+        raise BadArgument(f"cannot be encoded: {value!r:.60}: {error}") from None
+
+
+def _canonical(value: Any, depth: int) -> Any:
+    if depth > 31:
+        raise BadArgument("a value may nest at most 32 containers")
+    if isinstance(value, dict):
+        entries = [(_packed_map_key(key), key, _canonical(item, depth + 1)) for key, item in value.items()]
+        entries.sort(key=lambda entry: entry[0])
+        return {key: item for _, key, item in entries}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item, depth + 1) for item in value]
+    return value
+
+
+def _packed_map_key(key: Any) -> bytes:
+    if type(key) not in (str, bytes, int):
+        raise BadArgument(f"a map key inside a value is a str, bytes or int, not {type(key).__name__}: {key!r:.60}")
+    return _packed(key)
