@@ -1,0 +1,252 @@
+"""The settings of a cluster: their names, units, defaults, bounds and relations.
+
+Knows nothing of files, environment or flags (`sources.py` reads those) and nothing of processes.
+
+Invariants: a `Settings` that exists is valid: every field is within its bounds and every relation holds, or
+`ConfigError` was raised naming field, value and bound. Sizes are bytes where a name says `bytes`, times are
+milliseconds where it says `ms`, and Raft's own times are ticks. `Settings.digest` covers the values that must be equal
+in the whole cluster; the others are free per process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from ..client.protocol.limits import Limits
+from .errors import ConfigError
+
+KIB = 1024
+MIB = 1024 * KIB
+SEGMENT_BYTES_LIMIT = 4096 * MIB - 1  # offsets inside a segment are uint32
+ENTRY_OVERHEAD_BYTES = 4 * KIB  # header, padding and the sealed arrays of a segment that holds a single entry
+MESSAGE_OVERHEAD_BYTES = 4 * KIB  # header and lengths of a message that holds a single operation
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def _whole(default: int, low: int, high: int) -> Any:
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+class Section:
+    """Base of the sections: checks each field's type and bounds, then the section's own relations."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if "low" in item.metadata:
+                _check_whole(self.title(), item.name, value, item.metadata["low"], item.metadata["high"])
+            elif not isinstance(value, str):
+                raise ConfigError(f"{self.title()}.{item.name} is {value!r}, and must be a text")
+        self.check()
+
+    def check(self) -> None:
+        """Relations between the fields of this section. Raises ConfigError."""
+
+    @classmethod
+    def title(cls) -> str:
+        """The section's name in `ocelog.toml`."""
+        return cls.__name__.removesuffix("Section").lower()
+
+
+def _check_whole(section: str, name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{section}.{name} is {value!r}, and must be a whole number")
+    if value < low:
+        raise ConfigError(f"{section}.{name} is {value}, and must be at least {low}")
+    if value > high:
+        raise ConfigError(f"{section}.{name} is {value}, and must be at most {high}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSection(Section):
+    """What runs, where clients connect to and where the data is.
+
+    `listen` is the first router's endpoint, port 0 lets the system choose; further routers take the ports after it.
+    """
+
+    shards: int = _whole(2, 1, 1024)
+    replicas: int = _whole(3, 1, 9)
+    routers: int = _whole(1, 1, 16)
+    listen: str = "tcp://127.0.0.1:7400"
+    data: str = "./data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSection(Section):
+    """When a segment is full and the next one begins."""
+
+    segment_bytes_max: int = _whole(64 * MIB, 4 * KIB, SEGMENT_BYTES_LIMIT)
+    segment_entries_max: int = _whole(1 << 20, 1, 1 << 28)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaftSection(Section):
+    """Raft's times, in ticks of `tick_ms`, and how much may be under way to one follower.
+
+    The election timeout is drawn from `election_ticks` to twice that.
+    """
+
+    tick_ms: int = _whole(50, 1, 10_000)
+    heartbeat_ticks: int = _whole(2, 1, 1000)
+    election_ticks: int = _whole(20, 2, 10_000)
+    append_bytes_max: int = _whole(MIB, KIB, 1024 * MIB)
+    inflight_messages_max: int = _whole(64, 1, 65_536)
+    inflight_bytes_max: int = _whole(8 * MIB, KIB, 4096 * MIB)
+
+    def check(self) -> None:
+        if self.election_ticks < 2 * self.heartbeat_ticks:
+            raise ConfigError(
+                f"raft.election_ticks is {self.election_ticks}, and must be at least twice raft.heartbeat_ticks "
+                f"({self.heartbeat_ticks}): one late heartbeat would start an election"
+            )
+        if self.inflight_bytes_max < self.append_bytes_max:
+            raise ConfigError(
+                f"raft.inflight_bytes_max is {self.inflight_bytes_max}, and must be at least raft.append_bytes_max "
+                f"({self.append_bytes_max})"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionSection(Section):
+    """How long a silent session lives and what one may hold; `results_bytes_max` is for its unacknowledged results."""
+
+    timeout_ms_default: int = _whole(30_000, 100, 86_400_000)
+    timeout_ms_min: int = _whole(1000, 100, 86_400_000)
+    timeout_ms_max: int = _whole(3_600_000, 100, 86_400_000)
+    in_flight_max: int = _whole(4096, 1, 1 << 20)
+    sessions_max: int = _whole(100_000, 1, 1 << 24)
+    results_bytes_max: int = _whole(8 * MIB, KIB, 1024 * MIB)
+
+    def check(self) -> None:
+        if not self.timeout_ms_min <= self.timeout_ms_default <= self.timeout_ms_max:
+            raise ConfigError(
+                f"session.timeout_ms_default is {self.timeout_ms_default}, and must be between session.timeout_ms_min "
+                f"({self.timeout_ms_min}) and session.timeout_ms_max ({self.timeout_ms_max})"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsSection(Section):
+    """What is refused before it reaches the log."""
+
+    operation_bytes_max: int = _whole(MIB, 64, 1024 * MIB)
+    operations_max: int = _whole(1024, 1, 65_535)  # the header's count is a uint16
+    message_bytes_max: int = _whole(8 * MIB, 8 * KIB, 2048 * MIB)
+    nesting_max: int = _whole(32, 1, 512)
+    name_bytes_max: int = _whole(255, 1, 255)  # a name's length is one byte in the log
+
+    def check(self) -> None:
+        if self.message_bytes_max < self.operation_bytes_max + MESSAGE_OVERHEAD_BYTES:
+            raise ConfigError(
+                f"limits.message_bytes_max is {self.message_bytes_max}, and must be at least "
+                f"limits.operation_bytes_max ({self.operation_bytes_max}) plus {MESSAGE_OVERHEAD_BYTES}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingSection(Section):
+    """The processes' log files in `<data>/logs`: `files_max` of them per process, `file_bytes_max` each."""
+
+    level: str = "info"
+    file_bytes_max: int = _whole(16 * MIB, 4 * KIB, 1024 * MIB)
+    files_max: int = _whole(4, 1, 1000)
+
+    def check(self) -> None:
+        if self.level not in LEVELS:
+            raise ConfigError(f"logging.level is {self.level!r}, and must be one of {', '.join(LEVELS)}")
+
+
+CLUSTER_WIDE: dict[str, tuple[str, ...]] = {
+    "cluster": ("shards", "replicas"),
+    "raft": tuple(item.name for item in fields(RaftSection)),
+    "session": tuple(item.name for item in fields(SessionSection)),
+    "limits": tuple(item.name for item in fields(LimitsSection)),
+}
+"""Section to the fields that must be equal in every process; replicas that differ would apply differently."""
+
+
+_SECTIONS: dict[str, type[Section]] = {
+    cls.title(): cls for cls in (ClusterSection, LogSection, RaftSection, SessionSection, LimitsSection, LoggingSection)
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one process. Raises ConfigError when a field or a relation does not hold."""
+
+    cluster: ClusterSection = field(default_factory=ClusterSection)
+    log: LogSection = field(default_factory=LogSection)
+    raft: RaftSection = field(default_factory=RaftSection)
+    session: SessionSection = field(default_factory=SessionSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    logging: LoggingSection = field(default_factory=LoggingSection)
+
+    def __post_init__(self) -> None:
+        needed = self.limits.operation_bytes_max + ENTRY_OVERHEAD_BYTES
+        if self.log.segment_bytes_max < needed:
+            raise ConfigError(
+                f"log.segment_bytes_max is {self.log.segment_bytes_max}, and must be at least {needed}, so that one "
+                f"operation of limits.operation_bytes_max ({self.limits.operation_bytes_max}) fits"
+            )
+
+    @classmethod
+    def from_sections(cls, sections: Mapping[str, Mapping[str, Any]]) -> Settings:
+        """Build from `{section: {field: value}}`; what is left out has its default. Raises ConfigError."""
+        made: dict[str, Any] = {}
+        for title, values in sections.items():
+            if title not in _SECTIONS:
+                raise ConfigError(f"unknown section [{title}]{suggestion(title, _SECTIONS)}")
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"[{title}] is {values!r}, and must be a section with settings")
+            names = field_names(title)
+            for name in values:
+                if name not in names:
+                    raise ConfigError(f"unknown setting {title}.{name}{suggestion(name, names)}")
+            made[title] = _SECTIONS[title](**values)
+        return cls(**made)
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Every value as `{section: {field: value}}`, ready for JSON; `from_sections` takes it back."""
+        return asdict(self)
+
+    def digest(self) -> str:
+        """16 hexadecimal digits over the cluster-wide values, compared when replicas and routers meet."""
+        everything = self.sections()
+        shared = {title: {name: everything[title][name] for name in names} for title, names in CLUSTER_WIDE.items()}
+        text = json.dumps(shared, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def protocol_limits(self) -> Limits:
+        """The limits a client is told when it registers."""
+        return Limits(
+            **asdict(self.limits),
+            in_flight_max=self.session.in_flight_max,
+            session_timeout_ms_min=self.session.timeout_ms_min,
+            session_timeout_ms_max=self.session.timeout_ms_max,
+        )
+
+
+def section_names() -> tuple[str, ...]:
+    """The titles of all sections."""
+    return tuple(_SECTIONS)
+
+
+def field_names(title: str) -> tuple[str, ...]:
+    """The settings of a section."""
+    return tuple(item.name for item in fields(_SECTIONS[title]))  # type: ignore[arg-type]
+
+
+def is_text(title: str, name: str) -> bool:
+    """True when the setting is a text, False when it is a whole number."""
+    return next(item for item in fields(_SECTIONS[title]) if item.name == name).type == "str"  # type: ignore[arg-type]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`: did you mean 'x'?` when a known word is close to `word`, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f": did you mean {close[0]!r}?" if close else ""
