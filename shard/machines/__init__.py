@@ -1,1 +1,1 @@
-"""See the module docstrings of this room."""
+"""The state-machine API and the machines that every shard has: pure, deterministic, one file each."""

@@ -1,0 +1,67 @@
+"""What may enter the log: one operation of a client is judged by the leader before its bytes become an entry.
+
+What can be refused for good is refused here and becomes a void, whose payload is the result its caller gets: a bad
+entry would be applied, and fail, on every replica. The mode an entry carries comes from the replicated type of its resource.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..client.protocol import errors, operations
+from ..client.protocol.limits import Limits
+from ..log.entry import COMMAND, RESOURCE, SNAPSHOT, VOID
+from .executor import Executor
+from .results import encode_error
+
+
+class Verdict(NamedTuple):
+    """How to log one operation: kind and mode of the entry, its payload, and the decoded operation of a command."""
+
+    kind: int
+    mode: int
+    payload: bytes
+    operation: list[Any] | None
+
+
+def void(code: int, text: str) -> Verdict:
+    """The verdict that spends a sequence on an error."""
+    return Verdict(VOID, SNAPSHOT, encode_error(code, text), None)
+
+
+def judge(data: bytes, executor: Executor, limits: Limits) -> Verdict:
+    """Judge one operation as a client sent it; empty bytes are the client's own void."""
+    if not data:
+        return void(errors.VOIDED, "the call had given up")
+    if len(data) > limits.operation_bytes_max:
+        return void(errors.TOO_LARGE, f"an operation of {len(data)} bytes; at most {limits.operation_bytes_max}")
+    try:
+        operation = operations.decode(data, limits.nesting_max)
+    except operations.BadOperation as error:
+        return void(errors.BAD_OPERATION, str(error))
+    resource = executor.resources.get(operation[0])
+    if resource is None:
+        if operation[0] == operations.SHARD:
+            return _judge_open(data, operation, executor, limits)
+        return void(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]}")
+    declared = resource.operations.get(operation[1])
+    if declared is None or declared.mode is None:
+        return void(errors.UNKNOWN_OPERATION, f"a {resource.type_name} has no command {operation[1]!r:.60}")
+    refusal = declared.refusal(operation[2:])
+    if refusal is not None:
+        return void(errors.BAD_OPERATION, refusal)
+    # A tuple made directly: this is the one line that every command passes.
+    return tuple.__new__(Verdict, (COMMAND, declared.mode, data, operation))
+
+
+def _judge_open(data: bytes, operation: list[Any], executor: Executor, limits: Limits) -> Verdict:
+    if operation[1] != operations.OPEN or len(operation) != 4:
+        return void(errors.UNKNOWN_OPERATION, f"the shard has no command {operation[1]!r:.60} of {len(operation)} items")
+    _, _, name, type_name = operation
+    if type(name) is not str or type(type_name) is not str or not name:
+        return void(errors.BAD_OPERATION, "open takes a name and a type, both strings, the name not empty")
+    if len(name.encode("utf-8", "replace")) > limits.name_bytes_max:
+        return void(errors.TOO_LARGE, f"a resource name has at most {limits.name_bytes_max} bytes in UTF-8")
+    if type_name not in executor.machines:
+        return void(errors.UNKNOWN_TYPE, f"no machine of type {type_name!r:.60} is installed")
+    return Verdict(RESOURCE, SNAPSHOT, data, None)

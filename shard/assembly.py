@@ -1,0 +1,114 @@
+"""From what a supervisor says to a running replica: opens the directory, recovers the log, builds the server.
+
+The order matters: the directory's lock comes before any file is read and before any address is bound (a second bind on an ipc
+path silently steals it).
+"""
+
+from __future__ import annotations
+
+import os
+from random import SystemRandom
+from typing import Any
+
+import psutil
+
+from ..client.protocol.limits import Limits
+from ..log.files import DirectoryLock, OsDisk
+from ..log.identity import Identity
+from ..log.log import Log, LogConfig
+from ..log.meta import Meta
+from . import peers
+from .machines.registry import registry
+from .raft.config import RaftConfig
+from .replica import Replica
+from .server import Server
+
+
+def replica_directory(data: str, shard: int, replica: int) -> str:
+    """Where a replica keeps its files."""
+    return os.path.join(data, f"shard-{shard}", f"replica-{replica}")
+
+
+def peer_address(sockets: str, shard: int, replica: int) -> str:
+    """Where a replica listens to the other members of its shard."""
+    return f"ipc://{sockets}/s{shard}r{replica}.p"
+
+
+def client_address(sockets: str, shard: int, replica: int) -> str:
+    """Where a replica listens to routers."""
+    return f"ipc://{sockets}/s{shard}r{replica}.c"
+
+
+def limits_of(settings: dict[str, dict[str, Any]]) -> Limits:
+    """The protocol's limits from the sections `limits` and `session`."""
+    session = settings["session"]
+    return Limits(
+        **settings["limits"],
+        in_flight_max=session["in_flight_max"],
+        session_timeout_ms_min=session["timeout_ms_min"],
+        session_timeout_ms_max=session["timeout_ms_max"],
+    )
+
+
+def open_replica(options: dict[str, Any]) -> Server:
+    """Open or create the replica's files and bind its sockets.
+
+    Raises LogError (directory in use, corruption, another cluster's directory, no room) and zmq.ZMQError.
+    """
+    shard, member = options["shard"], options["replica"]
+    settings = options["settings"]
+    directory = replica_directory(options["data"], shard, member)
+    disk = OsDisk()
+    disk.make_directory(directory)
+    lock = DirectoryLock.acquire(directory)
+    identity = Identity.load_or_create(
+        disk, directory, Identity(cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=1)
+    )
+    log = Log.open(disk, directory, shard=shard, config=LogConfig(**settings["log"]))
+    meta = Meta.load(disk, directory)
+    raft = dict(settings["raft"])
+    tick_ms = raft.pop("tick_ms")
+    replica = Replica(
+        shard=shard,
+        member=member,
+        voters=range(options["replicas"]),
+        log=log,
+        meta=meta,
+        raft_config=RaftConfig(**raft),
+        limits=limits_of(settings),
+        machines=registry(),
+        rng=SystemRandom(),
+        tick_ms=tick_ms,
+        sessions_max=settings["session"]["sessions_max"],
+        results_bytes_max=settings["session"]["results_bytes_max"],
+        status_extra=ProcessStatus(),
+    )
+    sockets = options["sockets"]
+    server = Server(
+        replica,
+        peers.PeerIdentity(cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=identity.incarnation),
+        peer_address=peer_address(sockets, shard, member),
+        client_address=client_address(sockets, shard, member),
+        peer_addresses={n: peer_address(sockets, shard, n) for n in range(options["replicas"]) if n != member},
+        tick_ms=tick_ms,
+        message_bytes_max=settings["limits"]["message_bytes_max"],
+        stop_fd=0,
+    )
+    server.lock = lock
+    return server
+
+
+class ProcessStatus:
+    """What the operating system says of this process; CPU in percent of one core since the last call."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent(None)
+
+    def __call__(self) -> dict[str, Any]:
+        """Fields of a status report."""
+        return {
+            "pid": self._process.pid,
+            "memory_bytes": self._process.memory_info().rss,
+            "cpu_percent": self._process.cpu_percent(None),
+        }

@@ -1,0 +1,37 @@
+"""Log time: the time that a leader writes into entries, in ms since the epoch.
+
+It advances by the leader's monotonic clock, is drawn toward its wall clock at a bounded rate, and never jumps, runs back or
+stands still, whatever the wall clock does. Followers take it from the entries.
+"""
+
+from __future__ import annotations
+
+DRAW_PARTS = 10
+"""Log time runs at most one tenth faster or slower than the monotonic clock while it is drawn to the wall clock."""
+
+
+class LogClock:
+    """Holds the last log time and the monotonic time (ms) at which it was given."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._at_monotonic: int | None = None
+
+    def begin_term(self, last_entry_time: int, monotonic_ms: int) -> None:
+        """Continue from the newest entry of the log; what passed before this term is not counted."""
+        self._last = last_entry_time
+        self._at_monotonic = monotonic_ms
+
+    def time(self, monotonic_ms: int, wall_ms: int) -> int:
+        """The time for entries appended now."""
+        if self._last == 0:
+            self._last = wall_ms
+        elapsed = max(0, monotonic_ms - (self._at_monotonic if self._at_monotonic is not None else monotonic_ms))
+        draw = elapsed // DRAW_PARTS
+        correction = max(-draw, min(draw, wall_ms - self._last - elapsed))
+        if elapsed:
+            self._last += elapsed + correction
+            self._at_monotonic = monotonic_ms
+        elif self._at_monotonic is None:
+            self._at_monotonic = monotonic_ms
+        return self._last

@@ -1,0 +1,300 @@
+"""What only a leader keeps: which sequence each session is expected to send next, early commands, and who waits for what.
+
+Volatile: made anew with every term and dropped on stepping down, when everyone waiting is answered NOT_LEADER. It turns
+messages of clients into records for the log and never decides anything that must survive it. It is begun only once the
+leader has applied the no-op of its term: from then on the session table is complete, and what lies above it in the log is
+this intake's own, so the expected sequence of a session is `last + 1` until it logs something for it.
+
+Rules: a sequence is spent by whatever is logged for it first; a refusal for good is a void in the command's place;
+BUSY, NO_SPACE and GAP spend nothing; the expected command is never refused for lack of the room that early ones take.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from ..client.protocol import errors, frames
+from ..client.protocol.frames import Request
+from ..client.protocol.limits import Limits
+from ..log.entry import SNAPSHOT, UNREGISTER
+from .admission import Verdict, judge, void
+from .early import Early, EarlyCommands
+from .executor import Executor
+from .outbox import Origin, Outbox
+from .results import ACKNOWLEDGED
+from .sessions import Session
+
+Record = tuple[int, int, int, int, int, bytes]
+
+WINDOW_MAX = 0xFFFF
+BUSY_RETRY_MS = 20
+NO_SPACE_RETRY_MS = 500
+RESULTS_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Waiting(NamedTuple):
+    """A message of commands whose results, of sequences `first` to `last`, are owed to `origin`."""
+
+    origin: Origin
+    request: int
+    first: int
+    last: int
+
+
+class Spent(NamedTuple):
+    """Sequences from `first` on that this turn's records spend; undone when there is no room for the records."""
+
+    session_id: int
+    first: int
+    waiting: Waiting
+
+
+class Intake:
+    """The leader's side of all sessions of a shard, for one term.
+
+    `records` are what the turn's messages add to the log, in order, as `log.entry.encode` takes them; the first gets the
+    index `next_index`. The replica appends them and calls `appended`, or `refused` when there is no room.
+    `acknowledged` collects acknowledgements that came by message and may have to be folded into the log.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        outbox: Outbox,
+        limits: Limits,
+        next_index: int,
+        *,
+        results_bytes_max: int = RESULTS_BYTES_MAX,
+    ) -> None:
+        self.executor = executor
+        self.outbox = outbox
+        self.limits = limits
+        self.results_bytes_max = results_bytes_max
+        self.records: list[Record] = []
+        self.next_index = next_index
+        self.acknowledged: dict[int, int] = {}
+        self._expected: dict[int, int] = {}
+        self._waiting: dict[int, deque[Waiting]] = {}
+        self._early = EarlyCommands()
+        self._spent: list[Spent] = []
+
+    def expected(self, session: Session) -> int:
+        """The next sequence of the session that has not been logged."""
+        return self._expected.get(session.id) or session.last + 1
+
+    def session_of(self, origin: Origin, header: Request) -> Session | None:
+        """The open session a message belongs to; answers UNKNOWN_SESSION and returns None when there is none."""
+        session = self.executor.sessions.get(header.session)
+        if session is not None and session.key == header.key:
+            if header.acknowledged > session.acknowledged:
+                self.acknowledged[session.id] = header.acknowledged
+            return session
+        text = f"session {header.session} is not open on shard {self.outbox.shard}"
+        first = header.first_sequence
+        self.outbox.refuse(
+            origin, header.request, header.session, errors.UNKNOWN_SESSION, text, first_sequence=first
+        )
+        return None
+
+    # -- messages ------------------------------------------------------------------------------------
+
+    def commands(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        """Take a message of commands, or its repetition."""
+        session = self.session_of(origin, header)
+        if session is None:
+            return
+        first, count = header.first_sequence, header.count
+        if first < 1 or not 1 <= count <= self.limits.operations_max:
+            text = f"{count} operations from sequence {first}; 1 to {self.limits.operations_max} in a message, from 1 on"
+            self.outbox.refuse(
+                origin, header.request, header.session, errors.BAD_MESSAGE, text, first_sequence=first
+            )
+            return
+        expected = self.expected(session)
+        if first > expected:
+            self._early.keep(Early(origin, header, bytes(body)))
+            self._tell_gap(origin, header, expected)
+            return
+        self._take(session, origin, header, body, expected)
+        if session.id in self._early:
+            while early := self._early.pop(session.id, self.expected(session)):
+                self._take(session, early.origin, early.header, early.body, self.expected(session))
+
+    def unregister(self, origin: Origin, header: Request) -> None:
+        """Take a client's own end of its session, which spends the next sequence."""
+        session = self.session_of(origin, header)
+        if session is None:
+            return
+        sequence, expected = header.first_sequence, self.expected(session)
+        waiting = Waiting(origin, header.request, sequence, sequence)
+        if sequence > expected:
+            self._tell_gap(origin, header, expected)
+        elif sequence == expected:
+            window = min(WINDOW_MAX, max(1, sequence - header.acknowledged))
+            self.records.append((UNREGISTER, SNAPSHOT, window, session.id, sequence, b""))
+            self._spend(session, sequence, waiting)
+        elif sequence > session.last:
+            self._enqueue(session, waiting)
+        else:
+            self._answer(session, waiting)
+
+    def _take(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes, expected: int) -> None:
+        """Log what is new in a message and remember who waits for all of it."""
+        first = header.first_sequence
+        last = first + header.count - 1
+        if last >= expected:
+            room = session.last + self.limits.in_flight_max
+            if session.result_bytes > self.results_bytes_max:
+                room = expected - 1
+            if last > room:
+                last = room
+                self._tell_busy(origin, header, max(expected, room + 1))
+            if last >= expected:
+                self._record(session, header, self._verdicts(header, body, expected, last), expected)
+        if last < first:
+            return
+        waiting = Waiting(origin, header.request, first, last)
+        if last >= expected:
+            self._spend(session, expected, waiting)
+        elif last > session.last:
+            self._enqueue(session, waiting)
+        else:
+            self._answer(session, waiting)
+
+    def _verdicts(self, header: Request, body: memoryview | bytes, first: int, last: int) -> list[Verdict]:
+        """Judge the operations of sequences first..last. A body that cannot be read is refused for good, all of it."""
+        try:
+            parts = frames.unpack_parts(body, header.count)
+        except frames.BadFrame as error:
+            return [void(errors.BAD_OPERATION, str(error))] * (last - first + 1)
+        executor, limits = self.executor, self.limits
+        skip = first - header.first_sequence
+        return [judge(part, executor, limits) for part in parts[skip : skip + last - first + 1]]
+
+    def _record(self, session: Session, header: Request, verdicts: list[Verdict], sequence: int) -> None:
+        records = self.records
+        decoded = self.executor.decoded
+        session_id = session.id
+        index = self.next_index + len(records)
+        # A command's window says what the client had acknowledged when it sent it; it cannot have this result yet.
+        window = max(1, sequence - header.acknowledged)
+        for kind, mode, payload, operation in verdicts:
+            if operation is not None:
+                decoded[index] = operation
+            records.append((kind, mode, window if window < WINDOW_MAX else WINDOW_MAX, session_id, sequence, payload))
+            index += 1
+            window += 1
+            sequence += 1
+
+    # -- who waits for what --------------------------------------------------------------------------
+
+    def _spend(self, session: Session, first: int, waiting: Waiting) -> None:
+        self._expected[session.id] = waiting.last + 1
+        self._spent.append(Spent(session.id, first, waiting))
+        self._enqueue(session, waiting)
+
+    def _enqueue(self, session: Session, waiting: Waiting) -> None:
+        queue = self._waiting.get(session.id)
+        if queue is None:
+            self._waiting[session.id] = deque((waiting,))
+        elif len(queue) < self.limits.in_flight_max:
+            queue.append(waiting)
+        # A longer queue holds repetitions only; the client repeats this one if it still cares.
+
+    def _answer(self, session: Session, waiting: Waiting) -> None:
+        """Send the results of sequences first..last, all of them applied."""
+        origin, request, first, last = waiting
+        known = session.results
+        forgotten = (0, ACKNOWLEDGED)
+        found = [known.get(sequence, forgotten) for sequence in range(first, last + 1)]
+        body = frames.pack_results([index for index, _ in found], [result for _, result in found])
+        self.outbox.answer(
+            origin, frames.RESULTS, request, session.id, body, count=len(found), first_sequence=first
+        )
+
+    def settle(self) -> None:
+        """Answer everyone whose commands were applied since the last call."""
+        executor = self.executor
+        touched, executor.touched = executor.touched, []
+        for session in touched:
+            queue = self._waiting.get(session.id)
+            if queue is None:
+                continue
+            while queue and queue[0].last <= session.last:
+                self._answer(session, queue.popleft())
+            if not queue:
+                del self._waiting[session.id]
+                if self._expected.get(session.id) == session.last + 1:
+                    del self._expected[session.id]
+        ended, executor.ended = executor.ended, []
+        for session in ended:
+            self._dismiss(session)
+
+    def _dismiss(self, session: Session) -> None:
+        """A session has ended: answer its unregister, and what lies behind it as unknown."""
+        self._expected.pop(session.id, None)
+        self.acknowledged.pop(session.id, None)
+        text = f"session {session.id} has ended"
+        closed_at = session.last if session.acknowledged < session.last not in session.results else 0
+        for waiting in self._waiting.pop(session.id, ()):
+            if waiting.first == closed_at:
+                self.outbox.answer(waiting.origin, frames.UNREGISTERED, waiting.request, session.id)
+            elif waiting.last <= session.last:
+                self._answer(session, waiting)
+            else:
+                self._refuse(waiting, session.id, errors.UNKNOWN_SESSION, text)
+        for early in self._early.drop(session.id):
+            self._refuse(_waiting_of(early), session.id, errors.UNKNOWN_SESSION, text)
+
+    # -- refusals ------------------------------------------------------------------------------------
+
+    def _refuse(self, waiting: Waiting, session_id: int, code: int, text: str, retry_after_ms: int = 0) -> None:
+        origin, request, first, _ = waiting
+        self.outbox.refuse(
+            origin, request, session_id, code, text, first_sequence=first, retry_after_ms=retry_after_ms
+        )
+
+    def _tell_gap(self, origin: Origin, header: Request, expected: int) -> None:
+        text = f"sequence {expected} is expected next"
+        self.outbox.refuse(origin, header.request, header.session, errors.GAP, text, first_sequence=expected)
+
+    def _tell_busy(self, origin: Origin, header: Request, first: int) -> None:
+        text = f"at most {self.limits.in_flight_max} operations of a session in flight"
+        waiting = Waiting(origin, header.request, first, first)
+        self._refuse(waiting, header.session, errors.BUSY, text, BUSY_RETRY_MS)
+
+    def appended(self, next_index: int) -> None:
+        """The records are in the log; what comes next gets `next_index` and up."""
+        self.records = []
+        self._spent = []
+        self.next_index = next_index
+
+    def refused(self) -> None:
+        """There was no room for the records: nothing is spent, and their senders are told NO_SPACE."""
+        for offset in range(len(self.records)):
+            self.executor.decoded.pop(self.next_index + offset, None)
+        for session_id, first, waiting in reversed(self._spent):
+            self._expected[session_id] = first
+            queue = self._waiting.get(session_id)
+            if queue is not None and waiting in queue:
+                queue.remove(waiting)
+            text = "the leader's disk is full"
+            self._refuse(waiting._replace(first=first), session_id, errors.NO_SPACE, text, NO_SPACE_RETRY_MS)
+        self.records = []
+        self._spent = []
+
+    def step_down(self) -> None:
+        """Answer everyone who waits NOT_LEADER; this intake is not used again."""
+        text = "leadership was lost"
+        for session_id, queue in self._waiting.items():
+            for waiting in queue:
+                self._refuse(waiting, session_id, errors.NOT_LEADER, text)
+        for early in self._early.drop_all():
+            self._refuse(_waiting_of(early), early.header.session, errors.NOT_LEADER, text)
+        self.executor.decoded.clear()
+
+
+def _waiting_of(early: Early) -> Waiting:
+    first = early.header.first_sequence
+    return Waiting(early.origin, early.header.request, first, first + early.header.count - 1)

@@ -1,0 +1,249 @@
+"""A leader's term: what it does for clients from winning the election to stepping down.
+
+Until the no-op of its term is applied, a leader does not know the sessions that its predecessors opened; what clients send is
+held back until then. Everything here is volatile; what must survive goes into the log as records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgpack
+
+from ..client.protocol import errors, frames
+from ..client.protocol.frames import BadFrame, Request
+from ..client.protocol.limits import CLIENT_ID_BYTES_MAX, Limits
+from ..log.entry import KEEP_ALIVE, NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
+from .clock import LogClock
+from .executor import Executor
+from .intake import BUSY_RETRY_MS, NO_SPACE_RETRY_MS, Intake
+from .outbox import Origin, Outbox
+from .reads import Read, Reads
+from .sessions import Session
+from .upkeep import Patience
+
+HELD_BYTES_MAX = 8 * 1024 * 1024
+HOUSEKEEPING_MS = 1000
+NOOP_RECORD = (NOOP, SNAPSHOT, 0, 0, 0, b"")
+
+
+class Leadership:
+    """One term of one leader. `noop_index` is the index of the no-op that the term began with."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        outbox: Outbox,
+        limits: Limits,
+        *,
+        tick_ms: int,
+        sessions_max: int,
+        noop_index: int,
+        results_bytes_max: int,
+    ) -> None:
+        self.executor = executor
+        self.outbox = outbox
+        self.limits = limits
+        self.sessions_max = sessions_max
+        self.noop_index = noop_index
+        self.clock = LogClock()
+        self.intake = Intake(executor, outbox, limits, noop_index + 1, results_bytes_max=results_bytes_max)
+        self.reads = Reads(executor, outbox)
+        self.patience = Patience(tick_ms)
+        self._housekeeping_ticks = max(1, HOUSEKEEPING_MS // tick_ms)
+        self._registering: dict[int, tuple[Origin, int]] = {}
+        self._held: list[tuple[Origin, Request, bytes]] = []
+        self._held_bytes = 0
+        self._begun = False
+        self._expiring: set[int] = set()
+        self._handlers: dict[int, Callable[[Origin, Request, memoryview | bytes], None]] = {
+            frames.COMMAND: self._commands,
+            frames.QUERY: self._query,
+            frames.KEEP_ALIVE: self._keep_alive,
+            frames.REGISTER: self._register,
+            frames.UNREGISTER: self._unregister,
+        }
+
+    # -- messages ------------------------------------------------------------------------------------
+
+    def receive(self, origin: Origin, header: Request, body: memoryview) -> None:
+        """Take one message of a client."""
+        if not self._begun:
+            self._hold(origin, header, body)
+            return
+        handler = self._handlers.get(header.kind)
+        if handler is None:
+            text = f"a message of kind {header.kind} is not for a shard"
+            self.outbox.refuse(origin, header.request, header.session, errors.BAD_MESSAGE, text)
+            return
+        self.patience.hear(header.session)
+        handler(origin, header, body)
+
+    def _hold(self, origin: Origin, header: Request, body: memoryview) -> None:
+        if self._held_bytes + len(body) > HELD_BYTES_MAX or len(self._held) >= self.limits.in_flight_max:
+            self._tell_busy(origin, header, "the leader has just been elected", BUSY_RETRY_MS)
+            return
+        self._held.append((origin, header, bytes(body)))
+        self._held_bytes += len(body)
+
+    def _commands(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        self.intake.commands(origin, header, body)
+
+    def _unregister(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        self.intake.unregister(origin, header)
+
+    def _query(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        if self.intake.session_of(origin, header) is None:
+            return
+        problem = None
+        if header.level != frames.LINEARIZABLE:
+            problem = f"consistency level {header.level} is not known here"
+        elif not 1 <= header.count <= self.limits.operations_max:
+            problem = f"{header.count} queries in a message; 1 to {self.limits.operations_max}"
+        else:
+            try:
+                parts = frames.unpack_parts(body, header.count)
+            except BadFrame as error:
+                problem = str(error)
+        if problem is not None:
+            self.outbox.refuse(origin, header.request, header.session, errors.BAD_MESSAGE, problem)
+            return
+        self.reads.add(Read(origin, header, parts, self._deadline(header)))
+
+    def _keep_alive(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        if self.intake.session_of(origin, header) is not None:
+            header = header._replace(first_sequence=0)
+            self.reads.add(Read(origin, header, [], self._deadline(header)))
+
+    def _deadline(self, header: Request) -> int:
+        return self.patience.ticks + header.milliseconds_left // self.patience.tick_ms + 1
+
+    def _register(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        try:
+            client_id, timeout_ms = msgpack.unpackb(bytes(body), raw=False, max_array_len=2, max_map_len=0)
+        except Exception:
+            client_id, timeout_ms = None, None
+        if (
+            type(client_id) is not str
+            or type(timeout_ms) is not int
+            or len(client_id.encode("utf-8", "replace")) > CLIENT_ID_BYTES_MAX
+            or header.key == frames.NO_KEY
+        ):
+            text = "register takes [client id: str, timeout: int ms] and a key of 16 random bytes"
+            self.outbox.refuse(origin, header.request, 0, errors.BAD_MESSAGE, text)
+            return
+        if len(self.executor.sessions) + len(self._registering) >= self.sessions_max:
+            text = f"the shard holds {self.sessions_max} sessions"
+            self.outbox.refuse(origin, header.request, 0, errors.TOO_MANY_SESSIONS, text)
+            return
+        limits = self.limits
+        granted = min(max(timeout_ms, limits.session_timeout_ms_min), limits.session_timeout_ms_max)
+        self._registering[self._add(REGISTER, 0, msgpack.packb([client_id, header.key, granted]))] = (
+            origin,
+            header.request,
+        )
+
+    def _add(self, kind: int, session_id: int, payload: bytes) -> int:
+        """Add a record that belongs to no sequence; returns the index it will have."""
+        intake = self.intake
+        intake.records.append((kind, SNAPSHOT, 0, session_id, 0, payload))
+        return intake.next_index + len(intake.records) - 1
+
+    def _tell_busy(self, origin: Origin, header: Request, text: str, retry_after_ms: int) -> None:
+        self.outbox.refuse(
+            origin,
+            header.request,
+            header.session,
+            errors.BUSY,
+            text,
+            first_sequence=header.first_sequence,
+            retry_after_ms=retry_after_ms,
+        )
+
+    # -- turns ---------------------------------------------------------------------------------------
+
+    def tick(self, log_time: int) -> None:
+        """One tick of the core: housekeeping once a second, and a tick entry when a timer is due."""
+        self.patience.tick()
+        if not self._begun:
+            return
+        timers = self.executor.timers
+        if timers.next_due is not None and timers.next_due <= log_time and not self.intake.records:
+            self._add(TICK, 0, b"")
+        if self.patience.ticks % self._housekeeping_ticks == 0:
+            self._fold_acknowledgements()
+            self._expiring &= {session.id for session in self.executor.sessions}
+            silent = self.patience.silent(self.executor.sessions)
+            self.reads.suspect([session_id for session_id in silent if session_id not in self._expiring])
+
+    def _fold_acknowledgements(self) -> None:
+        """Acknowledgements that came by message and are not in the log yet, as one entry."""
+        intake = self.intake
+        acknowledged, intake.acknowledged = intake.acknowledged, {}
+        moved = []
+        for session_id, sequence in acknowledged.items():
+            session = self.executor.sessions.get(session_id)
+            if session is not None and min(sequence, session.last) > session.acknowledged:
+                moved.append((session_id, sequence))
+        if moved:
+            self._add(KEEP_ALIVE, 0, msgpack.packb(moved))
+
+    def confirm(self, round_id: int, index: int) -> None:
+        """A read round was confirmed: its reads may run, and its suspects that are still silent are expired."""
+        for session_id in self.reads.confirm(round_id, index):
+            session = self.executor.sessions.get(session_id)
+            if session is not None and self.patience.is_silent(session_id, session.timeout_ms):
+                self._expiring.add(session_id)
+                self._add(UNREGISTER, session_id, b"")
+
+    def settle(self) -> None:
+        """Answer everyone whose operations can be answered at the applied index."""
+        if not self._begun:
+            if self.executor.applied_index < self.noop_index:
+                return
+            self._begin()
+        self.intake.settle()
+        registered, self.executor.registered = self.executor.registered, []
+        for index, session in registered:
+            self._answer_register(index, session)
+        self.reads.run(self.patience.ticks)
+
+    def has_work(self) -> bool:
+        """Whether something waits for the next turn's log or read round."""
+        return bool(self.intake.records) or self.reads.has_arrived()
+
+    def _begin(self) -> None:
+        self._begun = True
+        self.executor.forget_moved()
+        held, self._held = self._held, []
+        for origin, header, body in held:
+            self.receive(origin, header, memoryview(body))
+
+    def _answer_register(self, index: int, session: Session) -> None:
+        waiting = self._registering.pop(index, None)
+        if waiting is not None:
+            self.patience.hear(session.id)
+            origin, request = waiting
+            body = msgpack.packb(self.limits.as_dict() | {"timeout_ms": session.timeout_ms})
+            self.outbox.answer(origin, frames.REGISTERED, request, session.id, body)
+
+    def refused(self) -> None:
+        """There was no room on the disk for the records of this turn."""
+        for index in [index for index in self._registering if index >= self.intake.next_index]:
+            origin, request = self._registering.pop(index)
+            text = "the leader's disk is full"
+            self.outbox.refuse(origin, request, 0, errors.NO_SPACE, text, retry_after_ms=NO_SPACE_RETRY_MS)
+        self._expiring.clear()
+        self.intake.refused()
+
+    def step_down(self) -> None:
+        """Answer everyone who waits NOT_LEADER."""
+        text = "leadership was lost"
+        for origin, header, _ in self._held:
+            self.outbox.refuse(
+                origin, header.request, header.session, errors.NOT_LEADER, text, first_sequence=header.first_sequence
+            )
+        for origin, request in self._registering.values():
+            self.outbox.refuse(origin, request, 0, errors.NOT_LEADER, text)
+        self.intake.step_down()
+        self.reads.step_down()

@@ -1,0 +1,159 @@
+"""What a state machine is: commands that change it, queries that read it, and which log entries its state lives in.
+
+A machine never sees a clock, a socket, a file or randomness: the same entries in the same order must give the same state,
+results and releases on every replica. Time is `commit.time`, the log's own.
+
+A command declares where its state lives. RELEASE: in its live log entry, which the machine releases once it no longer
+contributes. SNAPSHOT: in what `snapshot` returns; the entry is dead once a snapshot covers it. There is no default.
+A handler checks first and changes then: if it raises, its caller gets the error and its releases are dropped.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ...log.entry import RELEASE, SNAPSHOT
+
+__all__ = ["RELEASE", "SNAPSHOT", "Commit", "MachineDefinitionError", "Operation", "StateMachine", "command", "query"]
+
+
+class MachineDefinitionError(TypeError):
+    """A machine class that cannot be right; raised when the class is defined, not when it is used."""
+
+
+class Commit:
+    """The entry (or query) being applied: its log index, its time in milliseconds since the epoch, and its session.
+
+    For a query, index and time are those of the last applied entry. Valid only while the handler runs.
+    """
+
+    __slots__ = ("index", "session", "time")
+
+    def __init__(self, index: int, time: int, session: int) -> None:
+        self.index = index
+        self.time = time
+        self.session = session
+
+
+class Operation:
+    """A declared command or query: its function, its mode (None for a query), and the arguments it takes.
+
+    `types` holds, per positional argument, the exact type that is required, or None where any is accepted.
+    """
+
+    __slots__ = ("_restore", "arguments_max", "arguments_min", "function", "mode", "name", "types")
+
+    def __init__(self, function: Callable[..., Any], mode: int | None) -> None:
+        self.function = function
+        self.mode = mode
+        self.name = function.__name__
+        self._restore: Callable[..., Any] | None = None
+        parameters = list(inspect.signature(function).parameters.values())[2:]
+        if any(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters):
+            raise MachineDefinitionError(f"{self.name}: operations take positional arguments only")
+        positional = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+        self.arguments_min = sum(p.default is p.empty for p in positional)
+        self.arguments_max = len(positional) if len(positional) == len(parameters) else 1 << 16
+        self.types: tuple[type | None, ...] = (None,) * len(positional)
+
+    def restore(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: how a live entry of this RELEASE command puts its effect back, every condition taken as met."""
+        if self.mode != RELEASE:
+            raise MachineDefinitionError(f"{self.name}: only a RELEASE command has live entries to restore")
+        self._restore = function
+        return function
+
+    @property
+    def restoring(self) -> Callable[..., Any]:
+        """The restore function; by default the command itself (right for unconditional writes of one key)."""
+        return self._restore or self.function
+
+    def resolve_types(self) -> None:
+        """Read the argument types from the annotations, once the class exists."""
+        try:
+            hints = typing.get_type_hints(self.function)
+        except NameError:
+            return
+        names = list(inspect.signature(self.function).parameters)[2 : 2 + len(self.types)]
+        self.types = tuple(_exact(hints.get(name)) for name in names)
+
+    def refusal(self, arguments: list[Any]) -> str | None:
+        """Why these arguments do not fit, or None when they do."""
+        count = len(arguments)
+        if not self.arguments_min <= count <= self.arguments_max:
+            return f"{self.name} takes {self._takes()}, got {count}"
+        for position, wanted in enumerate(self.types):
+            if wanted is not None and position < count and type(arguments[position]) is not wanted:
+                found = type(arguments[position]).__name__
+                return f"{self.name}: argument {position + 1} must be {wanted.__name__}, not {found}"
+        return None
+
+    def _takes(self) -> str:
+        if self.arguments_min == self.arguments_max:
+            return f"{self.arguments_min} argument{'s' * (self.arguments_min != 1)}"
+        return f"{self.arguments_min} to {self.arguments_max} arguments"
+
+    def __get__(self, machine: Any, owner: type | None = None) -> Any:
+        return self if machine is None else self.function.__get__(machine, owner)
+
+
+def _exact(hint: Any) -> type | None:
+    return hint if hint in (bytes, str, int, bool, float) else None
+
+
+def command(*, mode: int) -> Callable[[Callable[..., Any]], Operation]:
+    """Declare a command `def name(self, commit, *arguments)`; `mode` is RELEASE or SNAPSHOT (see the module)."""
+    if mode not in (RELEASE, SNAPSHOT):
+        raise MachineDefinitionError(f"mode must be RELEASE or SNAPSHOT, not {mode!r}")
+    return lambda function: Operation(function, mode)
+
+
+def query(function: Callable[..., Any]) -> Operation:
+    """Declare a query `def name(self, commit, *arguments)`: it reads and changes nothing."""
+    return Operation(function, None)
+
+
+class StateMachine:
+    """Base of every machine; subclass it, declare `type_name`, commands and queries.
+
+    Optional: `snapshot()` returning what msgpack can hold and `install(state)` taking it back (needed by SNAPSHOT commands), and
+    the session listeners `session_opened(commit)`, `session_closed(commit)`, `session_expired(commit)`, with `commit.session`
+    the session in question. Raises MachineDefinitionError when a subclass is defined in a way that cannot work.
+    """
+
+    type_name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    operations: ClassVar[dict[str, Operation]] = {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        found = dict(cls.operations)
+        found.update({name: value for name, value in vars(cls).items() if isinstance(value, Operation)})
+        for operation in found.values():
+            operation.resolve_types()
+        cls.operations = found
+        snapshotting = [name for name, operation in found.items() if operation.mode == SNAPSHOT]
+        if snapshotting and not (hasattr(cls, "snapshot") and hasattr(cls, "install")):
+            raise MachineDefinitionError(
+                f"{cls.__name__}: {', '.join(snapshotting)} keep their state in the snapshot, "
+                "so the machine must define snapshot() and install(state)"
+            )
+
+    def __init__(self) -> None:
+        self.pending_releases: list[int] = []
+        self.pending_timers: list[tuple[int, str, tuple[Any, ...]]] = []
+
+    def release(self, index: int) -> None:
+        """The entry at `index` no longer contributes to the state. O(1); takes effect when the handler returns."""
+        self.pending_releases.append(index)
+
+    def schedule(self, due_ms: int, method: str, *arguments: Any) -> None:
+        """Call `self.<method>(commit, *arguments)` once log time reaches `due_ms` (milliseconds since the epoch).
+
+        Timers fire by (due time, index that armed them, order of arming), before the entry that moved the time. A due
+        time not after the arming entry's time means at the next entry.
+        """
+        self.pending_timers.append((due_ms, method, arguments))

@@ -1,0 +1,23 @@
+"""Which machine types a shard knows: name to class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .base import StateMachine
+from .counter import CounterMachine
+from .map import MapMachine
+
+BUILT_IN: tuple[type[StateMachine], ...] = (MapMachine, CounterMachine)
+
+
+def registry(machines: Iterable[type[StateMachine]] = BUILT_IN) -> Mapping[str, type[StateMachine]]:
+    """Machine classes by type name. Raises ValueError for a missing or repeated name."""
+    by_name: dict[str, type[StateMachine]] = {}
+    for machine in machines:
+        if not machine.type_name:
+            raise ValueError(f"{machine.__name__} has no type_name")
+        if machine.type_name in by_name:
+            raise ValueError(f"two machines are called {machine.type_name!r}")
+        by_name[machine.type_name] = machine
+    return by_name

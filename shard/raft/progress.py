@@ -1,0 +1,126 @@
+"""What a leader knows about one follower: how far their logs match, what is under way, and when to ask again.
+
+A follower is *probed* while the leader does not know where their logs part: one Append at a time, and what it carries is
+not taken as sent. After the first success it is *replicated* to: Appends go out one after the other without waiting,
+within the in-flight limits. A rejection or a loss leads back to probing. Knows nothing of messages.
+
+Invariant: 0 <= match_index < next_index.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+
+class ProgressState(Enum):
+    """How a follower is sent to."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+
+
+PROBE = ProgressState.PROBE
+REPLICATE = ProgressState.REPLICATE
+
+
+class Progress:
+    """One follower as its leader sees it. Indexes are log indexes, times are ticks of the leader."""
+
+    __slots__ = (
+        "awaiting_since",
+        "commit_sent",
+        "heard_tick",
+        "inflight",
+        "inflight_bytes",
+        "match_index",
+        "next_index",
+        "probe_sent",
+        "repeat_due",
+        "round",
+        "state",
+    )
+
+    def __init__(self, next_index: int, tick: int) -> None:
+        assert next_index >= 1, f"next_index is {next_index}, the first index is 1"
+        self.state = PROBE
+        self.match_index = 0
+        self.next_index = next_index
+        self.commit_sent = 0
+        self.round = 0  # the latest heartbeat round it has answered
+        self.heard_tick = tick  # a new leader gives everybody a whole election timeout to answer
+        self.probe_sent = False
+        self.repeat_due = False  # ask again, without entries: either they are there, or the answer says from where on not
+        self.awaiting_since = tick
+        self.inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of each unanswered Append
+        self.inflight_bytes = 0
+
+    @property
+    def sent_through(self) -> int:
+        """The last index that this follower should have by now, if nothing was lost."""
+        return self.next_index - 1 if self.state is REPLICATE else self.match_index
+
+    def sent(self, last_index: int, size: int, tick: int) -> None:
+        """An Append with entries through `last_index` left for a follower being replicated to."""
+        assert last_index >= self.next_index, f"sent through {last_index}, but next_index is {self.next_index}"
+        if not self.inflight:
+            self.awaiting_since = tick
+        self.inflight.append((last_index, size))
+        self.inflight_bytes += size
+        self.next_index = last_index + 1
+
+    def asked(self, tick: int) -> None:
+        """An Append left that does not advance next_index: a probe, or a repeated question."""
+        self.probe_sent = self.state is PROBE
+        self.repeat_due = False
+        self.awaiting_since = tick
+
+    def acknowledged(self, match_index: int, tick: int) -> bool:
+        """The follower holds the leader's log through `match_index`; true if that is news."""
+        if match_index < self.match_index:
+            return False  # an older answer that was overtaken
+        news = match_index > self.match_index
+        self.match_index = match_index
+        self.next_index = max(self.next_index, match_index + 1)
+        if self.state is PROBE:
+            self.state = REPLICATE
+            self.next_index = match_index + 1
+        if news:
+            self.awaiting_since = tick
+        self._land_through(match_index)
+        return news
+
+    def rejected(self, rejected_index: int, agrees_through: int) -> bool:
+        """The follower has nothing matching at `rejected_index`, but may agree through `agrees_through`; false if stale."""
+        if rejected_index <= self.match_index:
+            return False  # it has acknowledged that index since
+        if self.state is PROBE and rejected_index != self.next_index - 1:
+            return False  # the answer to an earlier probe
+        self.probe(max(self.match_index, min(rejected_index - 1, agrees_through)) + 1)
+        return True
+
+    def probe(self, next_index: int) -> None:
+        """Go (back) to asking where the logs part, beginning at `next_index`."""
+        assert self.match_index < next_index, f"match_index {self.match_index} >= next_index {next_index}"
+        self.state = PROBE
+        self.next_index = next_index
+        self.probe_sent = False
+        self.repeat_due = False
+        self._land_through(None)
+
+    def wait(self, tick: int) -> None:
+        """Probe, but only once the follower is heard of again: its connection is gone."""
+        self.probe(self.match_index + 1)
+        self.asked(tick)
+
+    def unanswered_since(self, tick: int) -> bool:
+        """Whether something has been waiting for an answer since `tick` or longer."""
+        waiting = self.probe_sent if self.state is PROBE else self.match_index < self.next_index - 1
+        return waiting and self.awaiting_since <= tick
+
+    def _land_through(self, index: int | None) -> None:
+        """Forget the unanswered Appends that end at or below `index`; all of them for None."""
+        inflight = self.inflight
+        while inflight and (index is None or inflight[0][0] <= index):
+            self.inflight_bytes -= inflight.popleft()[1]
+        assert self.inflight_bytes >= 0, f"{self.inflight_bytes} bytes in flight"
