@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..client.protocol.limits import Limits
+from .endpoint import DEFAULT, PORT_MAX, parse_listen
 from .errors import ConfigError
 
 KIB = 1024
@@ -72,8 +73,15 @@ class ClusterSection(Section):
     shards: int = _whole(2, 1, 1024)
     replicas: int = _whole(3, 1, 9)
     routers: int = _whole(1, 1, 16)
-    listen: str = "tcp://127.0.0.1:7400"
+    listen: str = DEFAULT
     data: str = "./data"
+
+    def check(self) -> None:
+        _, port = parse_listen(self.listen)
+        if port + self.routers - 1 > PORT_MAX:
+            raise ConfigError(f"cluster.listen is {self.listen!r}: {self.routers} routers need ports up to {PORT_MAX}")
+        if not self.data:
+            raise ConfigError("cluster.data is empty, and must name a directory")
 
 
 @dataclass(frozen=True, kw_only=True)

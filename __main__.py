@@ -1,0 +1,138 @@
+"""The command line `ocelog`: a table from verb to the room that has it, imported when it is used.
+
+The only file that knows all rooms, and it knows only their verbs, so that `ocelog --help` imports neither ZeroMQ nor
+numpy. An error that a person can do something about ends in one line and one of sysexits' codes, not in a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+from . import __version__
+
+
+class Verb(NamedTuple):
+    """Where a verb is: the module, whose functions `configure` (an argument parser) and `run` carry it out."""
+
+    module: str
+    help: str
+    configure: str = "configure"
+    run: str = "run"
+
+
+VERBS = {
+    "up": Verb("cluster.verbs", "start a cluster on this machine", "configure_up", "run_up"),
+    "stop": Verb("cluster.verbs", "stop a cluster that runs on a data directory", "configure_stop", "run_stop"),
+    "status": Verb("cluster.verbs", "shards, replicas and what may still fail", "configure_status", "run_status"),
+    "map": Verb("client.verbs", "read and change a map", "configure_map", "run_map"),
+    "counter": Verb("client.verbs", "read and change a counter", "configure_counter", "run_counter"),
+    "log": Verb("log.verbs", "check the log files of a data directory"),
+    "bench": Verb("bench.verbs", "measure a cluster"),
+}
+
+EPILOG = """verbs:
+{verbs}
+
+`ocelog VERB --help` tells more. Exit codes: 0, 1 for absent or false, 64 usage, 65 damaged data, 69 unavailable,
+73 directory in use, 74 input or output, 75 try again, 77 permission, 78 configuration."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with sysexits' code for a usage error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code."""
+    if not __debug__:
+        return _fail("ocelog checks its invariants with assertions: run it without -O", os.EX_CONFIG)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0].startswith("-"):
+        return _no_verb(arguments)
+    name = arguments.pop(0)
+    verb = VERBS.get(name)
+    if verb is None:
+        close = difflib.get_close_matches(name, VERBS, n=1)
+        hint = f": did you mean {close[0]!r}?" if close else f"; there are {', '.join(VERBS)}"
+        return _fail(f"unknown verb {name!r}{hint}", os.EX_USAGE)
+    return _run(name, verb, arguments)
+
+
+def _no_verb(arguments: list[str]) -> int:
+    width = max(map(len, VERBS))
+    table = "\n".join(f"  {name:{width}}  {verb.help}" for name, verb in VERBS.items())
+    parser = Parser(
+        prog="ocelog",
+        usage="ocelog VERB ...",
+        description="A sharded, replicated state-machine cluster.",
+        epilog=EPILOG.format(verbs=table),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ocelog {__version__}")
+    parser.parse_args(arguments)
+    parser.print_help(sys.stderr)
+    return os.EX_USAGE
+
+
+def _run(name: str, verb: Verb, arguments: list[str]) -> int:
+    module = import_module(f".{verb.module}", __package__)
+    parser = Parser(prog=f"ocelog {name}", description=verb.help)
+    getattr(module, verb.configure)(parser)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = getattr(module, verb.run)(options)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not complain when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        exit_code = _exit_code(error)
+        if exit_code is None:
+            raise
+        return _fail(_sentence(error), exit_code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The exit code for an error that a person can do something about; None for a mistake of this program."""
+    own: object = getattr(error, "exit_code", None)
+    if isinstance(own, int):
+        return own
+    from .client.protocol import errors
+
+    table: tuple[tuple[type[Exception], int], ...] = (
+        (errors.ConnectFailed, os.EX_UNAVAILABLE),
+        (errors.BadArgument, os.EX_USAGE),
+        (errors.Refused, os.EX_DATAERR),
+        (errors.OcelogError, os.EX_TEMPFAIL),  # a deadline that passed, a session that ended: the outcome may be open
+        (PermissionError, os.EX_NOPERM),
+        (OSError, os.EX_IOERR),
+    )
+    return next((code for kind, code in table if isinstance(error, kind)), None)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"ocelog: {message}", file=sys.stderr)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""pytest plugin for users tests; see LocalCluster."""
