@@ -1,4 +1,4 @@
-"""The settings of the core. Times are ticks, because the core has no clock; the process decides how long a tick lasts."""
+"""The settings of the core. Times are ticks: the core has no clock, and the process decides how long a tick lasts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class RaftConfig:
     """Settings of one member's core; equal in the whole cluster.
 
     heartbeat_ticks        An idle leader is heard from this often.
-    election_ticks         The minimal election timeout. A follower waits a time drawn from [election_ticks, 2 * election_ticks)
-                           for its leader; a leader that heard no majority for election_ticks steps down; a member that heard
-                           a leader within election_ticks grants no vote.
+    election_ticks         The minimal election timeout. A follower waits a time drawn from [election_ticks,
+                           2 * election_ticks) for its leader; a leader that heard no majority for election_ticks steps
+                           down; a member that heard a leader within election_ticks grants no vote.
     append_bytes_max       Bytes of entries in one Append (a single larger entry still travels, alone).
     inflight_messages_max  Appends that may be unanswered per follower.
     inflight_bytes_max     Bytes of entries that may be unanswered per follower; the last Append may reach past it.

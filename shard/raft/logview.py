@@ -52,7 +52,7 @@ def last_of_term(log: LogView, term: int, low: int, high: int) -> int:
 
 
 def first_difference(log: LogView, runs: TermRuns, start: int, last: int) -> int:
-    """The first index in [start, last] where the log has no entry or one of another term than `runs`; last + 1 if none."""
+    """The first index in [start, last] where the log has no entry, or not the term of `runs`; last + 1 if none."""
     for position, (first, term) in enumerate(runs):
         run_last = runs[position + 1][0] - 1 if position + 1 < len(runs) else last
         first = max(first, start)

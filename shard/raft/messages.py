@@ -102,7 +102,7 @@ class AppendResponse(Message):
 
 @dataclass(slots=True, kw_only=True)
 class Heartbeat(Message):
-    """I still lead. `round` identifies the round for reads; 0 is a mere notice of commit_index, not answered if all is well.
+    """I still lead. `round` identifies the round for reads; 0 is a mere notice of commit_index, answered only if lost.
 
     commit_index is the leader's own; a follower takes it only as far as its log is known to match this leader's.
     sent_through is the last index that the leader believes it has sent here: transports may drop messages.
@@ -117,9 +117,21 @@ class Heartbeat(Message):
 class HeartbeatResponse(Message):
     """You do, as far as I know. `lost`: what the leader believes it has sent through `sent_through` did not arrive."""
 
-    round: int
-    last_index: int
-    lost: bool
+    round: int = 0
+    last_index: int = 0
+    lost: bool = False
+
+
+MESSAGE_TYPES: tuple[type[Message], ...] = (
+    PreVote,
+    PreVoteResponse,
+    Vote,
+    VoteResponse,
+    Append,
+    AppendResponse,
+    Heartbeat,
+    HeartbeatResponse,
+)
 
 
 @dataclass(slots=True, kw_only=True)

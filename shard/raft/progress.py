@@ -1,7 +1,7 @@
 """What a leader knows about one follower: how far their logs match, what is under way, and when to ask again.
 
-A follower is *probed* while the leader does not know where their logs part: one Append at a time, and what it carries is
-not taken as sent. After the first success it is *replicated* to: Appends go out one after the other without waiting,
+A follower is *probed* while the leader does not know where their logs part: one Append at a time, and what it carries
+is not taken as sent. After the first success it is *replicated* to: Appends go out one after the other without waiting,
 within the in-flight limits. A rejection or a loss leads back to probing. Knows nothing of messages.
 
 Invariant: 0 <= match_index < next_index.
@@ -50,7 +50,7 @@ class Progress:
         self.round = 0  # the latest heartbeat round it has answered
         self.heard_tick = tick  # a new leader gives everybody a whole election timeout to answer
         self.probe_sent = False
-        self.repeat_due = False  # ask again, without entries: either they are there, or the answer says from where on not
+        self.repeat_due = False  # ask again, without entries: they are there, or the answer says from where on not
         self.awaiting_since = tick
         self.inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of each unanswered Append
         self.inflight_bytes = 0
@@ -91,7 +91,7 @@ class Progress:
         return news
 
     def rejected(self, rejected_index: int, agrees_through: int) -> bool:
-        """The follower has nothing matching at `rejected_index`, but may agree through `agrees_through`; false if stale."""
+        """It has no match at `rejected_index`, but may agree through `agrees_through`; false if that is stale."""
         if rejected_index <= self.match_index:
             return False  # it has acknowledged that index since
         if self.state is PROBE and rejected_index != self.next_index - 1:

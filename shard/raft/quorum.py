@@ -1,17 +1,8 @@
-"""The arithmetic of majorities: what a majority has reached, and how a vote stands. Knows nothing of messages."""
+"""The arithmetic of majorities: what a majority has reached, and whether a vote is won. Knows nothing of messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import Enum
-
-
-class VoteResult(Enum):
-    """How a vote stands."""
-
-    PENDING = "pending"
-    WON = "won"
-    LOST = "lost"
 
 
 def majority(members: int) -> int:
@@ -25,12 +16,7 @@ def reached_by_majority(values: Iterable[int]) -> int:
     return ascending[(len(ascending) - 1) // 2]
 
 
-def vote_result(votes: Mapping[int, bool], voters: Iterable[int]) -> VoteResult:
-    """How a vote stands, where `votes` holds the answers so far; answers of others than `voters` do not count."""
+def has_won(votes: Mapping[int, bool], voters: Iterable[int]) -> bool:
+    """Whether a majority of `voters` has said yes; answers of others do not count."""
     answers = [votes.get(voter) for voter in voters]
-    needed = majority(len(answers))
-    if answers.count(True) >= needed:
-        return VoteResult.WON
-    if len(answers) - answers.count(False) < needed:
-        return VoteResult.LOST
-    return VoteResult.PENDING
+    return answers.count(True) >= majority(len(answers))

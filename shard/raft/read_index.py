@@ -37,7 +37,7 @@ class ReadIndex:
         return bool(self._started)
 
     def start(self, read_index: int | None) -> int:
-        """Start a round and return its identifier. With None it serves no read yet, as long as the term has not committed."""
+        """Start a round, return its identifier. With None it serves no read, since this term has not committed yet."""
         self.round += 1
         if self._waiting and read_index is not None:
             self._started.append((self.round, read_index, self._waiting))

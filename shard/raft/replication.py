@@ -1,0 +1,182 @@
+"""The leader's side of replication: what goes to whom, what is committed, and whether a majority is still there.
+
+A turn only notes what is due; `emit` sends it at the end of the turn, so that a turn costs one batch per follower.
+"""
+
+from __future__ import annotations
+
+from .logview import last_of_term, term_runs
+from .messages import FOLLOWER, LEADER, Append, AppendResponse, Heartbeat, HeartbeatResponse
+from .progress import PROBE, Progress
+from .quorum import reached_by_majority
+from .state import RaftState
+
+
+def lead(raft: RaftState, reason: str) -> None:
+    """Take up leadership. Heartbeats go at once; entries and reads wait for the noop that the replica appends now."""
+    raft.become(LEADER, raft.member, reason)
+    raft.term_start = raft.log.last_index + 1
+    raft.progress = {peer: Progress(raft.term_start, raft.ticks) for peer in raft.peers}
+    raft.heartbeat_due = True
+
+
+def tick(raft: RaftState) -> None:
+    """A tick of a leader: heartbeats are due regularly, and without a majority it is no leader."""
+    raft.heartbeat_elapsed += 1
+    if raft.heartbeat_elapsed >= raft.config.heartbeat_ticks:
+        raft.heartbeat_due = True
+    heard = reached_by_majority([raft.ticks, *(progress.heard_tick for progress in raft.progress.values())])
+    if raft.ticks - heard >= raft.config.election_ticks:
+        raft.become(FOLLOWER, None, f"heard no majority for {raft.ticks - heard} ticks")
+
+
+def on_append_response(raft: RaftState, message: AppendResponse) -> None:
+    """A follower acknowledged entries, or could not match them."""
+    progress = raft.progress[message.sender]
+    progress.heard_tick = raft.ticks
+    if message.success:
+        match_index, last_index = message.match_index, raft.log.last_index
+        assert match_index <= last_index, f"{message.sender} matches through {match_index}, but we end at {last_index}"
+        if progress.acknowledged(message.match_index, raft.ticks):
+            advance_commit(raft)
+        raft.replicate_due = True
+    elif message.rejected_index > progress.match_index:
+        # The follower skipped back over its terms after ours; we skip back over ours after its.
+        hint_index = min(message.hint_index, raft.log.last_index)
+        agrees_through = last_of_term(raft.log, message.hint_term, 0, hint_index)
+        raft.replicate_due |= progress.rejected(message.rejected_index, agrees_through)
+
+
+def on_heartbeat_response(raft: RaftState, message: HeartbeatResponse) -> None:
+    """A follower still follows: that confirms the round, and is the occasion to repeat what was lost."""
+    progress = raft.progress[message.sender]
+    progress.heard_tick = raft.ticks
+    progress.round = max(progress.round, message.round)
+    confirm_reads(raft)
+    if message.lost and progress.state is not PROBE:
+        progress.probe(progress.match_index + 1)
+        raft.replicate_due = True
+    elif progress.unanswered_since(raft.ticks - raft.config.heartbeat_ticks):
+        progress.repeat_due = True
+        raft.replicate_due = True
+
+
+def confirm_reads(raft: RaftState) -> None:
+    """Release the reads of every round that a majority has answered, ourselves included."""
+    if raft.reads.unconfirmed:
+        rounds = [raft.reads.round, *(progress.round for progress in raft.progress.values())]
+        raft.out.reads.extend(raft.reads.confirmed(reached_by_majority(rounds)))
+
+
+def advance_commit(raft: RaftState) -> None:
+    """Commit what a majority holds durably, but only if it is of our own term (paper 5.4.2)."""
+    held = [raft.persisted_index, *(progress.match_index for progress in raft.progress.values())]
+    index = reached_by_majority(held)
+    if index >= raft.term_start:
+        term = raft.log.term_at(index)
+        assert term == raft.term, f"entry {index} of our term {raft.term} is of term {term}"
+        raft.advance_commit_to(index)
+
+
+def emit(raft: RaftState) -> None:
+    """End of a turn: entries first, then a round of heartbeats if one is due, else notices of the commit index."""
+    if raft.replicate_due:
+        raft.replicate_due = False
+        if raft.log.last_index >= raft.term_start:
+            for peer, progress in raft.progress.items():
+                _replicate(raft, peer, progress)
+    can_read = raft.commit_index >= raft.term_start
+    if raft.heartbeat_due or (can_read and raft.reads.wants_round):
+        raft.heartbeat_due = False
+        raft.heartbeat_elapsed = 0
+        _heartbeat_all(raft, raft.reads.start(raft.commit_index if can_read else None))
+        confirm_reads(raft)  # a single voter needs no answer
+    else:
+        _notify_commit(raft)
+
+
+def _heartbeat_all(raft: RaftState, round: int) -> None:
+    for peer, progress in raft.progress.items():
+        _heartbeat(raft, peer, progress, round)
+
+
+def _notify_commit(raft: RaftState) -> None:
+    """Tell a new commit index at once to those whom no Append of this turn told. A probed follower could not use it."""
+    for peer, progress in raft.progress.items():
+        if progress.commit_sent < raft.commit_index and progress.state is not PROBE:
+            _heartbeat(raft, peer, progress, round=0)
+
+
+def _heartbeat(raft: RaftState, peer: int, progress: Progress, round: int) -> None:
+    progress.commit_sent = raft.commit_index
+    raft.send(
+        Heartbeat(
+            term=raft.term,
+            sender=raft.member,
+            to=peer,
+            commit_index=raft.commit_index,
+            round=round,
+            sent_through=progress.sent_through,
+        )
+    )
+
+
+def _replicate(raft: RaftState, peer: int, progress: Progress) -> None:
+    """Send one follower what it may be sent now."""
+    if progress.repeat_due:
+        _send_append(raft, peer, progress, progress.next_index - 1)
+        progress.asked(raft.ticks)
+    elif progress.state is PROBE:
+        _probe(raft, peer, progress)
+    if progress.state is not PROBE:
+        _pipeline(raft, peer, progress)
+
+
+def _probe(raft: RaftState, peer: int, progress: Progress) -> None:
+    """One Append, with entries in case they match, and then wait for the answer."""
+    if not progress.probe_sent:
+        _send_append(raft, peer, progress, _fit(raft, progress.next_index))
+        progress.asked(raft.ticks)
+
+
+def _pipeline(raft: RaftState, peer: int, progress: Progress) -> None:
+    """Everything not yet sent, as far as the in-flight limits allow."""
+    config = raft.config
+    while (
+        progress.next_index <= raft.log.last_index
+        and len(progress.inflight) < config.inflight_messages_max
+        and progress.inflight_bytes < config.inflight_bytes_max
+    ):
+        first = progress.next_index
+        last = _fit(raft, first)
+        _send_append(raft, peer, progress, last)
+        progress.sent(last, raft.log.bytes_between(first, last), raft.ticks)
+
+
+def _fit(raft: RaftState, first: int) -> int:
+    """The last index of an Append that begins at `first`; first - 1 if the log ends before it."""
+    last_index = raft.log.last_index
+    if first > last_index:
+        return last_index
+    last = raft.log.fit(first, last_index, raft.config.append_bytes_max)
+    assert first <= last <= last_index, f"fit({first}, {last_index}) is {last}"
+    return last
+
+
+def _send_append(raft: RaftState, peer: int, progress: Progress, last_index: int) -> None:
+    """Send the entries from next_index through last_index; none if that is next_index - 1."""
+    prev_index = progress.next_index - 1
+    assert prev_index <= last_index, f"an Append after {prev_index} cannot end at {last_index}"
+    progress.commit_sent = raft.commit_index
+    raft.send(
+        Append(
+            term=raft.term,
+            sender=raft.member,
+            to=peer,
+            prev_index=prev_index,
+            prev_term=raft.log.term_at(prev_index),
+            last_index=last_index,
+            commit_index=raft.commit_index,
+            runs=term_runs(raft.log, prev_index + 1, last_index),
+        )
+    )

@@ -1,0 +1,196 @@
+"""What one member of a Raft group is at a moment, and the transitions of role that every part of the core shares.
+
+`election`, `follower` and `replication` decide; they are functions over this state, and `core` is its public face. No
+sockets, files, clocks or randomness but the injected `rng`.
+
+Invariants: the term never falls; one vote per term; the commit index never falls and never passes the log's end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from .config import RaftConfig
+from .logview import LogView
+from .membership import Configuration
+from .messages import CANDIDATE, FOLLOWER, LEADER, Message, Output, Role, RoleChange
+from .progress import Progress
+from .read_index import ReadIndex
+
+
+class RaftState:
+    """The fields of a member's core; see `Raft` for what may be done with them."""
+
+    __slots__ = (
+        "ack_due",
+        "answer_due",
+        "commit_index",
+        "config",
+        "configuration",
+        "elapsed",
+        "heartbeat_due",
+        "heartbeat_elapsed",
+        "leader",
+        "leader_commit",
+        "log",
+        "matched",
+        "member",
+        "out",
+        "peers",
+        "persisted_index",
+        "progress",
+        "reads",
+        "replicate_due",
+        "reported_hard_state",
+        "rng",
+        "role",
+        "stored_hard_state",
+        "term",
+        "term_start",
+        "ticks",
+        "timeout",
+        "voted_for",
+        "votes",
+    )
+
+    def __init__(
+        self,
+        *,
+        member: int,
+        voters: Sequence[int],
+        config: RaftConfig,
+        log: LogView,
+        rng: random.Random,
+        term: int = 0,
+        voted_for: int | None = None,
+        persisted_index: int | None = None,
+    ) -> None:
+        self.member = member
+        self.configuration = Configuration(voters)
+        self.peers = self.configuration.others(member)
+        self.config = config
+        self.log = log
+        self.rng = rng
+        self.out = Output()
+
+        # Hard state: what was told to the replica, and what the replica says is durable.
+        self.term = term
+        self.voted_for = voted_for
+        self.reported_hard_state = self.stored_hard_state = (term, voted_for)
+        self._adopt_term_of_log()
+        self.persisted_index = log.last_index if persisted_index is None else persisted_index
+        self.commit_index = 0
+
+        # Every role. `elapsed` counts ticks since a leader was heard, a vote was granted or a campaign began.
+        self.role: Role = FOLLOWER
+        self.leader: int | None = None
+        self.ticks = 0
+        self.elapsed = 0
+        self.timeout = self.draw_timeout()
+
+        # Follower of one leader: reset when the term or the leader changes.
+        self.matched = 0  # end of what this leader's Appends have matched or brought; durable or not
+        self.leader_commit = 0  # the highest commit index this leader has told
+        self.ack_due = False
+        self.answer_due: tuple[int, bool] | None = None  # (round, lost) of the heartbeat to answer this turn
+
+        # Candidate and pre-candidate.
+        self.votes: dict[int, bool] = {}
+
+        # Leader.
+        self.term_start = 0  # index of the first entry of its own term
+        self.progress: dict[int, Progress] = {}
+        self.reads = ReadIndex()
+        self.replicate_due = False
+        self.heartbeat_due = False
+        self.heartbeat_elapsed = 0
+
+    def _adopt_term_of_log(self) -> None:
+        """A crash may keep an entry and lose the term that came with it, since one sync makes both durable.
+
+        Its leader had that term, so it is safe to be in it. No vote of ours in it can have left: it waits for the sync.
+        """
+        last_term = self.log.term_at(self.log.last_index)
+        if last_term > self.term:
+            self.term = last_term
+            self.voted_for = None
+
+    # -- sending -----------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """Send what promises nothing that a crash could take back."""
+        self.out.messages.append(message)
+
+    def promise(self, message: Message, *, through: int = 0) -> None:
+        """Send what rests on the term, the vote and the entries through `through`: only once they are durable."""
+        durable = self.stored_hard_state == (self.term, self.voted_for) and through <= self.persisted_index
+        (self.out.messages if durable else self.out.messages_after_sync).append(message)
+
+    # -- roles -------------------------------------------------------------------------------------
+
+    def enter_term(self, term: int, voted_for: int | None) -> None:
+        """Begin a later term, having voted for `voted_for` in it; the caller sets the role."""
+        assert term > self.term, f"term {term} after term {self.term}"
+        self.term = term
+        self.voted_for = voted_for
+
+    def become(self, role: Role, leader: int | None, reason: str) -> None:
+        """Change role, leader or term, with a fresh timeout and none of the old role's state."""
+        self.out.role_changes.append(
+            RoleChange(role=role, term=self.term, leader=leader, previous_leader=self.leader, reason=reason)
+        )
+        self.role = role
+        self.leader = leader
+        self.elapsed = 0
+        self.timeout = self.draw_timeout()
+        self.matched = 0
+        self.leader_commit = 0
+        self.ack_due = False
+        self.answer_due = None
+        self.votes = {}
+        self.progress = {}
+        self.reads = ReadIndex()
+        self.replicate_due = self.heartbeat_due = False
+        self.heartbeat_elapsed = 0
+        if role is LEADER or role is CANDIDATE:
+            assert self.voted_for == self.member, f"{role.name} in term {self.term}, but voted for {self.voted_for}"
+
+    def hear_leader(self, leader: int) -> None:
+        """A message of this term's leader arrived."""
+        if self.leader != leader:
+            assert self.leader is None, f"two leaders in term {self.term}: {self.leader} and {leader}"
+            self.become(FOLLOWER, leader, f"heard the leader {leader}")
+        self.elapsed = 0
+
+    @property
+    def hears_leader(self) -> bool:
+        """Whether a leader was heard within the minimal election timeout: then no other gets a vote (thesis 4.2.3)."""
+        return self.role is LEADER or (self.leader is not None and self.elapsed < self.config.election_ticks)
+
+    def advance_commit_to(self, index: int) -> None:
+        """Commit through `index` if that is news."""
+        if index > self.commit_index:
+            assert index <= self.log.last_index, f"commit index {index} is past the log's end {self.log.last_index}"
+            self.commit_index = index
+
+    # -- timeouts, in ticks ------------------------------------------------------------------------
+
+    def draw_timeout(self) -> int:
+        """The randomised election timeout (paper 5.2)."""
+        if self.term == 0:
+            return self.draw_retry()  # nobody has ever led: there is no leader to wait for
+        return self.rng.randrange(self.config.election_ticks, 2 * self.config.election_ticks)
+
+    def draw_retry(self) -> int:
+        """How long to wait after a lost vote: long enough to let another win, much shorter than a timeout."""
+        ticks = self.config.election_ticks
+        return self.rng.randint(max(1, ticks // 10), max(1, ticks // 2))
+
+    def draw_succession(self) -> int:
+        """How long to wait when there is evidence that the leader died."""
+        return self.rng.randint(1, max(1, self.config.election_ticks // 4))
+
+    def shorten_timeout(self, ticks: int) -> None:
+        """Let the election timeout run out in at most `ticks` from now."""
+        self.timeout = min(self.timeout, self.elapsed + ticks)
