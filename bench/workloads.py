@@ -1,0 +1,194 @@
+"""What a load process does again and again: one small class per workload.
+
+A workload is made once per process and bound to each client; binding returns the coroutine function that does one
+operation and records its row. It knows the public client only: maps, counters and their errors.
+
+Invariants: a command whose outcome is unknown leaves a row too; a definite error leaves none and is raised.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any, Protocol
+
+from ..client.protocol.errors import OcelogError
+from .plan import Plan
+from .rows import ABSENT, FOREIGN, NEVER, NOTHING, Values, first_number
+
+Record = Callable[[int, int, int, int, int], None]
+Operate = Callable[[], Awaitable[None]]
+
+_clock = time.perf_counter_ns
+# On Linux perf_counter is CLOCK_MONOTONIC, one clock for all processes of the machine: rows of several compare.
+
+
+class Workload(Protocol):
+    """One kind of load."""
+
+    def __init__(self, plan: Plan, record: Record) -> None: ...
+
+    def bind(self, client: Any) -> Operate:
+        """The operation on one client: takes nothing, records one row."""
+
+
+class _MapWorkload:
+    """Keys, values and the two operations of the map workloads; key k lives in map k modulo their number."""
+
+    def __init__(self, plan: Plan, record: Record) -> None:
+        self.plan = plan
+        self.record = record
+        self.values = Values(plan.value_bytes)
+        self.keys = plan.key_names()
+        self.numbers = count(first_number(plan.source))
+        self.random = random.Random(plan.seed + plan.source).random
+        self.indexes = count()
+
+    def any_key(self) -> int:
+        """An index drawn uniformly from the run's keys."""
+        return int(self.random() * len(self.keys))
+
+    def putter(self, client: Any, choose: Callable[[], int]) -> Operate:
+        """Put a value never used before under the chosen key."""
+        maps = [client.map(name).put for name in self.plan.names]
+        keys, numbers, record, several = self.keys, self.numbers, self.record, len(maps)
+        make, number_of = self.values.make, self.values.number_of
+
+        async def put() -> None:
+            key, number = choose(), next(numbers)
+            started = _clock()
+            try:
+                previous = await maps[key % several](keys[key], make(number))
+            except OcelogError as error:
+                if not error.definite:
+                    record(key, number, NOTHING, started, NEVER)
+                raise
+            finished = _clock()
+            record(key, number, number_of(previous), started, finished)
+
+        return put
+
+    def getter(self, client: Any, choose: Callable[[], int]) -> Operate:
+        """Get the chosen key, linearizable (the default of the client)."""
+        maps = [client.map(name).get for name in self.plan.names]
+        keys, record, number_of, several = self.keys, self.record, self.values.number_of, len(maps)
+
+        async def get() -> None:
+            key = choose()
+            started = _clock()
+            value = await maps[key % several](keys[key])
+            finished = _clock()
+            record(key, NOTHING, number_of(value), started, finished)
+
+        return get
+
+
+class Put(_MapWorkload):
+    """Puts of fresh values to random keys."""
+
+    def bind(self, client: Any) -> Operate:
+        return self.putter(client, self.any_key)
+
+
+class Get(_MapWorkload):
+    """Linearizable gets of random keys."""
+
+    def bind(self, client: Any) -> Operate:
+        return self.getter(client, self.any_key)
+
+
+class Copycat(_MapWorkload):
+    """Copycat's own performance test: half puts, half linearizable gets of random keys."""
+
+    def bind(self, client: Any) -> Operate:
+        put, get = self.putter(client, self.any_key), self.getter(client, self.any_key)
+        draw = self.random
+
+        def either() -> Awaitable[None]:
+            return put() if draw() < 0.5 else get()
+
+        return either
+
+
+class Fill(_MapWorkload):
+    """One put to every key, so that gets find something."""
+
+    def bind(self, client: Any) -> Operate:
+        return self.putter(client, self.indexes.__next__)
+
+
+class ReadBack(_MapWorkload):
+    """One get of every key, in order: the state that a run left."""
+
+    def bind(self, client: Any) -> Operate:
+        return self.getter(client, self.indexes.__next__)
+
+
+class Counter:
+    """Increments of random counters, one per key; the row holds the new value as `read`."""
+
+    def __init__(self, plan: Plan, record: Record) -> None:
+        self.plan = plan
+        self.record = record
+        self.random = random.Random(plan.seed + plan.source).random
+
+    def bind(self, client: Any) -> Operate:
+        increments = [client.counter(name).increment for name in self.plan.names]
+        draw, record, several = self.random, self.record, len(increments)
+
+        async def increment() -> None:
+            key = int(draw() * several)
+            started = _clock()
+            try:
+                value = await increments[key]()
+            except OcelogError as error:
+                if not error.definite:
+                    record(key, 1, NOTHING, started, NEVER)
+                raise
+            finished = _clock()
+            record(key, 1, _whole(value), started, finished)
+
+        return increment
+
+
+class CounterReadBack:
+    """One get of every counter; 0 counts as absent."""
+
+    def __init__(self, plan: Plan, record: Record) -> None:
+        self.plan = plan
+        self.record = record
+        self.indexes = count()
+
+    def bind(self, client: Any) -> Operate:
+        gets = [client.counter(name).get for name in self.plan.names]
+        record, indexes = self.record, self.indexes
+
+        async def get() -> None:
+            key = next(indexes)
+            started = _clock()
+            value = await gets[key]()
+            finished = _clock()
+            record(key, NOTHING, _whole(value), started, finished)
+
+        return get
+
+
+def _whole(value: object) -> int:
+    """A counter's value as a row may hold it; anything but a count is FOREIGN."""
+    if value is None:
+        return ABSENT
+    return value if type(value) is int and value >= 0 else FOREIGN
+
+
+WORKLOADS: dict[str, type[Workload]] = {
+    "put": Put,
+    "get": Get,
+    "copycat": Copycat,
+    "counter": Counter,
+    "fill": Fill,
+    "read_back": ReadBack,
+    "counter_read_back": CounterReadBack,
+}
+"""By name: what a user may ask for, and behind it what prepares a run and reads it back."""
