@@ -43,6 +43,7 @@ class RaftState:
         "reads",
         "replicate_due",
         "reported_hard_state",
+        "reported_role",
         "rng",
         "role",
         "stored_hard_state",
@@ -85,6 +86,7 @@ class RaftState:
         # Every role. `elapsed` counts ticks since a leader was heard, a vote was granted or a campaign began.
         self.role: Role = FOLLOWER
         self.leader: int | None = None
+        self.reported_role: tuple[Role, int | None, int] = (self.role, self.leader, self.term)
         self.ticks = 0
         self.elapsed = 0
         self.timeout = self.draw_timeout()
@@ -137,9 +139,11 @@ class RaftState:
 
     def become(self, role: Role, leader: int | None, reason: str) -> None:
         """Change role, leader or term, with a fresh timeout and none of the old role's state."""
-        self.out.role_changes.append(
-            RoleChange(role=role, term=self.term, leader=leader, previous_leader=self.leader, reason=reason)
-        )
+        if (role, leader, self.term) != self.reported_role:
+            self.reported_role = (role, leader, self.term)
+            self.out.role_changes.append(
+                RoleChange(role=role, term=self.term, leader=leader, previous_leader=self.leader, reason=reason)
+            )
         self.role = role
         self.leader = leader
         self.elapsed = 0

@@ -1,0 +1,244 @@
+"""The messages of the Raft core as frames between the replicas of one shard.
+
+A message is one frame: a fixed header, then for an Append its term runs, the size of each entry and the entries'
+bytes. Entries of `UNCOPIED_BYTES_MIN` and more travel as a second frame, uncopied, straight from the log's mapping. All
+numbers are little-endian:
+
+    B   format version                    Q   term
+    B   message type, see KINDS           5Q  the message's numbers, see KINDS; unused ones are 0
+    H   shard                             I   the message's flag, see KINDS: 0 or 1
+    I   sender                            I   term runs: (first index Q, term Q) each
+    I   receiver                          I   entries: size in bytes (I) each, padding included
+    I   sender's incarnation              Q   bytes of all entries
+    8s  first half of the cluster id      I   CRC-32 of all of the message but this field
+
+It must never know what a message means. Invariant: whatever the bytes, `decode` returns a message whose numbers agree
+with each other and with its entries, or raises BadFrame.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from ..client.protocol.limits import UNCOPIED_BYTES_MIN
+from .raft import messages as raft
+from .raft.messages import Append, Message, TermRuns
+
+VERSION = 1
+
+HEADER = struct.Struct("<BBHIII8sQ5QIIIQ")
+CHECKSUM = struct.Struct("<I")
+RUN = struct.Struct("<QQ")
+HEADER_BYTES = HEADER.size + CHECKSUM.size
+assert HEADER_BYTES == 96, "the layout in the module docstring; runs and sizes stay aligned behind it"
+
+NUMBERS_MAX = 5
+
+Frame = bytes | memoryview
+
+
+class Kind(NamedTuple):
+    """How one type of message fills the header: its code, its numbers in order, and its boolean, if it has one."""
+
+    code: int
+    type: type[Message]
+    numbers: tuple[str, ...]
+    flag: str | None = None
+
+
+KINDS = (
+    Kind(1, raft.PreVote, ("last_index", "last_term")),
+    Kind(2, raft.PreVoteResponse, (), "granted"),
+    Kind(3, raft.Vote, ("last_index", "last_term")),
+    Kind(4, raft.VoteResponse, (), "granted"),
+    Kind(5, raft.Append, ("prev_index", "prev_term", "last_index", "commit_index")),
+    Kind(6, raft.AppendResponse, ("match_index", "rejected_index", "hint_index", "hint_term", "last_index"), "success"),
+    Kind(7, raft.Heartbeat, ("commit_index", "round", "sent_through")),
+    Kind(8, raft.HeartbeatResponse, ("round", "last_index"), "lost"),
+)
+_BY_CODE = {kind.code: kind for kind in KINDS}
+_BY_TYPE = {kind.type: kind for kind in KINDS}
+_NO_NUMBERS = (0,) * NUMBERS_MAX
+
+
+class BadFrame(ValueError):
+    """A message that cannot be taken. `reason` is one word, for counting; the text says what was expected and found.
+
+    Reasons: frames, length, version, checksum, cluster, shard, receiver, sender, type, header, entries.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(f"{reason}: {text}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerIdentity:
+    """Who encodes or decodes. `cluster_id` is 32 hex digits, of which the wire carries the first 16.
+
+    The incarnation travels for the receiver's records only: no configuration names incarnations yet.
+    """
+
+    cluster_id: str
+    shard: int
+    member: int
+    incarnation: int
+    cluster: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        cluster = bytes.fromhex(self.cluster_id)[:8]
+        if len(cluster) != 8:
+            raise ValueError(f"cluster_id is {self.cluster_id!r}, but needs at least 16 hex digits")
+        object.__setattr__(self, "cluster", cluster)
+
+
+class Entries:
+    """The entries of a received Append: their bytes one after the other, and the size of each (uint32, padded)."""
+
+    __slots__ = ("data", "sizes")
+
+    def __init__(self, data: memoryview, sizes: npt.NDArray[np.uint32]) -> None:
+        self.data = data
+        self.sizes = sizes
+
+
+def encode(message: Message, identity: PeerIdentity) -> list[Frame]:
+    """The frames of `message`. An Append with entries needs `entries` with .data (buffer) and .sizes (uint32 array)."""
+    kind = _BY_TYPE[type(message)]
+    runs = sizes = b""
+    data: Frame = b""
+    count = 0
+    if type(message) is Append and message.entries is not None:
+        runs = b"".join([RUN.pack(first, term) for first, term in message.runs])
+        sizes, data = message.entries.sizes.astype("<u4", copy=False).tobytes(), message.entries.data
+        count = len(message.entries.sizes)
+        assert count == message.last_index - message.prev_index, (
+            f"{count} entries attached to an Append of ({message.prev_index}, {message.last_index}]"
+        )
+    values = tuple([getattr(message, name) for name in kind.numbers])
+    header = HEADER.pack(
+        VERSION,
+        kind.code,
+        identity.shard,
+        message.sender,
+        message.to,
+        identity.incarnation,
+        identity.cluster,
+        message.term,
+        *values,
+        *_NO_NUMBERS[len(values) :],
+        kind.flag is not None and getattr(message, kind.flag),
+        len(runs) // RUN.size,
+        count,
+        len(data),
+    )
+    checksum = CHECKSUM.pack(crc32(data, crc32(sizes, crc32(runs, crc32(header)))))
+    if len(data) >= UNCOPIED_BYTES_MIN:
+        return [b"".join((header, checksum, runs, sizes)), data]
+    return [b"".join((header, checksum, runs, sizes, data))]
+
+
+def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
+    """The message that `frames` hold, for `identity` to receive. Raises BadFrame.
+
+    An Append's `entries` are `Entries` over the memory of the frames, or None if it carries none.
+    """
+    if not 1 <= len(frames) <= 2:
+        raise BadFrame("frames", f"a message has one or two frames, this one has {len(frames)}")
+    frame = memoryview(frames[0])
+    if len(frame) < HEADER_BYTES:
+        raise BadFrame("length", f"a header has {HEADER_BYTES} bytes, this frame {len(frame)}")
+    if frame[0] != VERSION:
+        raise BadFrame("version", f"format version {frame[0]} is not known here, {VERSION} is")
+    _, code, shard, sender, to, _, cluster, term, *values, flag, runs, count, size = HEADER.unpack_from(frame)
+    data = _entry_bytes(frame, frames, runs, count, size)
+    _check_sum(frame, frames)
+    _check_identity(identity, cluster, shard, sender, to)
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        raise BadFrame("type", f"message type {code} is not known here")
+    fields = _fields(kind, values, flag)
+    if kind.type is not Append:
+        if runs or count or size:
+            raise BadFrame("header", f"a {kind.type.__name__} carries no entries")
+    else:
+        fields["runs"] = tuple(RUN.iter_unpack(frame[HEADER_BYTES : HEADER_BYTES + runs * RUN.size]))
+        _check_append(term, fields, count)
+        if count:
+            sizes = np.frombuffer(frame, "<u4", count, HEADER_BYTES + runs * RUN.size)
+            _check_sizes(sizes, size)
+            fields["entries"] = Entries(data, sizes)
+    return kind.type(term=term, sender=sender, to=to, **fields)
+
+
+def _entry_bytes(frame: memoryview, frames: Sequence[Frame], runs: int, count: int, size: int) -> memoryview:
+    """The entries' bytes, after checking every length that the header tells against the frames."""
+    start = HEADER_BYTES + runs * RUN.size + count * 4
+    if len(frames) == 1:
+        if len(frame) != start + size:
+            raise BadFrame("length", f"the header tells {start + size} bytes, the frame has {len(frame)}")
+        return frame[start:]
+    data = memoryview(frames[1])
+    if (len(frame), len(data)) != (start, size):
+        raise BadFrame("length", f"the header tells {start} + {size} bytes, the frames have {len(frame)} + {len(data)}")
+    return data
+
+
+def _check_sum(frame: memoryview, frames: Sequence[Frame]) -> None:
+    checksum = crc32(frame[HEADER_BYTES:], crc32(frame[: HEADER.size]))
+    if len(frames) == 2:
+        checksum = crc32(frames[1], checksum)
+    if checksum != CHECKSUM.unpack_from(frame, HEADER.size)[0]:
+        raise BadFrame("checksum", "the message was damaged on its way")
+
+
+def _check_identity(identity: PeerIdentity, cluster: bytes, shard: int, sender: int, to: int) -> None:
+    if cluster != identity.cluster:
+        raise BadFrame("cluster", f"replica {sender} is of cluster {cluster.hex()}, we are of {identity.cluster.hex()}")
+    if shard != identity.shard:
+        raise BadFrame("shard", f"replica {sender} is of shard {shard}, we are of shard {identity.shard}")
+    if to != identity.member:
+        raise BadFrame("receiver", f"a message for replica {to} reached replica {identity.member}")
+    if sender == identity.member:
+        raise BadFrame("sender", f"somebody else says to be replica {sender}")
+
+
+def _fields(kind: Kind, values: Sequence[int], flag: int) -> dict[str, Any]:
+    """The numbers and the boolean of a message by name; what its type does not use must be 0."""
+    used = len(kind.numbers)
+    if any(values[used:]) or flag > (kind.flag is not None):
+        raise BadFrame("header", f"a {kind.type.__name__} does not use a field that is not 0")
+    fields: dict[str, Any] = dict(zip(kind.numbers, values, strict=False))
+    if kind.flag is not None:
+        fields[kind.flag] = bool(flag)
+    return fields
+
+
+def _check_append(term: int, fields: dict[str, Any], count: int) -> None:
+    """The entries are (prev_index, last_index], their terms rise from prev_term to at most the leader's."""
+    prev_index, prev_term, last_index = fields["prev_index"], fields["prev_term"], fields["last_index"]
+    runs: TermRuns = fields["runs"]
+    if last_index - prev_index != count or bool(runs) != bool(count):
+        raise BadFrame("entries", f"({prev_index}, {last_index}] is not {count} entries in {len(runs)} terms")
+    if (prev_index == 0 and prev_term != 0) or prev_term > term:
+        raise BadFrame("entries", f"entry {prev_index} cannot be of term {prev_term} in term {term}")
+    if not runs:
+        return
+    rising = all(first < next_first and old < new for (first, old), (next_first, new) in pairwise(runs))
+    within = runs[0][0] == prev_index + 1 and runs[-1][0] <= last_index and prev_term <= runs[0][1]
+    if not (rising and within and runs[0][1] >= 1 and runs[-1][1] <= term):
+        raise BadFrame("entries", f"the terms {runs[:3]}... do not fit ({prev_index}, {last_index}] in term {term}")
+
+
+def _check_sizes(sizes: npt.NDArray[np.uint32], size: int) -> None:
+    total = int(np.add.reduce(sizes, dtype=np.uint64))
+    if total != size or np.count_nonzero(sizes) != len(sizes):
+        raise BadFrame("entries", f"{len(sizes)} entries of {total} bytes in all cannot fill {size} bytes")
