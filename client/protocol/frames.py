@@ -1,7 +1,7 @@
 """The frames of the client protocol: one fixed header per message, a body that a router never reads.
 
-A message is one frame (header and body) or, for bodies of `UNCOPIED_BYTES_MIN` and more, two (header, body). Between router and
-replica the messages of one loop turn travel as a *bundle*. All numbers are little-endian.
+A message is one frame (header and body) or, for bodies of `UNCOPIED_BYTES_MIN` and more, two (header, body). Between
+router and replica the messages of one loop turn travel as a *bundle*. All numbers are little-endian.
 
 Invariants: every length is checked against the frame before anything is sliced; anything malformed raises
 `BadFrame` and nothing else. The layouts are printed in docs/protocol.md.
@@ -69,7 +69,7 @@ class Request(NamedTuple):
     shard: int
     level: int
     flags: int
-    count: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
     request: int
     session: int
     key: bytes
@@ -81,18 +81,21 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """Header of an answer; `index` is the highest log index applied when it was made, `leader` a hint or `NO_LEADER_KNOWN`."""
+    """Header of an answer.
+
+    `index` is the highest log index applied when it was made, `leader` a hint or `NO_LEADER_KNOWN`.
+    """
 
     version: int
     kind: int
     shard: int
     code: int
     flags: int
-    count: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
     request: int
     session: int
     first_sequence: int
-    index: int
+    index: int  # type: ignore[assignment]  # shadows tuple.index
     term: int
     leader: int
     retry_after_ms: int
@@ -197,7 +200,10 @@ BUNDLE_ITEMS_MAX = 4096
 
 
 class Item(NamedTuple):
-    """One message in a bundle; `route` is the router's number for the client it came from or goes to (0: the router itself)."""
+    """One message in a bundle.
+
+    `route` is the router's number for the client it came from or goes to (0: the router itself).
+    """
 
     route: int
     frames: Sequence[Frame]

@@ -1,7 +1,7 @@
 """Keys and values in canonical msgpack, so that equal ones have equal bytes.
 
-Machines compare bytes and never look inside. Canonical: map entries sorted by their encoded keys, integers in their shortest
-form, floats as 64 bits, tuples as arrays. None is not a value: it means absent.
+Machines compare bytes and never look inside. Canonical: map entries sorted by their encoded keys, integers in their
+shortest form, floats as 64 bits, tuples as arrays. None is not a value: it means absent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import msgpack
 from .errors import BadArgument
 
 _pack = functools.partial(msgpack.packb, use_bin_type=True)
+# One Packer for all threads: packing a scalar runs no Python code, so nothing can come between (0.1 against 0.8 us).
+_pack_scalar = msgpack.Packer(use_bin_type=True).pack
 _unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
 _SCALARS = frozenset((str, bytes, int, bool, float))
 
@@ -24,6 +26,13 @@ def encode_key(key: str | bytes | int) -> bytes:
     if kind is not str and kind is not bytes and kind is not int:
         raise BadArgument(f"a key is a str, bytes or int, not {kind.__name__}: {key!r:.60}")
     return _packed(key)
+
+
+def checked_int(value: int) -> int:
+    """The number itself, if it is an integer of 64 bits with sign. Raises BadArgument (bool included)."""
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise BadArgument(f"expected an integer from -2**63 to 2**63 - 1, not {value!r:.60}")
+    return value
 
 
 def encode_value(value: Any) -> bytes:

@@ -1,0 +1,72 @@
+"""What a router is told when it is started: one JSON object, checked here before any socket exists."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ...client.protocol.routing import SlotTable
+from ..config import Settings
+from ..endpoint import parse_listen
+from ..errors import ConfigError
+
+SOCKET_PATH_BYTES_MAX = 107  # sockaddr_un.sun_path holds 108 bytes with the closing zero
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterConfig:
+    """One cluster as a router sees it. Members are numbered through: `shard * replicas + replica`."""
+
+    cluster_id: str
+    shards: int
+    replicas: int
+    sockets: str
+    listen: str
+    slots: tuple[tuple[int, int, int], ...]
+    message_bytes_max: int
+
+    def __post_init__(self) -> None:
+        if self.shards < 1 or self.replicas < 1:
+            raise ConfigError(f"{self.shards} shards of {self.replicas} replicas: at least one of each is needed")
+        parse_listen(self.listen)
+        try:
+            table = SlotTable(self.slots)
+        except ValueError as error:
+            raise ConfigError(f"slots: {error}") from None
+        served = {shard for _, _, shard in table.ranges}
+        if not served <= set(range(self.shards)):
+            raise ConfigError(f"slots name shards {sorted(served)}, the cluster has {self.shards}")
+        longest = self.path_of(self.members - 1)
+        if len(longest.encode()) > SOCKET_PATH_BYTES_MAX:
+            raise ConfigError(f"the socket path {longest} is longer than {SOCKET_PATH_BYTES_MAX} bytes")
+
+    @property
+    def members(self) -> int:
+        """Number of replicas in the whole cluster."""
+        return self.shards * self.replicas
+
+    def path_of(self, member: int) -> str:
+        """File of the socket on which a member serves routers."""
+        shard, replica = divmod(member, self.replicas)
+        return f"{self.sockets}/s{shard}r{replica}.c"
+
+    @classmethod
+    def from_json(cls, text: str) -> RouterConfig:
+        """Read the argument of the process. Raises ConfigError naming what is missing or malformed."""
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            limits = Settings.from_sections(fields.get("settings", {})).limits
+            return cls(
+                cluster_id=str(fields["cluster_id"]),
+                shards=int(fields["shards"]),
+                replicas=int(fields["replicas"]),
+                sockets=str(fields["sockets"]),
+                listen=str(fields["listen"]),
+                slots=tuple((int(first), int(last), int(shard)) for first, last, shard in fields["slots"]),
+                message_bytes_max=limits.message_bytes_max,
+            )
+        except KeyError as error:
+            raise ConfigError(f"the router's argument lacks {error.args[0]!r}") from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(f"the router's argument cannot be read: {error}") from None
