@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +26,7 @@ FILE_NAME = "supervisor"
 SOCKETS_PREFIX = "ocelog-"
 SOCKET_PATH_BYTES_MAX = 107  # sockaddr_un's 108 bytes include the closing zero
 CHILDREN_END_S_MAX = 10.0
+POLL_S = 0.03
 CREATED_S_TOLERANCE = 2.0  # creation times follow the wall clock's adjustments
 
 ProcessId = tuple[int, float]
@@ -45,11 +48,6 @@ class RunRecord:
         temporary = data / (FILE_NAME + ".new")
         temporary.write_text(json.dumps(asdict(self)), "utf-8")
         temporary.replace(data / FILE_NAME)
-
-    @property
-    def alive(self) -> bool:
-        """True while the recorded supervisor runs."""
-        return process_of(self.supervisor) is not None
 
     @classmethod
     def read(cls, data: Path) -> RunRecord | None:
@@ -105,14 +103,26 @@ def clear_predecessor(data: Path) -> None:
     record = RunRecord.read(data)
     if record is None:
         return
-    running = [process for process in map(process_of, record.children) if process is not None]
-    _, stuck = psutil.wait_procs(running, timeout=CHILDREN_END_S_MAX)
-    for process in stuck:
+    for process in wait_ended(record.children, CHILDREN_END_S_MAX):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(stuck, timeout=CHILDREN_END_S_MAX)
+    wait_ended(record.children, CHILDREN_END_S_MAX)
     remove_sockets(record.sockets)
     remove(data)
+
+
+def wait_ended(recorded: Iterable[ProcessId], timeout: float) -> list[psutil.Process]:
+    """Wait `timeout` seconds at most until the recorded processes have ended; returns those that still run.
+
+    For processes that are not this one's children. One that ended and that its new parent has not reaped, as in a
+    container without an init, has ended.
+    """
+    deadline = time.monotonic() + timeout
+    while running := [process for process in map(process_of, recorded) if process is not None]:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
+    return running
 
 
 def make_sockets(shards: int, replicas: int) -> str:

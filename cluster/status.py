@@ -1,8 +1,9 @@
-"""What a cluster's status means, in words and as a table. Pure.
+"""What a cluster's status means, in words and as a table; all but `fetch` is pure.
 
-A status is the dictionary that `ocelog status --json` prints: `shards`, each with `id`, `term`, `leader` (a replica's
-id or None) and `replicas`, each with `id`, `pid` (None when down), `role`, `term`, `commit_index`, `applied_index`,
-`last_index`, `sessions`, `log_bytes`, `memory_bytes` and `cpu_percent`. Fields of a replica that is down may be missing.
+A status is the dictionary that `ocelog status --json` prints: `version`, `cluster_id`, `endpoints`, `verdict`,
+`healthy` and `shards`, each with `id`, `term`, `leader` (a replica's id or None) and `replicas`, each with `id`, `pid`
+(None when down), `role`, `term`, `commit_index`, `applied_index`, `last_index`, `sessions`, `log_bytes`,
+`memory_bytes` and `cpu_percent` (of one core). Fields of a replica that is down may be missing.
 """
 
 from __future__ import annotations
@@ -10,10 +11,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .. import __version__
+
 DOWN = "down"
 HEADINGS = ("shard", "replica", "pid", "role", "term", "commit", "applied", "last", "sessions", "log", "memory", "cpu")
 
 Status = Mapping[str, Any]
+
+
+def fetch(endpoints: Sequence[str], timeout: float) -> dict[str, Any]:
+    """Ask a router for the cluster's status; `timeout` in seconds.
+
+    Raises OcelogError: ConnectFailed when no router answers in time.
+    """
+    from ..client import status as client_status  # needs ZeroMQ, which nothing else here does
+
+    report = client_status.fetch(list(endpoints), timeout)
+    return complete(report, endpoints)
+
+
+def complete(report: Status, endpoints: Sequence[str]) -> dict[str, Any]:
+    """A router's report with what it means, in the order in which it is printed."""
+    return {
+        "version": report.get("version", __version__),
+        "cluster_id": report.get("cluster_id"),
+        "endpoints": list(endpoints),
+        "verdict": verdict(report),
+        "healthy": is_healthy(report),
+        "shards": report["shards"],
+    }
 
 
 def verdict(status: Status) -> str:

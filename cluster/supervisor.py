@@ -23,12 +23,12 @@ from typing import Any
 
 from ..log.errors import DirectoryInUse
 from ..log.files import DirectoryLock
-from . import clusterfile, run_record
+from . import clusterfile, run_record, status
 from .child import Child, Command
 from .clusterfile import ClusterFile
 from .config import Settings
-from .errors import AlreadyRunning, ClusterError, NotRunning, StartFailed
 from .error_file import ErrorFile
+from .errors import AlreadyRunning, ClusterError, NotRunning, StartFailed
 from .plan import Key, can_be_ready, command_of, plan_children
 from .run_record import RunRecord
 from .watch import STOP_S_MAX, Watch
@@ -44,13 +44,6 @@ STATUS_S = 1.0
 StatusOf = Callable[[list[str], float], dict[str, Any]]
 
 
-def fetch_status(endpoints: list[str], timeout: float) -> dict[str, Any]:
-    """Ask a router for the cluster's status; `timeout` in seconds."""
-    from ..client import status  # needs ZeroMQ, which nothing else here does
-
-    return status.fetch(endpoints, timeout)
-
-
 class Supervisor:
     """Runs the cluster of `settings`. Start it once; a stopped one is not started again.
 
@@ -58,7 +51,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, *, command: Command = command_of, status_of: StatusOf = fetch_status
+        self, settings: Settings, *, command: Command = command_of, status_of: StatusOf = status.fetch
     ) -> None:
         self.settings = settings
         self.data = Path(settings.cluster.data).absolute()

@@ -1,0 +1,178 @@
+"""The verbs `ocelog map` and `ocelog counter`: one operation on one resource, through the blocking client.
+
+Keys and values are JSON where the text is JSON, else the text itself. On a terminal the answer is written for people;
+in a pipe it is the bare value, and with `--json` always JSON. What is absent or false ends with exit code 1, and an
+absent value prints nothing (`null` with `--json`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:7400"
+ENDPOINTS_VARIABLE = "OCELOG_ENDPOINTS"
+TIMEOUT_S = 10.0
+
+
+class Operation(NamedTuple):
+    """A method of a resource: its arguments' names, what it does, and which results end with exit code 1."""
+
+    arguments: tuple[str, ...]
+    help: str
+    is_absent: Callable[[Any], bool] = lambda result: False
+
+
+def _none(result: Any) -> bool:
+    return result is None
+
+
+def _some(result: Any) -> bool:
+    return result is not None
+
+
+def _false(result: Any) -> bool:
+    return result is False
+
+
+MAP = {
+    "put": Operation(("key", "value"), "set a key; the answer is the value before"),
+    "get": Operation(("key",), "the value of a key; 1 when it is absent", _none),
+    "remove": Operation(("key",), "remove a key; the answer is its value; 1 when it is absent", _none),
+    "put_if_absent": Operation(("key", "value"), "set a key that is absent; the answer is the value in the way", _some),
+    "replace": Operation(("key", "value"), "set a key that is present; the answer is the value before", _none),
+    "contains": Operation(("key",), "true or false", _false),
+    "size": Operation((), "the number of keys"),
+    "keys": Operation((), "every key, one a line"),
+    "clear": Operation((), "remove every key"),
+}
+
+COUNTER = {
+    "get": Operation((), "the value"),
+    "set": Operation(("number",), "set the value"),
+    "add": Operation(("number",), "add, and answer with the sum"),
+    "increment": Operation((), "add 1, and answer with the sum"),
+    "decrement": Operation((), "subtract 1, and answer with the difference"),
+    "compare_and_set": Operation(("expected", "number"), "set the value if it is as expected: true or false", _false),
+}
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb that asks a cluster."""
+    parser.add_argument(
+        "--endpoints",
+        metavar="ENDPOINT[,...]",
+        help=f"where the cluster listens (${ENDPOINTS_VARIABLE}, else {DEFAULT_ENDPOINT})",
+    )
+    parser.add_argument("--timeout", type=_seconds, default=TIMEOUT_S, metavar="S", help="seconds to wait (10)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds above 0")
+    return seconds
+
+
+def endpoints_of(options: argparse.Namespace) -> list[str]:
+    """The endpoints given by flag or variable, else the default."""
+    text: str = options.endpoints or os.environ.get(ENDPOINTS_VARIABLE) or DEFAULT_ENDPOINT
+    return [endpoint.strip() for endpoint in text.split(",") if endpoint.strip()]
+
+
+def configure_map(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog map`."""
+    _configure(parser, MAP, "map")
+
+
+def configure_counter(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog counter`."""
+    _configure(parser, COUNTER, "counter")
+
+
+def _configure(parser: argparse.ArgumentParser, operations: dict[str, Operation], resource: str) -> None:
+    choices = parser.add_subparsers(dest="operation", required=True, metavar="OPERATION")
+    for method, operation in operations.items():
+        spelled = method.replace("_", "-")
+        choice = choices.add_parser(
+            spelled, aliases=[method] if spelled != method else [], help=operation.help, description=operation.help
+        )
+        choice.add_argument("name", metavar="NAME", help=f"the {resource}'s name")
+        for argument in operation.arguments:
+            numeric = argument in ("number", "expected")
+            choice.add_argument(argument, metavar=argument.upper(), type=int if numeric else _KINDS[argument])
+        add_connection_options(choice)
+
+
+def parse_value(text: str) -> Any:
+    """A value on the command line: JSON if it is JSON, else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")  # Python's parser would take NaN and Infinity
+
+
+def parse_key(text: str) -> Any:
+    """A key on the command line: as a value, but only texts and whole numbers can be keys; all else is a text."""
+    key = parse_value(text)
+    return key if isinstance(key, str) or type(key) is int else text
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {"key": parse_key, "value": parse_value}
+
+
+def run_map(options: argparse.Namespace) -> int:
+    """Carry out one operation on a map. Raises OcelogError."""
+    return _run(options, MAP, "map")
+
+
+def run_counter(options: argparse.Namespace) -> int:
+    """Carry out one operation on a counter. Raises OcelogError."""
+    return _run(options, COUNTER, "counter")
+
+
+def _run(options: argparse.Namespace, operations: dict[str, Operation], resource: str) -> int:
+    from .sync import connect  # needs ZeroMQ, which `--help` should not wait for
+
+    method = options.operation.replace("-", "_")
+    operation = operations[method]
+    arguments = [getattr(options, argument) for argument in operation.arguments]
+    with connect(endpoints_of(options), timeout=options.timeout) as client:
+        target = getattr(client, resource)(options.name)
+        result = getattr(target, method)(*arguments)
+        if isinstance(result, Iterable) and not isinstance(result, str | bytes | dict | list):
+            result = list(result)
+    _show(result, as_json=options.json, to_person=sys.stdout.isatty(), is_list=method == "keys")
+    return 1 if operation.is_absent(result) else 0
+
+
+def _show(result: Any, *, as_json: bool, to_person: bool, is_list: bool) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, default=_json_of_other))
+    elif is_list:
+        for item in result:
+            _show(item, as_json=False, to_person=to_person, is_list=False)
+    elif result is None:
+        return
+    elif to_person:
+        print(json.dumps(result, ensure_ascii=False, indent=2, default=_json_of_other))
+    elif isinstance(result, bytes):
+        sys.stdout.buffer.write(result)
+    else:
+        print(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=_json_of_other))
+
+
+def _json_of_other(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    raise TypeError(f"a {type(value).__name__} cannot be printed as JSON")

@@ -1,0 +1,122 @@
+"""A real cluster inside a program or a test: processes, files and sockets, in a directory that goes away.
+
+    from ocelog.cluster import LocalCluster
+
+    with LocalCluster(shards=1, replicas=3) as cluster:
+        with ocelog.connect(cluster.endpoints) as client:
+            client.map("greetings").put("hello", "world")
+
+The same supervisor as `ocelog up`, on a thread of the calling process; replicas can be killed, paused and restarted.
+Settings come from the arguments alone, never from `ocelog.toml` or the environment.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .config import Settings
+from .supervisor import START_S_MAX, Supervisor
+
+
+class LocalCluster:
+    """A cluster of this process; a context manager, or `start` and `stop`.
+
+    `data` is kept when it is given, else it is a temporary directory. `sections` are settings, for example
+    `raft={"tick_ms": 10}`. `timeout` is how many seconds the start may take. Raises ConfigError for settings that are
+    not valid, and on entering AlreadyRunning, DataError or StartFailed.
+    """
+
+    def __init__(
+        self,
+        *,
+        shards: int = 2,
+        replicas: int = 3,
+        data: str | Path | None = None,
+        timeout: float = START_S_MAX,
+        **sections: Mapping[str, Any],
+    ) -> None:
+        self._temporary = data is None
+        self._timeout = timeout
+        self._directory = Path(data) if data is not None else Path(tempfile.mkdtemp(prefix="ocelog-data-"))
+        try:
+            self.settings = _settings(shards, replicas, self._directory, sections)
+        except BaseException:
+            self._remove()
+            raise
+        self.supervisor = Supervisor(self.settings)
+
+    def start(self) -> LocalCluster:
+        """Start the cluster and wait until every shard has a leader."""
+        try:
+            self.supervisor.start()
+            self.supervisor.wait_ready(self._timeout)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop every process; remove the data if it is temporary. May be called again."""
+        self.supervisor.stop()
+        self._remove()
+
+    def _remove(self) -> None:
+        if self._temporary:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> LocalCluster:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.supervisor.data
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Where clients connect to: pass it to `ocelog.connect`."""
+        return self.supervisor.endpoints
+
+    def status(self) -> dict[str, Any]:
+        """The dictionary that `ocelog status --json` prints. Raises OcelogError when no router answers in 5 s."""
+        return self.supervisor.status()
+
+    def leader(self, shard: int) -> int | None:
+        """The id of the replica that leads a shard, None while nobody does. Raises OcelogError as `status` does."""
+        leader: int | None = self.status()["shards"][shard]["leader"]
+        return leader
+
+    def pid(self, shard: int, replica: int) -> int | None:
+        """The process id of a replica, None while it is down."""
+        return self.supervisor.pid(shard, replica)
+
+    def kill(self, shard: int, replica: int) -> None:
+        """Kill a replica (SIGKILL) and leave it down until `restart`."""
+        self.supervisor.kill(shard, replica)
+
+    def pause(self, shard: int, replica: int) -> None:
+        """Freeze a replica (SIGSTOP) until `resume`."""
+        self.supervisor.pause(shard, replica)
+
+    def resume(self, shard: int, replica: int) -> None:
+        """Let a paused replica go on."""
+        self.supervisor.resume(shard, replica)
+
+    def restart(self, shard: int, replica: int) -> None:
+        """Start a replica that is down, or kill it and start it again; returns when it is up. Raises StartFailed."""
+        self.supervisor.restart(shard, replica)
+
+
+def _settings(shards: int, replicas: int, data: Path, sections: Mapping[str, Mapping[str, Any]]) -> Settings:
+    own = {"shards": shards, "replicas": replicas, "data": str(data), "listen": "tcp://127.0.0.1:0"}
+    return Settings.from_sections({**sections, "cluster": {**own, **sections.get("cluster", {})}})

@@ -1,0 +1,240 @@
+"""The verbs `ocelog up`, `ocelog stop` and `ocelog status`: their arguments, what they print, their exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from .. import __version__
+from ..client.verbs import add_connection_options, endpoints_of
+from . import run_record, sources, status
+from .config import Settings
+from .endpoint import DEFAULT
+from .error_file import ErrorFile
+from .errors import StopTimeout
+from .run_record import RunRecord
+from .supervisor import LOGS_NAME, Supervisor
+
+STOP_S_MAX = 60.0
+POLL_S = 0.05
+SECURITY = "loopback only; no encryption, no authentication: every user of this machine may connect"
+
+
+# -- up ------------------------------------------------------------------------------------------------
+
+
+def configure_up(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog up`; what is not given comes from the environment or the file."""
+    parser.add_argument("-d", "--detach", action="store_true", help="return when the cluster is ready; it runs on")
+    parser.add_argument("--shards", type=int, metavar="N", help="independent Raft groups (2)")
+    parser.add_argument("--replicas", type=int, metavar="N", help="processes per shard (3); a majority must be up")
+    parser.add_argument("--listen", metavar="ENDPOINT", help=f"where clients connect to ({DEFAULT})")
+    _add_data_options(parser)
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", help="the data directory (./data)")
+    parser.add_argument("--config", metavar="FILE", help=f"settings (./{sources.FILE_NAME} if there is one)")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    names = ("shards", "replicas", "listen", "data")
+    flags = {name: getattr(options, name, None) for name in names}
+    return sources.from_process(file=options.config, flags={"cluster": flags})
+
+
+def run_up(options: argparse.Namespace) -> int:
+    """Run a cluster until SIGINT or SIGTERM, or with `-d` until it is ready. Raises ClusterError."""
+    settings = _settings(options)
+    if options.detach:
+        return _run_detached(options, settings)
+    logging.basicConfig(
+        level=settings.logging.level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    supervisor = Supervisor(settings)
+    asked = _stop_on_signals(supervisor)
+    supervisor.start()
+    started = time.monotonic()
+    print(_heading(settings, supervisor.data), flush=True)
+    try:
+        supervisor.wait_ready()
+        print(_invitation(supervisor.endpoints), flush=True)
+        print(f"ready after {time.monotonic() - started:.1f} s", flush=True)
+        supervisor.join()
+    except BaseException:
+        supervisor.stop()
+        if not asked:
+            raise
+    if supervisor.failure is not None:
+        raise supervisor.failure
+    print("stopped" if len(asked) < 2 else "killed", flush=True)
+    return 0 if len(asked) < 2 else 128 + asked[-1]
+
+
+def _stop_on_signals(supervisor: Supervisor) -> list[int]:
+    """The first SIGINT or SIGTERM stops in order, the second at once. Returns the list of those that have come."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) == 1:
+            supervisor.request_stop()
+            os.write(2, b"stopping; once more to stop at once\n")  # print is not safe in a handler
+        else:
+            supervisor.request_kill()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return asked
+
+
+def _heading(settings: Settings, data: Path) -> str:
+    cluster = settings.cluster
+    return "\n".join(
+        (
+            f"ocelog {__version__}",
+            f"  shards    {cluster.shards}, {cluster.replicas} replicas each",
+            f"  data      {data}",
+            f"  listen    {cluster.listen}",
+            f"  security  {SECURITY}",
+            "starting",
+        )
+    )
+
+
+def _invitation(endpoints: list[str]) -> str:
+    elsewhere = "" if endpoints == [DEFAULT] else f" --endpoints {','.join(endpoints)}"
+    return "\n".join(
+        (
+            f"  endpoints {', '.join(endpoints)}",
+            f"  try       ocelog status{elsewhere}",
+            f"            ocelog map put greetings hello world{elsewhere}",
+            f"            ocelog map get greetings hello{elsewhere}",
+        )
+    )
+
+
+def _run_detached(options: argparse.Namespace, settings: Settings) -> int:
+    """Start `ocelog up` in a session of its own and wait until it is ready or has ended."""
+    data = Path(settings.cluster.data).absolute()
+    (data / LOGS_NAME).mkdir(parents=True, exist_ok=True)
+    output = ErrorFile(data / LOGS_NAME / "supervisor.log")
+    descriptor = output.open()
+    arguments = [
+        f"--{name}={getattr(options, name)}"
+        for name in ("shards", "replicas", "listen", "data", "config")
+        if getattr(options, name) is not None
+    ]
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "ocelog", "up", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+    try:
+        record = _await_ready(process, data)
+    except BaseException:
+        process.terminate()
+        raise
+    if record is None:
+        print(output.last_line(), file=sys.stderr)
+        return process.returncode or os.EX_SOFTWARE
+    print(_heading(settings, data).removesuffix("\nstarting"))
+    print(_invitation(record.endpoints))
+    print(f"ready, pid {process.pid}; `ocelog stop{f' --data {options.data}' if options.data else ''}` stops it")
+    return 0
+
+
+def _await_ready(process: subprocess.Popen[bytes], data: Path) -> RunRecord | None:
+    """The record of the supervisor once it is ready, None when it has ended; it gives up by itself."""
+    while process.poll() is None:
+        record = RunRecord.read(data)
+        if record is not None and record.ready and record.supervisor[0] == process.pid:
+            return record
+        time.sleep(POLL_S)
+    return None
+
+
+# -- stop ----------------------------------------------------------------------------------------------
+
+
+def configure_stop(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog stop`."""
+    _add_data_options(parser)
+
+
+def run_stop(options: argparse.Namespace) -> int:
+    """Stop the cluster of a data directory and wait for its end; 1 when none runs there. Raises StopTimeout."""
+    data = Path(_settings(options).cluster.data).absolute()
+    record = RunRecord.read(data)
+    process = run_record.process_of(record.supervisor) if record else None
+    if record is None or process is None:
+        print(f"no cluster is running on {data}", file=sys.stderr)
+        return 1
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+    if run_record.wait_ended([record.supervisor], STOP_S_MAX):
+        raise StopTimeout(
+            f"process {process.pid} on {data} is still running after {STOP_S_MAX:g} s; "
+            f"`ocelog stop` once more stops it at once"
+        )
+    print(f"stopped the cluster on {data}")
+    return 0
+
+
+# -- status --------------------------------------------------------------------------------------------
+
+
+def configure_status(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog status`."""
+    add_connection_options(parser)
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Print the cluster's status; 69 when a shard cannot serve. Raises OcelogError when no router answers."""
+    report = status.fetch(endpoints_of(options), options.timeout)
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print_table(report)
+    return os.EX_UNAVAILABLE if report["verdict"].startswith("unavailable") else 0
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    if sys.stdout.isatty() and _print_rich_table(report):
+        return
+    print(status.columns(status.HEADINGS, status.rows(report)))
+    print(report["verdict"])
+
+
+def _print_rich_table(report: dict[str, Any]) -> bool:
+    """Print with `rich`; False when it is not installed."""
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        return False
+    table = Table(*status.HEADINGS, box=None, pad_edge=False, header_style="bold")
+    for row in status.rows(report):
+        role = row[status.HEADINGS.index("role")]
+        table.add_row(*row, style={"leader": "green", status.DOWN: "red"}.get(role))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(report["verdict"], style="green" if report["healthy"] else "bold red")
+    return True

@@ -1,0 +1,59 @@
+"""The verdict over a cluster's status, and its table."""
+
+import pytest
+from ocelog.cluster import status
+
+
+def shard(shard_id: int, roles: str, *, leader: int | None = 0) -> dict:
+    names = {"L": "leader", "F": "follower", "d": "down"}
+    replicas = [
+        {"id": number, "pid": None if role == "d" else 100 + number, "role": names[role]}
+        for number, role in enumerate(roles)
+    ]
+    return {"id": shard_id, "term": 3, "leader": leader, "replicas": replicas}
+
+
+@pytest.mark.parametrize(
+    ("shards", "said"),
+    [
+        ([shard(0, "LFF"), shard(1, "FLF", leader=1)], "healthy: every shard can lose 1 more replica"),
+        ([shard(0, "LFFFF")], "healthy: every shard can lose 2 more replicas"),
+        ([shard(0, "L")], "healthy: every shard can lose 0 more replicas"),
+        ([shard(0, "LFF"), shard(1, "LdF")], "degraded: shard 1 has lost 1 of 3 replicas, can lose 0 more"),
+        (
+            [shard(0, "LFdFF"), shard(1, "LdFFd")],
+            "degraded: shard 0 has lost 1 of 5 replicas, can lose 1 more; "
+            "shard 1 has lost 2 of 5 replicas, can lose 0 more",
+        ),
+        ([shard(0, "ddF", leader=None), shard(1, "LFF")], "unavailable: shard 0 has no majority"),
+        ([shard(0, "ddd", leader=None), shard(1, "ddd", leader=None)], "unavailable: shards 0, 1 have no majority"),
+        ([shard(0, "FFF", leader=None), shard(1, "LFF")], "unavailable: shard 0 has no leader"),
+        ([], "unavailable: there are no shards"),
+    ],
+)
+def test_verdict(shards, said):
+    report = {"shards": shards}
+    assert status.verdict(report) == said
+    assert status.is_healthy(report) == said.startswith("healthy")
+
+
+def test_a_replica_that_is_down_has_dashes_and_units_are_human():
+    one = shard(0, "Ld")
+    one["replicas"][0].update(
+        term=3, commit_index=9, applied_index=9, last_index=10, sessions=2, log_bytes=67108864, memory_bytes=900,
+        cpu_percent=12.34,
+    )  # fmt: skip
+    up, down = status.rows({"shards": [one]})
+    assert up == ("0", "0", "100", "leader", "3", "9", "9", "10", "2", "64.0 MiB", "900 B", "12 %")
+    assert down == ("0", "1", "-", "down", *["-"] * 8)
+    assert len(up) == len(status.HEADINGS)
+
+
+def test_columns_line_up():
+    assert status.columns(("a", "long"), [("wide", "b"), ("c", "d")]) == "a     long\nwide  b\nc     d"
+
+
+def test_a_report_is_completed_with_its_meaning():
+    report = status.complete({"cluster_id": "ab", "shards": [shard(0, "LFF")]}, ["tcp://127.0.0.1:1"])
+    assert list(report) == ["version", "cluster_id", "endpoints", "verdict", "healthy", "shards"]
+    assert report["healthy"] is True
