@@ -161,7 +161,7 @@ def _load(
         return run_phase(plans, on_poll=meter.sample), ()
 
     def restarted(shard: int, replica: int) -> None:
-        meter.watch("follower", _pid_of(cluster.status(), shard, replica))
+        meter.watch("follower", cluster.pid(shard, replica))
 
     schedule = KillLeaders(cluster, shards, options.kill_leader_at, restarted)
     try:
@@ -169,11 +169,6 @@ def _load(
     finally:
         faults = schedule.finish()
     return phase, tuple(faults)
-
-
-def _pid_of(status: dict[str, Any], shard: int, replica: int) -> int | None:
-    pid: int | None = status["shards"][shard]["replicas"][replica]["pid"]
-    return pid
 
 
 def _clear(endpoints: Sequence[str] | None, names: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 RESTART_AFTER_SECONDS = 3.0
+LEADER_SECONDS_MAX = 30.0
+POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,11 +26,22 @@ class Fault:
     restarted_at_s: float | None
 
 
+def leader_of(cluster: Any, shard: int, timeout: float = LEADER_SECONDS_MAX) -> int:
+    """The replica that leads a shard, as soon as one does. Raises TimeoutError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        leader: int | None = cluster.leader(shard)
+        if leader is not None:
+            return leader
+        time.sleep(POLL_SECONDS)
+    raise TimeoutError(f"shard {shard} had no leader for {timeout:g} s")
+
+
 class KillLeaders:
     """Kills each shard's leader `at` seconds after `start`, restarts it RESTART_AFTER_SECONDS later.
 
-    `restarted` is called with shard and replica after each restart. `finish` waits for a schedule under way (a replica
-    that is down is always started again) and re-raises what went wrong in it.
+    `restarted` is called with shard and replica after each restart. `finish` waits for a schedule under way (who was
+    killed is started again also when the load ended meanwhile) and re-raises what went wrong in it.
     """
 
     def __init__(self, cluster: Any, shards: int, at: float, restarted: Callable[[int, int], None]) -> None:
@@ -70,6 +83,6 @@ class KillLeaders:
             self._error = error
 
     def _kill(self, shard: int, began: float) -> tuple[int, int, float]:
-        replica = self.cluster.leader(shard)
+        replica = leader_of(self.cluster, shard)
         self.cluster.kill(shard, replica)
         return shard, replica, time.monotonic() - began

@@ -6,6 +6,7 @@ process costs next to nothing while it runs (one reader thread per pipe that onl
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -29,6 +30,8 @@ POLL_SECONDS = 0.25
 
 class LoadFailed(Exception):
     """A load process could not connect, ended without a word, or did not stop in time; the text says which."""
+
+    exit_code = os.EX_UNAVAILABLE
 
 
 @dataclass(kw_only=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from ocelog.bench.checker import Verdict, check_counters, check_map
 from ocelog.bench.history import History
 from ocelog.bench.rows import ABSENT, FOREIGN, NEVER, NOTHING, ROW

@@ -7,7 +7,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from ocelog.bench.histogram import RELATIVE_ERROR, VALUE_MAX, Histogram
 
 durations = st.lists(st.integers(0, VALUE_MAX) | st.integers(0, 1000), min_size=1, max_size=200)

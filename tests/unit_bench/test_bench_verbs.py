@@ -1,0 +1,67 @@
+"""The options of `ocelog bench`: defaults, bounds, and that asking for help costs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from ocelog.bench import verbs
+from ocelog.bench.benchmark import Options
+
+
+def options(*words: str) -> dict[str, Any]:
+    parser = argparse.ArgumentParser()
+    verbs.configure(parser)
+    return verbs.read_options(parser.parse_args(words))
+
+
+def test_copycat_is_copycats_own_test() -> None:
+    chosen = Options(**options("copycat", "--cluster", "1x3"))
+    assert (chosen.clients, chosen.inflight, chosen.keys, chosen.operations) == (5, 1, 1024, 100_000)
+    assert chosen.cluster == (1, 3)
+
+
+def test_put_pipelines_values_of_a_hundred_bytes() -> None:
+    chosen = Options(**options("put"))
+    assert (chosen.value_bytes, chosen.processes, chosen.cluster, chosen.endpoints) == (100, 1, None, None)
+    assert chosen.inflight > 1
+
+
+def test_a_run_bounded_by_time_is_not_bounded_by_the_default_number() -> None:
+    assert options("put", "--seconds", "2")["operations"] > 10**6
+    assert options("put", "--seconds", "2", "--ops", "7")["operations"] == 7
+
+
+@pytest.mark.parametrize(
+    "words,said",
+    [
+        (["put", "--ops", "0"], "--ops 0: from 1"),
+        (["put", "--seconds", "nan"], "--seconds nan"),
+        (["put", "--seconds", "-1"], "--seconds -1"),
+        (["put", "--clients", "2", "--processes", "3"], "--processes 3: from 1 to 2"),
+        (["put", "--value-bytes", "7"], "--value-bytes 7: from 8"),
+        (["counter", "--keys", "100000"], "--keys 100000"),
+        (["put", "--cluster", "3"], "shards x replicas as in 1x3, not '3'"),
+        (["put", "--cluster", "0x3"], "not '0x3'"),
+        (["put", "--kill-leader-at", "1"], "--kill-leader-at needs --cluster"),
+        (["put", "--cluster", "1x3", "--seconds", "2", "--kill-leader-at", "3"], "--kill-leader-at 3.0: from 0.0 to 2"),
+    ],
+)
+def test_options_without_sense_are_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    verbs.configure(parser)
+    assert verbs.run(parser.parse_args(words)) == 64
+    assert said in capsys.readouterr().err
+
+
+def test_configuring_imports_nothing_heavy() -> None:
+    code = (
+        "import argparse, sys; from ocelog.bench import verbs; verbs.configure(argparse.ArgumentParser());"
+        "heavy = {'numpy', 'zmq', 'msgpack', 'psutil', 'rich', 'asyncio'} & set(sys.modules);"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
