@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:7400"
-ENDPOINTS_VARIABLE = "OCELOG_ENDPOINTS"
+from .endpoints import DEFAULT, VARIABLE
+
 TIMEOUT_S = 10.0
 
 
@@ -67,7 +66,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--endpoints",
         metavar="ENDPOINT[,...]",
-        help=f"where the cluster listens (${ENDPOINTS_VARIABLE}, else {DEFAULT_ENDPOINT})",
+        help=f"where the cluster listens (${VARIABLE}, else {DEFAULT})",
     )
     parser.add_argument("--timeout", type=_seconds, default=TIMEOUT_S, metavar="S", help="seconds to wait (10)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -78,12 +77,6 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is not a time in seconds above 0")
     return seconds
-
-
-def endpoints_of(options: argparse.Namespace) -> list[str]:
-    """The endpoints given by flag or variable, else the default."""
-    text: str = options.endpoints or os.environ.get(ENDPOINTS_VARIABLE) or DEFAULT_ENDPOINT
-    return [endpoint.strip() for endpoint in text.split(",") if endpoint.strip()]
 
 
 def configure_map(parser: argparse.ArgumentParser) -> None:
@@ -147,11 +140,9 @@ def _run(options: argparse.Namespace, operations: dict[str, Operation], resource
     method = options.operation.replace("-", "_")
     operation = operations[method]
     arguments = [getattr(options, argument) for argument in operation.arguments]
-    with connect(endpoints_of(options), timeout=options.timeout) as client:
+    with connect(options.endpoints, timeout=options.timeout) as client:
         target = getattr(client, resource)(options.name)
         result = getattr(target, method)(*arguments)
-        if isinstance(result, Iterable) and not isinstance(result, str | bytes | dict | list):
-            result = list(result)
     _show(result, as_json=options.json, to_person=sys.stdout.isatty(), is_list=method == "keys")
     return 1 if operation.is_absent(result) else 0
 

@@ -1,0 +1,403 @@
+"""The way of calls through one session: queue, message, answer. No registration, no sockets, no clock.
+
+Calls leave in the order they were submitted, as few messages as the limits allow. The first call on a resource
+is preceded by its `open`; a call whose resource is not open yet holds back those behind it, so order is kept.
+
+Invariant: a call is in exactly one of queue, window and query batches until it is done; a command is given its
+sequence in the turn in which it is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+from random import Random
+
+import msgpack
+
+from . import outcomes
+from .calls import Call, Outbox, Resource
+from .envelope import Envelope, milliseconds
+from .protocol import errors, frames
+from .protocol.frames import COMMAND, QUERY, REQUEST_BYTES, UNREGISTER, Reply
+from .protocol.limits import Limits
+from .protocol.operations import OPEN, SHARD
+from .queries import Queries, QueryBatch
+from .window import Window
+
+SWEEP_SECONDS = 0.02
+"""Deadlines are looked at no more often than this: a call may give up so much late."""
+
+_OK_NIL = bytes((errors.OK, 0xC0))
+_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
+
+
+class Parts:
+    """The operations of one message that is being filled."""
+
+    __slots__ = ("calls", "limits", "operations", "size")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin the next message."""
+        self.calls: list[Call] = []
+        self.operations: list[bytes] = []
+        self.size = REQUEST_BYTES
+
+    def add(self, call: Call, operation: bytes) -> bool:
+        """Add one operation, unless the message is full."""
+        size = self.size + 4 + len(operation)
+        if self.calls and (size > self.limits.message_bytes_max or len(self.calls) >= self.limits.operations_max):
+            return False
+        self.size = size
+        self.calls.append(call)
+        self.operations.append(operation)
+        return True
+
+
+class Flow:
+    """The queue, the commands and the queries of one session."""
+
+    def __init__(self, envelope: Envelope, outbox: Outbox, limits: Limits, random: Random) -> None:
+        self.envelope = envelope
+        self.queue: deque[Call] = deque()
+        self.sweep_at = inf
+        self._earliest = inf
+        self._swept_at = -inf
+        self._outbox = outbox
+        self._random = random
+        self._shard = Resource("", "shard", envelope.shard)
+        self._shard.index = SHARD
+        self._pack = msgpack.Packer(use_bin_type=True).pack
+        self.begin(limits)
+
+    def begin(self, limits: Limits) -> None:
+        """A new session: its sequences start at 1."""
+        self.limits = limits
+        self.window = Window(limits, self._random)
+        self.queries = Queries(self._random)
+        self._unregister: Call | None = None
+
+    # -- in ------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> None:
+        """Queue a call; it leaves with the next `pump` that has room for it."""
+        resource = call.resource
+        if resource.index is None and not resource.opening:
+            self._open(resource)
+        self.queue.append(call)
+        self._watch(call)
+
+    def _watch(self, call: Call) -> None:
+        if call.deadline < self._earliest:
+            self._earliest = call.deadline
+            self.sweep_at = max(call.deadline, self._swept_at + SWEEP_SECONDS)
+
+    def _open(self, resource: Resource) -> None:
+        # In front of everything that waits, so that all resources one turn needs are opened in one message.
+        resource.opening = True
+        self.queue.appendleft(Call(self._shard, (OPEN, resource.name, resource.type), False, 0.0, inf, None, resource))
+
+    def give_up(self, call: Call, now: float) -> None:
+        """Nobody waits for the call any more: one that never left is removed, one that did becomes a void."""
+        if not call.done:
+            call.done = True
+            if call.sequence:
+                self.window.void([call])
+            else:
+                self.sweep_at = min(self.sweep_at, now + SWEEP_SECONDS)
+
+    def unregister(self, now: float) -> None:
+        """End the session: the unregister takes the next sequence, behind everything sent."""
+        if self._unregister is None:
+            self._unregister = Call(self._shard, ("unregister",), False, now, inf, None, None)
+            self.window.add(self._unregister, b"")
+            if not self.window.holding:
+                self._send_unregister(self._unregister, now)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the unregister has its sequence: nothing may follow it."""
+        return self._unregister is not None
+
+    # -- out -----------------------------------------------------------------------------------------
+
+    def pump(self, now: float) -> None:
+        """Send what waits and has room, in order; commands and queries of a turn travel as one message each."""
+        queue, window = self.queue, self.window
+        commands, queries = Parts(self.limits), Parts(self.limits)
+        room = window.room
+        query_room = self.limits.in_flight_max - self.queries.count
+        after = 0
+        while queue:
+            call = queue[0]
+            if call.done:
+                queue.popleft()
+                continue
+            if call.resource.index is None:
+                if call.resource.opening:
+                    break
+                self._open(call.resource)
+                continue
+            if (query_room if call.is_query else room) <= 0:
+                break
+            queue.popleft()
+            operation = self._encode(call, now)
+            if operation is None:
+                continue
+            if call.is_query:
+                query_room -= 1
+                if not queries.add(call, operation):
+                    self._send_queries(queries, after, now)
+                    queries.add(call, operation)
+                after = window.last_sequence
+            else:
+                room -= 1
+                if not commands.add(call, operation):
+                    self._send_commands(commands, now)
+                    commands.add(call, operation)
+                window.add(call, operation)
+        # Commands first: a query may wait at the shard for those before it, never the other way round.
+        self._send_commands(commands, now)
+        self._send_queries(queries, after, now)
+
+    def _encode(self, call: Call, now: float) -> bytes | None:
+        """The bytes of an operation; None when the call fails because it cannot be encoded or is too large."""
+        try:
+            operation: bytes = self._pack((call.resource.index, *call.parts))
+        except (TypeError, ValueError, OverflowError, UnicodeError) as error:
+            self._outbox.fail(call, errors.BadArgument(f"the operation cannot be encoded: {error}"))
+            return None
+        if len(operation) > self.limits.operation_bytes_max:
+            text = f"an operation of {len(operation)} bytes; the limit is {self.limits.operation_bytes_max}"
+            self._outbox.fail(call, outcomes.refused(call, errors.TOO_LARGE, text, self.envelope, now))
+            return None
+        return operation
+
+    def _send_commands(self, parts: Parts, now: float) -> None:
+        if parts.calls:
+            self._send_command(parts.calls, parts.operations, now)
+            parts.clear()
+
+    def _send_command(self, calls: Sequence[Call], operations: Sequence[bytes], now: float) -> None:
+        request, first = self.envelope.next_request(), calls[0].sequence
+        deadline = inf
+        for call in calls:
+            call.attempts += 1
+            if call.deadline < deadline and not call.done:
+                deadline = call.deadline
+        self._outbox.messages.append(
+            self.envelope.message(
+                COMMAND,
+                request,
+                frames.pack_parts(operations),
+                count=len(calls),
+                first_sequence=first,
+                acknowledged=self.window.acknowledged,
+                milliseconds_left=milliseconds(deadline - now),
+            )
+        )
+        self.window.sent(request, first, len(calls), now)
+
+    def _send_queries(self, parts: Parts, after: int, now: float) -> None:
+        if parts.calls:
+            batch = self.queries.sent(self.envelope.next_request(), after, parts.calls, parts.operations, now)
+            self._send_query(batch, now)
+            parts.clear()
+
+    def _send_query(self, batch: QueryBatch, now: float) -> None:
+        deadline = inf
+        for call in batch.calls:
+            call.attempts += 1
+            if call.deadline < deadline and not call.done:
+                deadline = call.deadline
+        self._outbox.messages.append(
+            self.envelope.message(
+                QUERY,
+                batch.request,
+                batch.body,
+                count=len(batch.calls),
+                first_sequence=batch.after,
+                acknowledged=self.window.acknowledged,
+                milliseconds_left=milliseconds(deadline - now),
+            )
+        )
+
+    def _send_unregister(self, call: Call, now: float) -> None:
+        request = self.envelope.next_request()
+        self._outbox.messages.append(
+            self.envelope.message(
+                UNREGISTER, request, first_sequence=call.sequence, acknowledged=self.window.acknowledged
+            )
+        )
+        self.window.sent(request, call.sequence, 1, now)
+
+    def repeat_commands(self, first: int, now: float) -> None:
+        """Send every pending sequence from `first` on again (0: all), in order and with the same bytes or void."""
+        self.window.restart(first, now)
+        for batch in self.window.batches(first):
+            last = batch.pop() if batch[-1] is self._unregister else None
+            if batch:
+                self._send_command(batch, [call.operation for call in batch], now)
+            if last:
+                self._send_unregister(last, now)
+
+    def repeat_queries(self, now: float, *, everything: bool = False) -> None:
+        """Send the queries whose patience is over again, or all."""
+        for batch in self.queries.due(now, everything=everything):
+            self._send_query(batch, now)
+
+    def tick(self, now: float) -> None:
+        """Repeat what waited long enough."""
+        first = self.window.due(now)
+        if first is not None:
+            self.repeat_commands(first, now)
+        if now >= self.queries.resend_at:
+            self.repeat_queries(now)
+
+    # -- back ----------------------------------------------------------------------------------------
+
+    def results(self, reply: Reply, body: memoryview, now: float) -> None:
+        """A RESULTS message: it is about sequences, whatever message brought them. Raises BadFrame."""
+        _, results = frames.unpack_results(body, reply.count)
+        again: list[Call] = []
+        for call, result in zip(self.window.answered(reply.first_sequence, reply.count), results, strict=True):
+            if call is None:
+                continue
+            if call.owner is None:
+                self._opened(call, result, now)
+            elif not call.done and not self._settle(call, result, now):
+                again.append(call)
+        self.window.advance(now)
+        self._run_again(again)
+
+    def answers(self, reply: Reply, body: memoryview, now: float) -> None:
+        """An ANSWERS message; one to a batch that was answered before is ignored. Raises BadFrame."""
+        batch = self.queries.get(reply.request)
+        if batch is None:
+            return
+        if reply.count != len(batch.calls):
+            raise frames.BadFrame(f"{reply.count} answers to {len(batch.calls)} queries")
+        answers = frames.unpack_parts(body, reply.count)
+        self.queries.answered(reply.request)
+        pairs = zip(batch.calls, answers, strict=True)
+        self._run_again([call for call, answer in pairs if not call.done and not self._settle(call, answer, now)])
+
+    def _settle(self, call: Call, result: bytes, now: float) -> bool:
+        """Finish a call with what the shard answered; False when it shall run again on the resource opened anew."""
+        if result == _OK_NIL:
+            call.done = True
+            self._outbox.finished.append(call)
+            return True
+        code = result[0] if result else errors.BAD_MESSAGE
+        if code == errors.OK:
+            try:
+                call.result = _unpack(result[1:])
+            except Exception as error:  # msgpack raises a dozen unrelated types on bad bytes
+                self._outbox.fail(call, errors.OcelogError(f"the result cannot be read: {error}"))
+                return True
+            call.done = True
+            self._outbox.finished.append(call)
+            return True
+        if code == errors.UNKNOWN_RESOURCE and not call.reopened:
+            return False
+        text = str(result[1:], "utf-8", "replace")
+        self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
+        return True
+
+    def _run_again(self, calls: list[Call]) -> None:
+        # The log refused them (UNKNOWN_RESOURCE), which is definite: they run again under new sequences, in their
+        # order, once; the resource is opened anew by the next pump.
+        for call in reversed(calls):
+            call.reopened = True
+            call.sequence = 0
+            if not call.resource.opening:
+                call.resource.index = None
+            self.queue.appendleft(call)
+            self._watch(call)
+
+    def _opened(self, call: Call, result: bytes, now: float) -> None:
+        resource: Resource | None = call.waiter
+        if resource is None:
+            return
+        resource.opening = False
+        code, text = result[0], str(result[1:], "utf-8", "replace")
+        if code == errors.OK:
+            index = _unpack(result[1:])
+            if type(index) is int:
+                resource.index = index
+                return
+            code, text = errors.BAD_MESSAGE, f"an open was answered with {index!r:.60}"
+        for waiting in [waiting for waiting in self.queue if waiting.resource is resource]:
+            self._outbox.fail(waiting, outcomes.refused(waiting, code, text, self.envelope, now))
+
+    # -- endings -------------------------------------------------------------------------------------
+
+    def refuse(self, first: int, last: int, code: int, text: str, now: float) -> bool:
+        """The shard will never take these sequences as they are: fail their calls and go on with voids.
+
+        False when there was nothing left to void: the shard refuses even that, and the session is of no use.
+        """
+        calls = [call for s in range(first, last + 1) if (call := self.window.pending.get(s)) and call.operation]
+        for call in calls:
+            if call.owner is None:
+                self._opened(call, bytes((code,)) + text.encode(), now)
+            self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
+        self.window.void(calls)
+        return bool(calls)
+
+    def refuse_queries(self, batch: QueryBatch, code: int, text: str, now: float) -> None:
+        """The shard refuses this message of queries for good."""
+        self.queries.answered(batch.request)
+        for call in batch.calls:
+            self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
+
+    def expire(self, now: float) -> None:
+        """The session is over: what was sent fails, what was not goes on under the next session."""
+        for call in [*self.window.pending.values(), *self.queries.calls()]:
+            self._outbox.fail(call, outcomes.expired(call, self.envelope, now))
+            if call.owner is None and call.waiter is not None:
+                call.waiter.opening = False
+        self.begin(self.limits)
+
+    def abandon(self, now: float, *, waiting_only: bool = False) -> None:
+        """The client closes: fail what waits in the queue, or everything."""
+        calls = list(self.queue)
+        self.queue.clear()
+        if not waiting_only:
+            calls += [*self.window.pending.values(), *self.queries.calls()]
+        for call in calls:
+            self._outbox.fail(call, outcomes.closed(call, self.envelope, now))
+
+    def refuse_waiting(self, code: int, text: str, now: float) -> None:
+        """No session can be had: fail what waits for one."""
+        calls = list(self.queue)
+        self.queue.clear()
+        for call in calls:
+            if call.owner is None and call.waiter is not None:
+                call.waiter.opening = False
+            self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
+
+    def sweep(self, now: float, waited_for: str) -> None:
+        """Let every call whose deadline passed give up. Cheap while nothing is due: the earliest deadline is kept."""
+        earliest = inf
+        overdue = []
+        for call in [*self.window.pending.values(), *self.queries.calls(), *self.queue]:
+            if call.done:
+                continue
+            if call.deadline <= now:
+                overdue.append(call)
+            elif call.deadline < earliest:
+                earliest = call.deadline
+        for call in overdue:
+            self._outbox.fail(call, outcomes.deadline_passed(call, self.envelope, now, waited_for))
+        self.window.void([call for call in overdue if call.sequence])
+        if any(call.done for call in self.queue):
+            self.queue = deque(call for call in self.queue if not call.done)
+        self._earliest, self._swept_at = earliest, now
+        self.sweep_at = max(earliest, now + SWEEP_SECONDS)

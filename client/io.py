@@ -1,0 +1,217 @@
+"""The one thread of a client that owns its socket, its sessions, its keep-alives and its retries.
+
+Calls are handed over through a deque and at most one wake-up per batch; finished ones go back to their owners, once
+per batch each. The thread holds no reference to the client, so a forgotten client is collected and its thread ends.
+
+Invariant: every call handed over is delivered exactly once or was given up, also when the thread ends for
+whatever reason: nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from math import inf
+from random import Random
+from time import monotonic
+
+from .calls import Call, Owner
+from .connection import Connection
+from .options import Options
+from .protocol.errors import Closed, ConnectFailed
+from .protocol.frames import NO_SHARD, BadFrame
+from .sessions import Sessions
+from .transport import ZmqTransport
+
+logger = logging.getLogger("ocelog.client")
+
+CLOSE_SECONDS = 2.0
+"""Closing waits at most so long for the shards to confirm."""
+
+_NO_SHARD = NO_SHARD.to_bytes(2, "little")
+
+READS_MAX = 256
+"""Messages read in one turn, so that a flood of answers does not hold up what waits to be sent."""
+
+
+class IoThread:
+    """Drives one client's connection and sessions. Public methods may be called from any thread of this process."""
+
+    def __init__(self, options: Options) -> None:
+        self.ready: Future[Connection] = Future()
+        self.ended: Future[None] = Future()
+        self.pid = os.getpid()
+        random = Random(os.urandom(16))
+        self._transport = ZmqTransport()
+        self.connection = Connection(options.endpoints, self._transport, random)
+        self._sessions = Sessions(random, client_id=options.client_id, timeout=options.session_timeout)
+        self._started = monotonic()
+        self._connect_by = self._started + options.timeout
+        self._close_by = inf
+        self._close_after: float | None = None
+        self._calls: deque[Call] = deque()
+        self._given_up: deque[Call] = deque()
+        self._signalled = False
+        self._stopped = False
+        threading.Thread(target=self._run, name="ocelog-client", daemon=True).start()
+
+    # -- any thread ------------------------------------------------------------------------------------
+
+    def submit(self, calls: Sequence[Call]) -> None:
+        """Hand calls over; they are delivered to their owners later, never from within this method."""
+        self._calls.extend(calls)
+        self._signal()
+
+    def give_up(self, call: Call) -> None:
+        """Nobody waits for this call any more."""
+        self._given_up.append(call)
+        self._signal()
+
+    def close(self, timeout: float) -> None:
+        """Begin to close; `ended` is done when it is over, at most `timeout` seconds (and CLOSE_SECONDS) later."""
+        if self._close_after is None:
+            self._close_after = min(timeout, CLOSE_SECONDS)
+        self._signal()
+
+    def forget(self) -> None:
+        """The client was garbage-collected, or the interpreter exits: end without making anybody wait."""
+        if self.pid == os.getpid():
+            self.close(CLOSE_SECONDS)
+
+    @property
+    def usable(self) -> bool:
+        """Whether calls are still taken, in this process."""
+        return self._close_after is None and not self._stopped and self.pid == os.getpid()
+
+    def why_unusable(self) -> Closed:
+        """What to tell a caller whose call is not taken."""
+        if self.pid != os.getpid():
+            return Closed("this client was made by another process; connect again after a fork", made_by=self.pid)
+        return Closed("the client is closed")
+
+    def _signal(self) -> None:
+        if self._stopped:
+            self._fail_leftovers()
+        elif not self._signalled:
+            self._signalled = True
+            self._transport.wake()
+
+    # -- the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._turn():
+                pass
+        except Exception:  # a bug must not leave callers waiting for ever
+            logger.exception("the client's I/O thread stops")
+        finally:
+            self._stopped = True
+            self._sessions.abandon(monotonic())
+            self._deliver()
+            self._fail_leftovers()
+            if not self.ready.done():
+                self.ready.set_exception(Closed("the client was closed before a router answered"))
+            self._transport.destroy()
+            self.ended.set_result(None)
+
+    def _turn(self) -> bool:
+        """Sleep, read, decide, send, deliver; True when the thread is to end."""
+        spoke = self._transport.wait(self._wake_at() - monotonic())
+        now = monotonic()
+        # Cleared before the deque is drained: a call that comes later signals again, so none is overlooked.
+        self._signalled = False
+        self._take(now)
+        if spoke:
+            self._read(now)
+        self.connection.tick(now)
+        self._sessions.tick(now)
+        self._send()
+        self._deliver()
+        return self._is_over(now)
+
+    def _wake_at(self) -> float:
+        connect_by = inf if self.ready.done() else self._connect_by
+        return min(self.connection.wake_at, self._sessions.wake_at(), connect_by, self._close_by)
+
+    def _take(self, now: float) -> None:
+        calls, submit = self._calls, self._sessions.submit
+        while calls:
+            submit(calls.popleft(), now)
+        while self._given_up:
+            self._sessions.give_up(self._given_up.popleft(), now)
+        if self._close_after is not None and self._close_by == inf:
+            self._close_by = now + self._close_after
+            self._sessions.close(now)
+
+    def _read(self, now: float) -> None:
+        for _ in range(READS_MAX):
+            message = self._transport.receive()
+            if message is None:
+                break
+            if message[0][2:4] == _NO_SHARD:
+                self._read_unsharded(message, now)
+            else:
+                self._sessions.receive(message, now)
+        was_ready = self.connection.ready
+        while (event := self._transport.event()) is not None:
+            self.connection.event(event, now)
+        if was_ready and not self.connection.ready:
+            self._sessions.disconnected()
+
+    def _read_unsharded(self, message: list[bytes], now: float) -> None:
+        try:
+            connected = self.connection.receive(message, now)
+        except BadFrame as error:
+            logger.warning("a message from the router cannot be read: %s", error)
+            return
+        if connected:
+            self._sessions.connected(self.connection.endpoint, self.connection.number, now)
+            if not self.ready.done():
+                self.ready.set_result(self.connection)
+
+    def _send(self) -> None:
+        messages = self._sessions.outbox.messages
+        for message in messages:
+            self._transport.send(message)
+        messages.clear()
+
+    def _deliver(self) -> None:
+        finished = self._sessions.outbox.finished
+        if not finished:
+            return
+        self._sessions.outbox.finished = []
+        by_owner: dict[Owner, list[Call]] = {}
+        for call in finished:
+            assert call.owner is not None, f"{call} has nobody to be delivered to"
+            by_owner.setdefault(call.owner, []).append(call)
+        for owner, calls in by_owner.items():
+            owner.deliver(calls)
+
+    def _is_over(self, now: float) -> bool:
+        if not self.ready.done() and now >= self._connect_by:
+            self.ready.set_exception(connect_failed(self.connection, now - self._started))
+            return True
+        return self._close_by < inf and (now >= self._close_by or self._sessions.closed)
+
+    def _fail_leftovers(self) -> None:
+        # Both sides may get here at once; popleft hands each call to one of them.
+        while self._calls:
+            try:
+                call = self._calls.popleft()
+            except IndexError:
+                return
+            if call.owner is not None:
+                call.error = Closed("the client is closed")
+                call.owner.deliver([call])
+
+
+def connect_failed(connection: Connection, elapsed: float) -> ConnectFailed:
+    """No endpoint answered: say what each of them did."""
+    reasons = "; ".join(
+        f"{endpoint}: {connection.reasons.get(endpoint, 'no answer yet')}" for endpoint in connection.endpoints
+    )
+    return ConnectFailed(f"no router answered within {elapsed:.1f} s: {reasons}")

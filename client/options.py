@@ -1,0 +1,88 @@
+"""What the asyncio and the blocking client have in common: their options and the resources they know."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import socket
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from .calls import Resource
+from .connection import Connection
+from .endpoints import parse
+from .protocol.errors import BadArgument
+from .protocol.limits import CLIENT_ID_BYTES_MAX, Limits
+
+TIMEOUT = 10.0
+"""Default deadline of a call, in seconds."""
+
+SESSION_TIMEOUT = 30.0
+"""Default session timeout to ask for, in seconds."""
+
+RESOURCES_MAX = 100_000
+"""Resources whose index is remembered; an older one that is used again is merely opened again."""
+
+
+def seconds(name: str, value: float) -> float:
+    """A positive, finite number of seconds. Raises BadArgument."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise BadArgument(f"{name} is a positive number of seconds, not {value!r:.60}")
+    return float(value)
+
+
+class Options(NamedTuple):
+    """How to connect; times in seconds."""
+
+    endpoints: list[str]
+    timeout: float
+    session_timeout: float
+    client_id: str
+
+
+def check(
+    endpoints: str | Iterable[str] | None, timeout: float, session_timeout: float, client_id: str | None
+) -> Options:
+    """The options a user gave, checked and complete. Raises BadArgument."""
+    lowest, highest = Limits().session_timeout_ms_min / 1000, Limits().session_timeout_ms_max / 1000
+    if not lowest <= seconds("session_timeout", session_timeout) <= highest:
+        raise BadArgument(f"session_timeout is from {lowest:g} to {highest:g} seconds, not {session_timeout!r}")
+    if client_id is None:
+        client_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    if not isinstance(client_id, str) or not 0 < len(client_id.encode()) <= CLIENT_ID_BYTES_MAX:
+        raise BadArgument(f"client_id is a str of 1 to {CLIENT_ID_BYTES_MAX} bytes in UTF-8, not {client_id!r:.60}")
+    return Options(parse(endpoints), seconds("timeout", timeout), float(session_timeout), client_id)
+
+
+class Resources:
+    """The resources a client has used, by type and name, so that handles made twice share what is known."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[tuple[str, str], Resource] = {}
+
+    def get(self, name: str, type_name: str) -> Resource:
+        """The resource of that name and type; makes no call. Raises BadArgument for an unusable name."""
+        try:
+            resource = self._known.get((type_name, name))
+        except TypeError:
+            resource = None
+        return resource or self._make(name, type_name)
+
+    def _make(self, name: Any, type_name: Any) -> Resource:
+        for text in (name, type_name):
+            if not isinstance(text, str) or not text:
+                raise BadArgument(f"names are non-empty str, not {text!r:.60}")
+        try:
+            routing_key = name.encode()
+        except UnicodeEncodeError as error:
+            raise BadArgument(f"the name {name!r:.60} has no UTF-8: {error.reason}") from None
+        limit = Limits().name_bytes_max
+        if len(routing_key) > limit:
+            raise BadArgument(f"a name has at most {limit} bytes in UTF-8, this one has {len(routing_key)}")
+        assert self._connection.slots is not None, "connected clients know the slots"
+        resource = Resource(name, type_name, self._connection.slots.shard_of(routing_key))
+        if len(self._known) >= RESOURCES_MAX:
+            self._known.pop(next(iter(self._known)), None)
+        return self._known.setdefault((type_name, name), resource)

@@ -1,0 +1,48 @@
+"""What a caller is told when its call did not end with a result: the exception, with all that is known of the call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .calls import Call
+from .envelope import Envelope
+from .protocol import errors
+
+
+def context(call: Call, envelope: Envelope, now: float) -> dict[str, Any]:
+    """Endpoint, shard, session, sequence, attempts and elapsed seconds; what is not known yet is None."""
+    return {
+        "operation": call.parts[0],
+        "resource": call.resource.name or None,
+        "endpoint": envelope.endpoint or None,
+        "shard": call.resource.shard,
+        "session": envelope.session or None,
+        "sequence": call.sequence or None,
+        "attempts": call.attempts,
+        "elapsed_seconds": round(now - call.started, 3),
+    }
+
+
+def deadline_passed(call: Call, envelope: Envelope, now: float, waited_for: str) -> errors.OcelogError:
+    """Indefinite only for a command that was sent; `waited_for` says what a call that never left was waiting for."""
+    if call.sequence:
+        return errors.OutcomeUnknown("no answer before the deadline", **context(call, envelope, now))
+    message = "no answer before the deadline" if call.attempts else f"not sent before the deadline: {waited_for}"
+    return errors.DeadlineExceeded(message, **context(call, envelope, now))
+
+
+def expired(call: Call, envelope: Envelope, now: float) -> errors.OcelogError:
+    """The session ended while the call was in flight."""
+    return errors.SessionExpired("the session ended before the answer came", **context(call, envelope, now))
+
+
+def closed(call: Call, envelope: Envelope, now: float) -> errors.OcelogError:
+    """The client was closed before the call was answered."""
+    if call.sequence:
+        return errors.OutcomeUnknown("the client was closed before the answer came", **context(call, envelope, now))
+    return errors.Closed("the client is closed", **context(call, envelope, now))
+
+
+def refused(call: Call, code: int, text: str, envelope: Envelope, now: float) -> errors.OcelogError:
+    """The shard, or the client on its behalf, refused the call for good."""
+    return errors.error_for(code, text, **context(call, envelope, now))
