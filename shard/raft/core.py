@@ -62,6 +62,13 @@ class Raft(RaftState):
             return None
         return HANDLERS[self.role, type(message)](self, message)
 
+    def not_appended(self) -> None:
+        """The entries of the last Accepted did not fit on the disk; to be called instead of appending them, at once.
+
+        What it truncated stays truncated. The leader notices and offers the entries again.
+        """
+        follower.not_appended(self)
+
     def appended(self) -> None:
         """Leader: entries of this term were appended to the log; they go out with the next `take`."""
         self.replicate_due = True

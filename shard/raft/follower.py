@@ -21,11 +21,17 @@ def on_append(raft: RaftState, message: Append) -> Accepted | None:
     known = max(message.prev_index, raft.commit_index)
     first_new = first_difference(raft.log, message.runs, known + 1, message.last_index)
     accepted = _accept(raft, message, first_new) if first_new <= message.last_index else None
+    raft.unless_appended = (raft.matched, raft.ack_due, raft.commit_index)
     raft.matched = max(raft.matched, known, message.last_index)
     raft.ack_due = True
     raft.leader_commit = max(raft.leader_commit, message.commit_index)
     _advance_commit(raft, log_end=max(raft.log.last_index, message.last_index))
     return accepted
+
+
+def not_appended(raft: RaftState) -> None:
+    """The last Append was accepted, but there was no room for it: as if it had been lost on its way."""
+    raft.matched, raft.ack_due, raft.commit_index = raft.unless_appended
 
 
 def on_heartbeat(raft: RaftState, message: Heartbeat) -> None:

@@ -51,6 +51,7 @@ class RaftState:
         "term_start",
         "ticks",
         "timeout",
+        "unless_appended",
         "voted_for",
         "votes",
     )
@@ -96,6 +97,7 @@ class RaftState:
         self.leader_commit = 0  # the highest commit index this leader has told
         self.ack_due = False
         self.answer_due: tuple[int, bool] | None = None  # (round, lost) of the heartbeat to answer this turn
+        self.unless_appended = (0, False, 0)  # matched, ack_due, commit_index before the last Append was accepted
 
         # Candidate and pre-candidate.
         self.votes: dict[int, bool] = {}
