@@ -1,8 +1,8 @@
 """What one operation costs in the client process: `python -m ocelog.bench.client_micro`.
 
-A loopback router in a process of its own answers puts at once, without a log or a disk, so what is measured is the client:
-proxy, hand-over, session, result, future. CPU is that of this whole process, all threads. Prints one line per shape
-of load: operations per second, and microseconds of CPU per operation.
+A loopback router in a process of its own answers puts at once, without a log or a disk, so what is measured is the
+client: proxy, hand-over, session, result, future. CPU is that of this whole process, all threads. Prints one line per
+shape of load: operations per second, and microseconds of CPU per operation.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import struct
 import sys
 import threading
 import time
 from typing import Any
 
 import msgpack
-import zmq
-
 import ocelog
+import zmq
 
 from ..client.protocol import frames
 from ..client.protocol.errors import OK
@@ -27,7 +25,6 @@ from ..client.protocol.limits import SLOTS, Limits
 
 VALUE = b"x" * 100
 _NIL = bytes((OK, 0xC0))
-_COUNT = struct.Struct("<B")
 
 
 def _reply(kind: int, request: frames.Request, body: bytes = b"", count: int = 0) -> bytes:
@@ -129,9 +126,8 @@ def main() -> None:
         else:
             blocking_puts(endpoint, operations, in_flight)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        sys.stdout.write(
-            f"{kind:9} {in_flight:5} in flight  {operations / wall:9.0f} puts/s  {cpu / operations * 1e6:6.2f} us CPU/put\n"
-        )
+        rate, cost = operations / wall, cpu / operations * 1e6
+        sys.stdout.write(f"{kind:9} {in_flight:5} in flight  {rate:9.0f} puts/s  {cost:6.2f} us CPU/put\n")
     server.terminate()
     server.join()
 

@@ -56,7 +56,6 @@ def _ask(connection: Connection, transport: ZmqTransport, started: float, deadli
             report = _report(connection, message)
             if report is not None:
                 return report
-            ask_at = started
     if connection.ready:
         raise DeadlineExceeded("the router did not report its cluster in time", endpoint=connection.endpoint)
     raise connect_failed(connection, monotonic() - started)

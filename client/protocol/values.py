@@ -50,8 +50,9 @@ def decode(data: bytes) -> Any:
 
 
 def _packed(value: Any) -> bytes:
+    pack = _pack_scalar if type(value) in _SCALARS else _pack
     try:
-        return _pack(value)  # type: ignore[no-any-return]
+        return pack(value)  # type: ignore[no-any-return]
     except (TypeError, ValueError, OverflowError, UnicodeError) as error:
         raise BadArgument(f"cannot be encoded: {value!r:.60}: {error}") from None
 
