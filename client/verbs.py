@@ -149,21 +149,29 @@ def _run(options: argparse.Namespace, operations: dict[str, Operation], resource
 
 def _show(result: Any, *, as_json: bool, to_person: bool, is_list: bool) -> None:
     if as_json:
-        print(json.dumps(result, ensure_ascii=False, default=_json_of_other))
+        print(_json(result))
     elif is_list:
         for item in result:
             _show(item, as_json=False, to_person=to_person, is_list=False)
     elif result is None:
         return
-    elif to_person:
-        print(json.dumps(result, ensure_ascii=False, indent=2, default=_json_of_other))
-    elif isinstance(result, bytes):
-        sys.stdout.buffer.write(result)
+    elif isinstance(result, bytes) and not to_person:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(result + b"\n")
+    elif isinstance(result, str) and not to_person:
+        print(result)
     else:
-        print(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=_json_of_other))
+        print(_json(result, indent=2 if to_person else None))
 
 
-def _json_of_other(value: Any) -> Any:
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False, indent=indent)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can say it: bytes as `{"base64": ...}`, a key that is no text as its JSON."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
-    raise TypeError(f"a {type(value).__name__} cannot be printed as JSON")
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else _json(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ..client.endpoints import DEFAULT
 from ..client.protocol.limits import Limits
-from .endpoint import DEFAULT, PORT_MAX, parse_listen
+from .endpoint import PORT_MAX, parse_listen
 from .errors import ConfigError
 
 KIB = 1024

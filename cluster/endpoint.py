@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 
+from ..client.endpoints import DEFAULT
 from .errors import ConfigError
 
-DEFAULT = "tcp://127.0.0.1:7400"
 PORT_MAX = 65535
 
 

@@ -18,10 +18,11 @@ from typing import Any
 import psutil
 
 from .. import __version__
-from ..client.verbs import add_connection_options, endpoints_of
+from ..client import endpoints
+from ..client.endpoints import DEFAULT
+from ..client.verbs import add_connection_options
 from . import run_record, sources, status
 from .config import Settings
-from .endpoint import DEFAULT
 from .error_file import ErrorFile
 from .errors import StopTimeout
 from .run_record import RunRecord
@@ -114,11 +115,11 @@ def _heading(settings: Settings, data: Path) -> str:
     )
 
 
-def _invitation(endpoints: list[str]) -> str:
-    elsewhere = "" if endpoints == [DEFAULT] else f" --endpoints {','.join(endpoints)}"
+def _invitation(listening: list[str]) -> str:
+    elsewhere = "" if listening == [DEFAULT] else f" --endpoints {','.join(listening)}"
     return "\n".join(
         (
-            f"  endpoints {', '.join(endpoints)}",
+            f"  endpoints {', '.join(listening)}",
             f"  try       ocelog status{elsewhere}",
             f"            ocelog map put greetings hello world{elsewhere}",
             f"            ocelog map get greetings hello{elsewhere}",
@@ -208,7 +209,7 @@ def configure_status(parser: argparse.ArgumentParser) -> None:
 
 def run_status(options: argparse.Namespace) -> int:
     """Print the cluster's status; 69 when a shard cannot serve. Raises OcelogError when no router answers."""
-    report = status.fetch(endpoints_of(options), options.timeout)
+    report = status.fetch(endpoints.parse(options.endpoints), options.timeout)
     if options.json:
         print(json.dumps(report, indent=2))
     else:
