@@ -108,7 +108,7 @@ def process(seconds: float, clients: int, in_flight: int, body_bytes: int) -> di
 
 
 def _lead(replica: zmq.Socket[bytes]) -> None:
-    origin, *message = replica.recv_multipart()
+    origin = replica.recv_multipart()[0]
     replica.send_multipart([origin, *pack_bundle([notice()])])
     replica.recv_multipart()  # the next greeting: by then the router has read the notice
 
@@ -149,20 +149,19 @@ def _repeat(client: zmq.Socket[bytes], body: bytes) -> int:
 
 def main() -> None:
     """Print both figures."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ocelog.bench.router_micro", description="What a router costs per client message"
-    )
+    parser = argparse.ArgumentParser(prog="python -m ocelog.bench.router_micro")
     parser.add_argument("--seconds", type=float, default=3.0, help="duration of each load on the real process")
     parser.add_argument("--body-bytes", type=int, default=120)
     options = parser.parse_args()
     inward, outward = decisions(500, options.body_bytes)
-    print(f"decisions   {inward:6.2f} us per request, {outward:6.2f} us per answer (turns of {BATCH})")
+    lines = [f"decisions  {inward:6.2f} us per request, {outward:6.2f} us per answer (turns of {BATCH})"]
     for clients, in_flight in ((1, 1), (1, 64), (16, 4), (64, 4)):
         row = process(options.seconds, clients, in_flight, options.body_bytes)
-        print(
-            f"process     {row['us_per_operation']:6.2f} us per request with its answer, all threads; "
-            f"{clients} clients with {in_flight} in flight: {row['operations_per_second']:.0f}/s at {row['cpu']:.0%} CPU"
+        lines.append(
+            f"process    {row['us_per_operation']:6.2f} us per request with its answer, all threads: {clients} clients "
+            f"with {in_flight} in flight, {row['operations_per_second']:.0f}/s at {row['cpu']:.0%} CPU"
         )
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,12 @@ REPLICA_QUEUE_MAX = 1000
 
 OVERHEAD_BYTES_MAX = 64 * 1024
 
+REQUEST_FRAMES_MAX = 2
+"""Frames kept behind a header: one body, and one that shows that there were too many."""
+
+_NOW = int(zmq.NOBLOCK)  # plain numbers: to combine enumeration members costs more than to send
+_NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
 Socket = Any  # zmq.Socket is generic in what recv returns, and this room uses it both ways
 
 
@@ -63,31 +69,64 @@ def connect(context: zmq.Context[Any], path: str) -> tuple[Socket, Socket]:
     return socket, monitor
 
 
-def messages(socket: Socket, copied: int, kept: int) -> Iterator[list[Any]]:
-    """What can be read now, within the turn's share: of each message the first `copied` frames as bytes, the further
-    ones uncopied, and none beyond `kept`.
-    """
-    receive, option = socket.recv, socket.getsockopt
+def requests(socket: Socket) -> Iterator[tuple[bytes, list[Frame]]]:
+    """Identity and frames of what clients sent, within the turn's share."""
+    receive = socket.recv
     for _ in range(TURN_MESSAGES_MAX):
         try:
-            message = [receive(zmq.NOBLOCK)]
+            identity = receive(_NOW)
         except zmq.Again:
             return
-        while option(zmq.RCVMORE):
-            part = receive(zmq.NOBLOCK, copy=len(message) < copied)
-            if len(message) < kept:
-                message.append(part)
-        yield message
+        # A ZeroMQ frame says whether more follow at a tenth of what asking the socket costs.
+        frame = receive(_NOW, False)
+        parts: list[Frame] = [frame.bytes]
+        if frame.more:
+            parts.extend(_following(socket, REQUEST_FRAMES_MAX))
+        yield identity, parts
 
 
-def send(socket: Socket, parts: Sequence[Frame]) -> None:
+def answers(socket: Socket) -> Iterator[list[Frame]]:
+    """Bundles of one replica, within the turn's share."""
+    for _ in range(TURN_MESSAGES_MAX):
+        try:
+            frame = socket.recv(_NOW, False)
+        except zmq.Again:
+            return
+        parts: list[Frame] = [frame.bytes]
+        if frame.more:
+            parts.extend(_following(socket, BUNDLE_ITEMS_MAX))
+        yield parts
+
+
+def _following(socket: Socket, kept: int) -> list[Any]:
+    """The further frames of a message, uncopied; those beyond `kept` are dropped."""
+    parts: list[Any] = []
+    more = True
+    while more:
+        frame = socket.recv(_NOW, False)
+        more = frame.more
+        if len(parts) < kept:
+            parts.append(frame)
+    return parts
+
+
+def has_input(socket: Socket) -> bool:
+    """True when something can be read. Sending may swallow the signal of a socket's descriptor, so ask after it."""
+    return bool(socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+
+
+def send(socket: Socket, parts: Sequence[Any]) -> None:
     """Send the frames of one message. Raises zmq.Again when the queue is full; then none was sent."""
-    if len(parts) == 1:
-        socket.send(parts[0], zmq.NOBLOCK)
-        return
     for part in parts[:-1]:
-        socket.send(part, zmq.NOBLOCK | zmq.SNDMORE, copy=type(part) is bytes)
-    socket.send(parts[-1], zmq.NOBLOCK, copy=False)
+        socket.send(part, _NOW_AND_MORE, type(part) is not zmq.Frame)
+    last = parts[-1]
+    socket.send(last, _NOW, type(last) is not zmq.Frame)
+
+
+def send_to(socket: Socket, identity: bytes, parts: Sequence[Any]) -> None:
+    """Send one message to a client. Raises zmq.Again when it does not read, EHOSTUNREACH when it is gone."""
+    socket.send(identity, _NOW_AND_MORE)
+    send(socket, parts)
 
 
 def bundles(items: list[Item], bytes_max: int) -> Iterator[list[Item]]:
