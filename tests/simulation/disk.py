@@ -1,0 +1,132 @@
+"""A disk in memory that forgets like a real one: at a crash, blocks that were not synced survive or vanish by chance.
+
+Implements `ocelog.log.files.Disk`. Paths are plain strings. File contents are lost in blocks of BLOCK_BYTES, each for
+itself; names (creations, renames, removals) are lost together since the last sync of their directory, except for
+`replace`, which is durable when it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from ocelog.log.errors import NoSpace
+
+BLOCK_BYTES = 512
+
+
+class SimFile:
+    """A mapped file: `buffer` is what the process sees, `durable` what a crash certainly leaves."""
+
+    def __init__(self, disk: SimDisk, path: str, data: bytes) -> None:
+        self._disk = disk
+        self.path = path
+        self.size = len(data)
+        self.data = bytearray(data)
+        self.durable = bytes(data)
+        self.buffer = memoryview(self.data)
+
+    def sync(self) -> None:
+        """Everything written so far survives a crash from here on."""
+        self._disk.operation(f"sync {self.path}")
+        self.durable = bytes(self.data)
+
+    def after_crash(self, rng: Random) -> bytes:
+        """What the platter holds: each block that differs is the old or the new one."""
+        if self.data == self.durable:
+            return self.durable
+        blocks = []
+        for start in range(0, self.size, BLOCK_BYTES):
+            new = bytes(self.data[start : start + BLOCK_BYTES])
+            old = self.durable[start : start + BLOCK_BYTES]
+            blocks.append(new if new == old or rng.random() < 0.5 else old)
+        return b"".join(blocks)
+
+
+class SimDisk:
+    """See the module. `operation_hook(what)` is called before every durable operation and may raise to crash there.
+
+    `capacity` bounds the bytes of all files; beyond it `create` raises NoSpace.
+    """
+
+    def __init__(
+        self, rng: Random, *, capacity: int = 1 << 40, operation_hook: Callable[[str], None] | None = None
+    ) -> None:
+        self.rng = rng
+        self.capacity = capacity
+        self.operation_hook = operation_hook
+        self.files: dict[str, SimFile] = {}
+        self._durable_names: dict[str, SimFile] = {}
+
+    def operation(self, what: str) -> None:
+        """Tell the hook what is about to happen."""
+        if self.operation_hook is not None:
+            self.operation_hook(what)
+
+    def crash(self) -> None:
+        """Lose power: mapped files of the old process stay with it, the disk goes on with what it kept."""
+        names = self._durable_names if self.rng.random() < 0.5 else self.files
+        kept = {}
+        for path, file in names.items():
+            kept[path] = SimFile(self, path, file.after_crash(self.rng))
+        self.files = kept
+        self._durable_names = dict(kept)
+
+    def create(self, path: str, size: int) -> SimFile:
+        self.operation(f"create {path}")
+        assert path not in self.files, f"{path} exists"
+        if size > self.free_bytes(path):
+            raise NoSpace(f"{path}: no room for {size} bytes on the disk")
+        self.files[path] = SimFile(self, path, bytes(size))
+        return self.files[path]
+
+    def open(self, path: str) -> SimFile:
+        file = self._existing(path)
+        return file
+
+    def read(self, path: str) -> bytes:
+        return bytes(self._existing(path).data)
+
+    def replace(self, path: str, data: bytes) -> None:
+        self.operation(f"replace {path}")
+        file = SimFile(self, path, data)
+        self.files[path] = file
+        self.sync_directory(path.rpartition("/")[0])
+
+    def rename(self, old: str, new: str) -> None:
+        self.operation(f"rename {old} {new}")
+        file = self.files.pop(old)
+        file.path = new
+        self.files[new] = file
+
+    def remove(self, path: str) -> None:
+        self.operation(f"remove {path}")
+        self._existing(path)
+        del self.files[path]
+
+    def list(self, directory: str) -> list[str]:
+        prefix = directory.rstrip("/") + "/"
+        return sorted({path[len(prefix) :].partition("/")[0] for path in self.files if path.startswith(prefix)})
+
+    def make_directory(self, path: str) -> None:
+        """Directories exist by the files in them."""
+
+    def sync_directory(self, path: str) -> None:
+        self.operation(f"sync directory {path}")
+        prefix = path.rstrip("/") + "/"
+        inside = [name for name in self._durable_names if name.startswith(prefix)]
+        for name in inside:
+            if name not in self.files:
+                del self._durable_names[name]
+        self._durable_names.update({name: file for name, file in self.files.items() if name.startswith(prefix)})
+
+    def exists(self, path: str) -> bool:
+        return path in self.files or bool(self.list(path))
+
+    def free_bytes(self, path: str) -> int:
+        return self.capacity - sum(file.size for file in self.files.values())
+
+    def _existing(self, path: str) -> SimFile:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return self.files[path]
