@@ -22,7 +22,6 @@ from .figures import Figures, measure
 from .harness import Phase, run_phase
 from .plan import Plan, shares
 
-STATUS_SECONDS = 10.0
 READ_BACK_SECONDS = 120.0
 READ_BACK_INFLIGHT = 256
 FILL_SECONDS = 300.0
@@ -69,14 +68,14 @@ class Outcome:
 def run(options: Options) -> Outcome:
     """Run one benchmark. Raises OcelogError when no cluster answers, LoadFailed when a load process does not."""
     with _cluster(options) as (endpoints, cluster):
-        status = _status(endpoints)
+        status = _status(endpoints, options.timeout)
         plans = _plans(options, endpoints, len(status["shards"]))
         filled = _fill(options, plans[0])
         meter = Meter(groups_of(status))
         phase, faults = _load(options, plans, cluster, len(status["shards"]), meter)
         final = run_phase([_read_back(options, plans[0])])
         if cluster is None and not options.counts:
-            _clear(endpoints, plans[0].names)
+            _clear(plans[0])
     return _outcome(options, filled, phase, final, meter, faults)
 
 
@@ -93,10 +92,10 @@ def _cluster(options: Options) -> Iterator[tuple[tuple[str, ...] | None, Any]]:
         yield tuple(cluster.endpoints), cluster
 
 
-def _status(endpoints: Sequence[str] | None) -> dict[str, Any]:
+def _status(endpoints: Sequence[str] | None, timeout: float) -> dict[str, Any]:
     from ..client.status import fetch
 
-    return fetch(endpoints, STATUS_SECONDS)
+    return fetch(endpoints, timeout)
 
 
 def _plans(options: Options, endpoints: tuple[str, ...] | None, shards: int) -> list[Plan]:
@@ -171,13 +170,13 @@ def _load(
     return phase, tuple(faults)
 
 
-def _clear(endpoints: Sequence[str] | None, names: Sequence[str]) -> None:
+def _clear(plan: Plan) -> None:
     """Leave a cluster that is not ours without the run's data; as well as may be, for the figures are already in."""
     from ..client.sync import connect
 
     try:
-        with connect(list(endpoints) if endpoints is not None else None, timeout=STATUS_SECONDS) as client:
-            for name in names:
+        with connect(plan.endpoints, timeout=plan.timeout) as client:
+            for name in plan.names:
                 client.map(name).clear()
     except OcelogError:
         return  # a cluster too busy to clear a map keeps it; the next run uses other names

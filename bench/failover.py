@@ -112,9 +112,9 @@ def _await(condition: Callable[[], bool]) -> None:
 
 
 def _caught_up(status: dict[str, Any]) -> bool:
-    """Whether every replica of shard 0 is up and none is far behind."""
+    """Whether every replica of shard 0 takes part and none is far behind."""
     replicas = status["shards"][0]["replicas"]
-    if any(replica["pid"] is None for replica in replicas):
+    if any(replica["role"] not in ("leader", "follower") for replica in replicas):
         return False
     applied = [replica["applied_index"] for replica in replicas]
     return bool(max(applied) - min(applied) < CAUGHT_UP_ENTRIES)

@@ -110,7 +110,7 @@ def run_phase(
 ) -> Phase:
     """Run one load process per plan, all beginning together, and wait for the last. Raises LoadFailed.
 
-    `on_begin` is called when they begin, `on_poll` several times a second until all are done.
+    `on_begin` is called when they begin, `on_poll` several times a second from then on and once when all are done.
     """
     processes = [LoadProcess(plan) for plan in plans]
     try:
@@ -144,6 +144,7 @@ def _await_end(processes: Sequence[LoadProcess], on_poll: Callable[[], None]) ->
                 raise LoadFailed("a load process did not stop by itself and was ended")
         if process.done is None:
             raise LoadFailed(process.failed or "a load process ended without a result")
+    on_poll()
 
 
 def _gathered(processes: Sequence[LoadProcess]) -> Phase:

@@ -39,7 +39,7 @@ def connect(plan: Plan) -> Any:
     """A client as an application makes it."""
     from ..client.aio import connect_async
 
-    return connect_async(list(plan.endpoints) if plan.endpoints is not None else None, timeout=plan.timeout)
+    return connect_async(plan.endpoints, timeout=plan.timeout)
 
 
 class Generator:

@@ -35,7 +35,8 @@ class Pretence:
         return self.leading if time.monotonic() >= self.back_at else None
 
     def status(self) -> dict[str, Any]:
-        replicas = [{"pid": None if n in self.down else 1, "applied_index": self.puts} for n in range(3)]
+        roles = ["down" if replica in self.down else "follower" for replica in range(3)]
+        replicas = [{"role": role, "applied_index": self.puts} for role in roles]
         return {"shards": [{"replicas": replicas}]}
 
     def map(self, name: str) -> Pretence:

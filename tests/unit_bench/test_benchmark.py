@@ -1,0 +1,54 @@
+"""A whole benchmark, processes and all, kept as small as it can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "ocelog", "bench", *words]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OCELOG_")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    "words,operations",
+    [
+        (["put", "--keys", "50", "--processes", "2", "--clients", "2"], 400),
+        (["get", "--keys", "50"], 400),
+        (["counter", "--keys", "3"], 400),
+        (["copycat", "--keys", "50"], 100),
+    ],
+)
+def test_a_small_run_of_every_workload_loads_checks_and_reports(words: list[str], operations: int) -> None:
+    done = bench(*words, "--cluster", "2x1", "--ops", str(operations), "--json")
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["operations"] == operations
+    faults = ("errors", "unknown", "lost", "duplicated", "impossible", "unread")
+    assert {name: report[name] for name in faults} == dict.fromkeys(faults, 0)
+    assert len(report["tenths"]) == 10
+    assert report["longest_gap_ms"] <= report["seconds"] * 1e3
+    assert {"leader", "router", "load", "all"} <= report["cpu_us_per_operation"].keys()
+
+
+@pytest.mark.system
+def test_no_cluster_to_load_is_one_line_and_its_exit_code() -> None:
+    done = bench("put", "--endpoints", "tcp://127.0.0.1:9", "--timeout", "0.3")
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "tcp://127.0.0.1:9" in done.stderr
+
+
+def test_a_usage_error_is_64_before_anything_starts() -> None:
+    done = bench("put", "--cluster", "nonsense")
+    assert done.returncode == os.EX_USAGE
+    assert "nonsense" in done.stderr
