@@ -1,9 +1,9 @@
 """What a cluster's status means, in words and as a table; all but `fetch` is pure.
 
 A status is the dictionary that `ocelog status --json` prints: `version`, `cluster_id`, `endpoints`, `verdict`,
-`healthy` and `shards`, each with `id`, `term`, `leader` (a replica's id or None) and `replicas`, each with `id`, `pid`
-(None when down), `role`, `term`, `commit_index`, `applied_index`, `last_index`, `sessions`, `log_bytes`,
-`memory_bytes` and `cpu_percent` (of one core). Fields of a replica that is down may be missing.
+`healthy` and `shards`, each with `id`, `term`, `leader` (a replica's id or None) and `replicas`, each with the
+`REPLICA_FIELDS`: `role` is leader, follower, candidate or down, `cpu_percent` of one core; a replica that is down has
+None for all but these two.
 """
 
 from __future__ import annotations
@@ -15,6 +15,19 @@ from .. import __version__
 
 DOWN = "down"
 HEADINGS = ("shard", "replica", "pid", "role", "term", "commit", "applied", "last", "sessions", "log", "memory", "cpu")
+REPLICA_FIELDS = (
+    "id",
+    "pid",
+    "role",
+    "term",
+    "commit_index",
+    "applied_index",
+    "last_index",
+    "sessions",
+    "log_bytes",
+    "memory_bytes",
+    "cpu_percent",
+)
 
 Status = Mapping[str, Any]
 
@@ -38,8 +51,13 @@ def complete(report: Status, endpoints: Sequence[str]) -> dict[str, Any]:
         "endpoints": list(endpoints),
         "verdict": verdict(report),
         "healthy": is_healthy(report),
-        "shards": report["shards"],
+        "shards": [_in_order(shard) for shard in report["shards"]],
     }
+
+
+def _in_order(shard: Mapping[str, Any]) -> dict[str, Any]:
+    replicas = [{name: replica.get(name) for name in REPLICA_FIELDS} for replica in shard["replicas"]]
+    return {"id": shard["id"], "term": shard["term"], "leader": shard["leader"], "replicas": replicas}
 
 
 def verdict(status: Status) -> str:

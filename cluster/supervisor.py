@@ -39,7 +39,7 @@ LOGS_NAME = "logs"
 CALL_S_MAX = 30.0
 START_S_MAX = 60.0
 POLL_S = 0.03
-STATUS_S = 1.0
+STATUS_S = 3.0
 
 StatusOf = Callable[[list[str], float], dict[str, Any]]
 

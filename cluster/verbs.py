@@ -30,6 +30,7 @@ from .supervisor import LOGS_NAME, Supervisor
 
 STOP_S_MAX = 60.0
 POLL_S = 0.05
+STYLES = {"leader": "green", status.DOWN: "red"}
 SECURITY = "loopback only; no encryption, no authentication: every user of this machine may connect"
 
 
@@ -108,7 +109,6 @@ def _heading(settings: Settings, data: Path) -> str:
             f"ocelog {__version__}",
             f"  shards    {cluster.shards}, {cluster.replicas} replicas each",
             f"  data      {data}",
-            f"  listen    {cluster.listen}",
             f"  security  {SECURITY}",
             "starting",
         )
@@ -218,24 +218,23 @@ def run_status(options: argparse.Namespace) -> int:
 
 
 def _print_table(report: dict[str, Any]) -> None:
-    if sys.stdout.isatty() and _print_rich_table(report):
-        return
-    print(status.columns(status.HEADINGS, status.rows(report)))
-    print(report["verdict"])
+    rows = status.rows(report)
+    lines = status.columns(status.HEADINGS, rows).splitlines()
+    styles = ["bold", *(STYLES.get(row[status.HEADINGS.index("role")], "") for row in rows)]
+    lines.append(report["verdict"])
+    styles.append("bold green" if report["healthy"] else "bold red")
+    if sys.stdout.isatty():
+        with suppress(ImportError):  # colours need rich, which is an extra
+            _print_in_colour(lines, styles)
+            return
+    print("\n".join(lines))
 
 
-def _print_rich_table(report: dict[str, Any]) -> bool:
-    """Print with `rich`; False when it is not installed."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        return False
-    table = Table(*status.HEADINGS, box=None, pad_edge=False, header_style="bold")
-    for row in status.rows(report):
-        role = row[status.HEADINGS.index("role")]
-        table.add_row(*row, style={"leader": "green", status.DOWN: "red"}.get(role))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(report["verdict"], style="green" if report["healthy"] else "bold red")
-    return True
+def _print_in_colour(lines: list[str], styles: list[str]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for line, style in zip(lines, styles, strict=True):
+        # A terminal that is too narrow wraps the line: rich would cut the cells, and a number cut short is a wrong one.
+        console.print(Text(line, style), soft_wrap=True)

@@ -14,7 +14,7 @@ import pytest
 from ocelog.cluster import watch
 from ocelog.cluster.config import Settings
 from ocelog.cluster.errors import AlreadyRunning, ConfigError, NotRunning, StartFailed
-from ocelog.cluster.run_record import RunRecord, process_of
+from ocelog.cluster.run_record import RunRecord, clear_predecessor, process_of
 from ocelog.cluster.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
@@ -320,6 +320,7 @@ def doomed(fakes) -> Iterator[subprocess.Popen]:
     process.kill()
     process.wait()
     process.stdout.close()
+    clear_predecessor(fakes.data)
 
 
 def test_a_killed_supervisor_leaves_no_children(fakes, doomed):

@@ -88,7 +88,8 @@ def test_every_verb_has_a_module_and_help():
 
 
 def test_the_pytest_plugin_imports_nothing_of_ours():
-    script = "import sys, ocelog.cluster.pytest_plugin\nprint(*sorted(name for name in sys.modules if name[:6] == 'ocelog'))"
+    listing = "sorted(name for name in sys.modules if name[:6] == 'ocelog')"
+    script = f"import sys, ocelog.cluster.pytest_plugin; print(*{listing})"
     assert run("-c", script).stdout.split() == ["ocelog", "ocelog.cluster", "ocelog.cluster.pytest_plugin"]
 
 
