@@ -143,25 +143,29 @@ def _run(options: argparse.Namespace, operations: dict[str, Operation], resource
     with connect(options.endpoints, timeout=options.timeout) as client:
         target = getattr(client, resource)(options.name)
         result = getattr(target, method)(*arguments)
-    _show(result, as_json=options.json, to_person=sys.stdout.isatty(), is_list=method == "keys")
+    if method == "keys" and not options.json:
+        print("".join(f"{_bare(key)}\n" for key in result), end="")
+    else:
+        _show(result, as_json=options.json, to_person=sys.stdout.isatty())
     return 1 if operation.is_absent(result) else 0
 
 
-def _show(result: Any, *, as_json: bool, to_person: bool, is_list: bool) -> None:
+def _show(result: Any, *, as_json: bool, to_person: bool) -> None:
     if as_json:
         print(_json(result))
-    elif is_list:
-        for item in result:
-            _show(item, as_json=False, to_person=to_person, is_list=False)
     elif result is None:
         return
-    elif isinstance(result, bytes) and not to_person:
+    elif to_person:
+        print(_json(result, indent=2))
+    elif isinstance(result, bytes):
         sys.stdout.flush()
-        sys.stdout.buffer.write(result + b"\n")
-    elif isinstance(result, str) and not to_person:
-        print(result)
+        sys.stdout.buffer.write(result)  # exactly these, since they may be on their way to a file
     else:
-        print(_json(result, indent=2 if to_person else None))
+        print(_bare(result))
+
+
+def _bare(value: Any) -> str:
+    return value if isinstance(value, str) else _json(value)
 
 
 def _json(value: Any, indent: int | None = None) -> str:

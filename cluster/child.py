@@ -53,8 +53,9 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process's id, None when there is none."""
-        return self.process.pid if self.process else None
+        """The process's id, None when there is none; may be read from any thread."""
+        process = self.process
+        return process.pid if process else None
 
     @property
     def output(self) -> int | None:

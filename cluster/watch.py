@@ -34,9 +34,9 @@ STOP_S_MAX = 15.0
 class Watch:
     """Runs `children` until a stop was requested and the last one has ended.
 
-    `changed` is called when a process was started or has ended. A stop goes through the children's `stop_phase`
-    numbers, lowest first. Until `ever_ready` is set, the loop gives up when children stay down that `can_be_ready` says
-    are needed; `failure` is why.
+    `changed` is called after a turn in which a process was started or has ended. A stop goes through the children's
+    `stop_phase` numbers, lowest first. Until `ever_ready` is set, the loop gives up when children stay down that
+    `can_be_ready` says are needed; `failure` is why.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Watch:
         self._children = children
         self._can_be_ready = can_be_ready
         self._changed = changed
+        self._has_changed = False
         self._work: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector = selectors.DefaultSelector()
@@ -108,6 +109,9 @@ class Watch:
             self._advance_stop(now)
         else:
             self._start_due(now)
+        if self._has_changed:
+            self._has_changed = False
+            self._changed()
 
     def _turn_s(self) -> float:
         """Seconds until something may have to be done that no descriptor tells of."""
@@ -140,7 +144,7 @@ class Watch:
             return
         assert child.output is not None
         self._selector.register(child.output, selectors.EVENT_READ, child)
-        self._changed()
+        self._has_changed = True
 
     def hold(self, child: Child) -> None:
         """Kill a child and keep it down."""
@@ -161,7 +165,7 @@ class Watch:
             if child.output is not None and self._is_polled(child.output):
                 self._selector.unregister(child.output)
             child.forget()
-            self._changed()
+            self._has_changed = True
             if not (child.held or self._stop_requested):
                 self._after_end(child, code, now, child.error_file.last_line())
             elif self._stop_requested and code not in (0, -signal.SIGKILL):

@@ -76,6 +76,7 @@ def fakes(tmp_path) -> Iterator[Fakes]:
     for supervisor in fakes.made:
         supervisor.request_kill()
         supervisor.stop()
+    clear_predecessor(fakes.data)  # of a supervisor that the test killed
 
 
 def pids_of(data: Path) -> list[int]:
@@ -320,7 +321,6 @@ def doomed(fakes) -> Iterator[subprocess.Popen]:
     process.kill()
     process.wait()
     process.stdout.close()
-    clear_predecessor(fakes.data)
 
 
 def test_a_killed_supervisor_leaves_no_children(fakes, doomed):
