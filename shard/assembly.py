@@ -1,7 +1,7 @@
 """From what a supervisor says to a running replica: opens the directory, recovers the log, builds the server.
 
-The order matters: the directory's lock comes before any file is read and before any address is bound (a second bind on an ipc
-path silently steals it).
+The order matters: the directory's lock comes before any file is read and before any address is bound (a second bind
+on an ipc path silently steals it).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 
 from ..client.protocol.limits import Limits
+from ..log.directory import open_directory
 from ..log.files import DirectoryLock, OsDisk
 from ..log.identity import Identity
-from ..log.log import Log, LogConfig
-from ..log.meta import Meta
+from ..log.log import LogConfig
 from . import peers
 from .machines.registry import registry
 from .raft.config import RaftConfig
@@ -61,11 +61,9 @@ def open_replica(options: dict[str, Any]) -> Server:
     disk = OsDisk()
     disk.make_directory(directory)
     lock = DirectoryLock.acquire(directory)
-    identity = Identity.load_or_create(
-        disk, directory, Identity(cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=1)
-    )
-    log = Log.open(disk, directory, shard=shard, config=LogConfig(**settings["log"]))
-    meta = Meta.load(disk, directory)
+    expected = Identity(cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=1)
+    config = LogConfig(**settings["log"])
+    identity, meta, log = open_directory(disk, directory, expected=expected, config=config)
     raft = dict(settings["raft"])
     tick_ms = raft.pop("tick_ms")
     replica = Replica(
@@ -86,7 +84,7 @@ def open_replica(options: dict[str, Any]) -> Server:
     sockets = options["sockets"]
     server = Server(
         replica,
-        peers.PeerIdentity(cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=identity.incarnation),
+        peers.PeerIdentity(options["cluster_id"], shard, member, identity.incarnation),
         peer_address=peer_address(sockets, shard, member),
         client_address=client_address(sockets, shard, member),
         peer_addresses={n: peer_address(sockets, shard, n) for n in range(options["replicas"]) if n != member},

@@ -126,6 +126,9 @@ class SimDisk:
     def free_bytes(self, path: str) -> int:
         return self.capacity - sum(file.size for file in self.files.values())
 
+    def time_ms(self) -> int:
+        return 0
+
     def _existing(self, path: str) -> SimFile:
         if path not in self.files:
             raise FileNotFoundError(path)

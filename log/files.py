@@ -1,0 +1,186 @@
+"""The only calls to the operating system of this room.
+
+Rules kept here: a mapped file is preallocated whole (a full disk is an error at creation, never a SIGBUS on a write), never
+shortened and never closed while views of it may live; a small file is replaced by write, fsync, rename, fsync of its directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import time
+from typing import Protocol
+
+from .errors import DirectoryInUse, NoSpace, StorageFailed
+
+
+class MappedFile(Protocol):
+    """A whole file in memory; `buffer` is writable."""
+
+    path: str
+    size: int
+    buffer: memoryview
+
+    def sync(self) -> None:
+        """Make everything written so far durable. Raises StorageFailed."""
+
+
+class Disk(Protocol):
+    """What a log needs of a file system; the simulation has another one."""
+
+    def create(self, path: str, size: int) -> MappedFile:
+        """A new file of `size` zero bytes, allocated whole. Raises NoSpace and leaves nothing behind."""
+
+    def open(self, path: str) -> MappedFile:
+        """Map an existing file. Raises FileNotFoundError."""
+
+    def read(self, path: str) -> bytes:
+        """A small file, whole. Raises FileNotFoundError."""
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Put `data` durably in the place of the file: all of it or nothing. Raises StorageFailed, NoSpace."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a file; durable after sync_directory."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+
+    def list(self, directory: str) -> list[str]:
+        """Names in a directory, sorted."""
+
+    def make_directory(self, path: str) -> None:
+        """Create a directory and its parents if need be."""
+
+    def sync_directory(self, path: str) -> None:
+        """Make names durable. Raises StorageFailed."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at the path."""
+
+    def free_bytes(self, path: str) -> int:
+        """Room left on the file system of the path."""
+
+    def time_ms(self) -> int:
+        """Milliseconds since the epoch, for the creation times in headers; nothing is decided by it."""
+
+
+class OsMappedFile:
+    """A file mapped for reading and writing."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        self.size = os.fstat(fd).st_size
+        self._map = mmap.mmap(fd, self.size) if self.size else None
+        self.buffer = memoryview(self._map) if self._map is not None else memoryview(bytearray())
+
+    def sync(self) -> None:
+        """fdatasync: on Linux it covers pages written through the mapping; the interpreter's lock is released."""
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise StorageFailed(f"{self.path}: fdatasync failed: {error}; stopping, as what is durable is unknown") from error
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+class OsDisk:
+    """The real file system."""
+
+    def create(self, path: str, size: int) -> OsMappedFile:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            return OsMappedFile(path, fd)
+        except OSError as error:
+            os.close(fd)
+            os.unlink(path)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace(f"{path}: no room for {size} bytes on the disk: free some and it goes on by itself") from None
+            raise StorageFailed(f"{path}: cannot be allocated: {error}") from error
+
+    def open(self, path: str) -> OsMappedFile:
+        return OsMappedFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
+
+    def read(self, path: str) -> bytes:
+        with open(path, "rb") as file:
+            return file.read()
+
+    def replace(self, path: str, data: bytes) -> None:
+        temporary = path + ".new"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(temporary, path)
+        except OSError as error:
+            raise StorageFailed(f"{path}: cannot be replaced: {error}") from error
+        self.sync_directory(os.path.dirname(path))
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(old, new)
+
+    def remove(self, path: str) -> None:
+        os.unlink(path)
+
+    def list(self, directory: str) -> list[str]:
+        return sorted(os.listdir(directory))
+
+    def make_directory(self, path: str) -> None:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+
+    def sync_directory(self, path: str) -> None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageFailed(f"{path}: the directory cannot be synced: {error}") from error
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def free_bytes(self, path: str) -> int:
+        stat = os.statvfs(path)
+        return stat.f_bavail * stat.f_frsize
+
+    def time_ms(self) -> int:
+        return int(time.time() * 1000)
+
+
+class DirectoryLock:
+    """Holds a directory for one process, as long as that lives. The file `lock` names its pid."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    @classmethod
+    def acquire(cls, directory: str) -> DirectoryLock:
+        """Take the directory. Raises DirectoryInUse naming the process that has it."""
+        path = os.path.join(directory, "lock")
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(fd, 32).strip()
+            os.close(fd)
+            raise DirectoryInUse(directory, int(holder) if holder.isdigit() else None) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        return cls(path, fd)
+
+    def release(self) -> None:
+        """Give the directory back."""
+        os.close(self._fd)

@@ -1,0 +1,164 @@
+"""From files to segments, after a clean stop, a crash or a power loss.
+
+Unsynced pages reach a disk in any order, so a valid entry may follow a torn one. What tells a torn tail, which was never
+acknowledged, from corruption is the sync mark: damage at or below it (as far as the manifest counts) is corruption and
+refused; above it the log is cut at the first bad entry. Closed segments were synced whole before the manifest
+named their successor, so damage anywhere in them is corruption.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import numpy as np
+
+from .entry import HEADER, MODE_AT, damage, padded
+from .errors import Corruption
+from .files import Disk
+from .manifest import NAME, Manifest, SegmentRecord
+from .segment import ENTRIES_START, FOOTER, ROW_BYTES, Segment
+from .terms import TermRuns
+
+logger = logging.getLogger(__name__)
+
+OWN_FILE = re.compile(r"(?:\d+|spare)-(\d+)\.seg")
+
+
+def read_manifest(disk: Disk, directory: str) -> Manifest:
+    """The manifest of a replica directory; a fresh directory gets an empty one. Raises Corruption, UnknownFormat."""
+    path = f"{directory}/{NAME}"
+    if disk.exists(path):
+        return Manifest.decode(path, disk.read(path))
+    if disk.list(f"{directory}/log"):
+        raise Corruption(path, "it is missing, but there are segments")
+    manifest = Manifest()
+    disk.replace(path, manifest.encode())
+    return manifest
+
+
+def remove_leftovers(disk: Disk, directory: str, manifest: Manifest) -> int:
+    """Remove segments that the manifest does not name; returns the highest generation seen in any name."""
+    wanted = {record.file_name for record in manifest.segments}
+    generation = manifest.generation
+    for name in disk.list(f"{directory}/log"):
+        match = OWN_FILE.fullmatch(name)
+        if match is None:
+            logger.warning("%s/log/%s is not a file of this log; it is left alone", directory, name)
+            continue
+        generation = max(generation, int(match[1]))
+        if name not in wanted:
+            disk.remove(f"{directory}/log/{name}")
+    return generation
+
+
+def open_segments(disk: Disk, directory: str, shard: int, manifest: Manifest) -> list[Segment]:
+    """Map every segment that the manifest names and find its rows. Raises Corruption or UnknownFormat."""
+    segments = []
+    for record in manifest.segments:
+        path = f"{directory}/log/{record.file_name}"
+        if not disk.exists(path):
+            raise Corruption(path, "the manifest names it and it is missing", index=record.first_index)
+        segment = Segment.map(
+            disk.open(path), shard=shard, first_index=record.first_index, generation=record.generation
+        )
+        if record.counts_to is None:
+            _scan_open(segment)
+        else:
+            _load_closed(segment, record, record.counts_to)
+        segments.append(segment)
+    return segments
+
+
+def _load_closed(segment: Segment, record: SegmentRecord, counts_to: int) -> None:
+    if not (segment.load_rows() and segment.last_index >= counts_to):
+        problem = scan(segment, counts_to)
+        if problem is not None:
+            raise Corruption(segment.file.path, problem, offset=segment.end, index=segment.last_index + 1)
+    segment.cut(counts_to)
+
+
+def _scan_open(segment: Segment) -> None:
+    """Find the entries of the open segment, and cut a torn tail."""
+    mark = segment.synced_through()
+    problem = scan(segment, None)
+    if segment.last_index < mark:
+        reason = problem or "the file ends"
+        text = f"{reason}, but it was synced through entry {mark}"
+        raise Corruption(segment.file.path, text, offset=segment.end, index=segment.last_index + 1)
+    dropped = _clear_tail(segment)
+    if dropped:
+        logger.info(
+            "%s: dropped %d bytes behind entry %d that were never acknowledged (%s)",
+            segment.file.path,
+            dropped,
+            segment.last_index,
+            problem,
+        )
+
+
+def _clear_tail(segment: Segment) -> int:
+    """Zero what lies behind the last entry, so that no stale entry can ever follow a new one. Returns the bytes cleared.
+
+    Nothing there was handed out by this process, so rewriting it disturbs no reader.
+    """
+    tail = np.frombuffer(segment.buffer, np.uint8)[segment.end :]
+    used = np.flatnonzero(tail)
+    if len(used) == 0:
+        return 0
+    extent = int(used[-1]) + 1
+    tail[:extent] = 0
+    return extent
+
+
+def scan(segment: Segment, counts_to: int | None) -> str | None:
+    """Find the rows of a segment by reading its entries, up to `counts_to` or the first one that is not valid.
+
+    Returns what is wrong with the entry behind the last row, or None when `counts_to` was reached or nothing follows.
+    """
+    buffer, position, index = segment.buffer, ENTRIES_START, segment.first_index
+    offsets: list[int] = []
+    last_term = 0
+    problem: str | None = None
+    unpack = HEADER.unpack_from
+    while counts_to is None or index <= counts_to:
+        limit = segment.file.size - FOOTER.size - ROW_BYTES * len(offsets)
+        problem = damage(buffer, position, limit)
+        if problem is not None:
+            break
+        _, length, found, term, *_ = unpack(buffer, position)
+        if found != index or term < last_term:
+            problem = f"entry {found} of term {term} follows entry {index - 1} of term {last_term}"
+            break
+        offsets.append(position)
+        position += padded(length)
+        index += 1
+        last_term = term
+    rows = np.array(offsets, np.uint32)
+    modes = np.frombuffer(buffer, np.uint8)[rows.astype(np.int64) + MODE_AT]
+    segment.adopt_rows(rows, modes, position)
+    return problem
+
+
+def term_runs(segments: list[Segment]) -> TermRuns:
+    """The terms of all entries, found by bisection over the headers: the cost is per change of term."""
+    runs = TermRuns()
+    for segment in segments:
+        row = 0
+        while row < segment.count:
+            term = _term_of(segment, row)
+            runs.extend(segment.first_index + row, term)
+            low, high = row, segment.count
+            while high - low > 1:
+                middle = (low + high) // 2
+                if _term_of(segment, middle) <= term:
+                    low = middle
+                else:
+                    high = middle
+            row = high
+    return runs
+
+
+def _term_of(segment: Segment, row: int) -> int:
+    term: int = HEADER.unpack_from(segment.buffer, int(segment.offset[row]))[3]
+    return term
