@@ -105,7 +105,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """End the sessions and the I/O thread; at most 2 s when no majority confirms. Closing twice is fine."""
-        if self._finalizer.detach() is None:
+        if self._finalizer.detach() is None or not self._io.usable:
             return
         if self._batch:
             self._hand_over()

@@ -24,11 +24,11 @@ class Backoff:
         """The next delay in seconds."""
         delay = self._delay
         self._delay = min(2 * delay, self._last)
-        return self.spread(delay)
-
-    def spread(self, delay: float) -> float:
-        """A delay that somebody else chose, with this back-off's jitter."""
         return delay * (0.75 + 0.5 * self._random.random())
+
+    def after(self, least: float) -> float:
+        """The next delay, or one of `least` seconds that somebody else asked for, with jitter, if that is longer."""
+        return max(self.next(), least * (1 + 0.25 * self._random.random()))
 
     def reset(self) -> None:
         """Start again at the first delay: the last attempt got somewhere."""

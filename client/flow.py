@@ -9,7 +9,6 @@ sequence in the turn in which it is sent.
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Sequence
 from math import inf
@@ -20,44 +19,17 @@ import msgpack
 from . import outcomes
 from .calls import Call, Outbox, Resource
 from .envelope import Envelope, milliseconds
+from .parts import Parts, leaving
 from .protocol import errors, frames
-from .protocol.frames import COMMAND, QUERY, REQUEST_BYTES, UNREGISTER, Reply
+from .protocol.frames import COMMAND, QUERY, UNREGISTER, Reply
 from .protocol.limits import Limits
 from .protocol.operations import OPEN, SHARD
 from .queries import Queries, QueryBatch
+from .settle import opened, settle
 from .window import Window
 
 SWEEP_SECONDS = 0.02
 """Deadlines are looked at no more often than this: a call may give up so much late."""
-
-_OK_NIL = bytes((errors.OK, 0xC0))
-_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
-
-
-class Parts:
-    """The operations of one message that is being filled."""
-
-    __slots__ = ("calls", "limits", "operations", "size")
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin the next message."""
-        self.calls: list[Call] = []
-        self.operations: list[bytes] = []
-        self.size = REQUEST_BYTES
-
-    def add(self, call: Call, operation: bytes) -> bool:
-        """Add one operation, unless the message is full."""
-        size = self.size + 4 + len(operation)
-        if self.calls and (size > self.limits.message_bytes_max or len(self.calls) >= self.limits.operations_max):
-            return False
-        self.size = size
-        self.calls.append(call)
-        self.operations.append(operation)
-        return True
 
 
 class Flow:
@@ -185,12 +157,7 @@ class Flow:
             parts.clear()
 
     def _send_command(self, calls: Sequence[Call], operations: Sequence[bytes], now: float) -> None:
-        request, first = self.envelope.next_request(), calls[0].sequence
-        deadline = inf
-        for call in calls:
-            call.attempts += 1
-            if call.deadline < deadline and not call.done:
-                deadline = call.deadline
+        request, first, deadline = self.envelope.next_request(), calls[0].sequence, leaving(calls)
         self._outbox.messages.append(
             self.envelope.message(
                 COMMAND,
@@ -211,11 +178,7 @@ class Flow:
             parts.clear()
 
     def _send_query(self, batch: QueryBatch, now: float) -> None:
-        deadline = inf
-        for call in batch.calls:
-            call.attempts += 1
-            if call.deadline < deadline and not call.done:
-                deadline = call.deadline
+        deadline = leaving(batch.calls)
         self._outbox.messages.append(
             self.envelope.message(
                 QUERY,
@@ -269,8 +232,8 @@ class Flow:
         for call, result in zip(self.window.answered(reply.first_sequence, reply.count), results, strict=True):
             if call is None:
                 continue
-            if call.owner is None:
-                self._opened(call, result, now)
+            if call.owner is None and call.waiter is not None:
+                self._opened(call.waiter, result, now)
             elif not call.done and not self._settle(call, result, now):
                 again.append(call)
         self.window.advance(now)
@@ -289,26 +252,7 @@ class Flow:
         self._run_again([call for call, answer in pairs if not call.done and not self._settle(call, answer, now)])
 
     def _settle(self, call: Call, result: bytes, now: float) -> bool:
-        """Finish a call with what the shard answered; False when it shall run again on the resource opened anew."""
-        if result == _OK_NIL:
-            call.done = True
-            self._outbox.finished.append(call)
-            return True
-        code = result[0] if result else errors.BAD_MESSAGE
-        if code == errors.OK:
-            try:
-                call.result = _unpack(result[1:])
-            except Exception as error:  # msgpack raises a dozen unrelated types on bad bytes
-                self._outbox.fail(call, errors.OcelogError(f"the result cannot be read: {error}"))
-                return True
-            call.done = True
-            self._outbox.finished.append(call)
-            return True
-        if code == errors.UNKNOWN_RESOURCE and not call.reopened:
-            return False
-        text = str(result[1:], "utf-8", "replace")
-        self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
-        return True
+        return settle(call, result, self._outbox, self.envelope, now)
 
     def _run_again(self, calls: list[Call]) -> None:
         # The log refused them (UNKNOWN_RESOURCE), which is definite: they run again under new sequences, in their
@@ -321,20 +265,11 @@ class Flow:
             self.queue.appendleft(call)
             self._watch(call)
 
-    def _opened(self, call: Call, result: bytes, now: float) -> None:
-        resource: Resource | None = call.waiter
-        if resource is None:
-            return
-        resource.opening = False
-        code, text = result[0], str(result[1:], "utf-8", "replace")
-        if code == errors.OK:
-            index = _unpack(result[1:])
-            if type(index) is int:
-                resource.index = index
-                return
-            code, text = errors.BAD_MESSAGE, f"an open was answered with {index!r:.60}"
-        for waiting in [waiting for waiting in self.queue if waiting.resource is resource]:
-            self._outbox.fail(waiting, outcomes.refused(waiting, code, text, self.envelope, now))
+    def _opened(self, resource: Resource, result: bytes, now: float) -> None:
+        code, text = opened(resource, result)
+        if code != errors.OK:
+            for call in [call for call in self.queue if call.resource is resource]:
+                self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
 
     # -- endings -------------------------------------------------------------------------------------
 
@@ -346,7 +281,7 @@ class Flow:
         calls = [call for s in range(first, last + 1) if (call := self.window.pending.get(s)) and call.operation]
         for call in calls:
             if call.owner is None:
-                self._opened(call, bytes((code,)) + text.encode(), now)
+                self._opened(call.waiter, bytes((code,)) + text.encode(), now)
             self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
         self.window.void(calls)
         return bool(calls)
@@ -371,6 +306,7 @@ class Flow:
         self.queue.clear()
         if not waiting_only:
             calls += [*self.window.pending.values(), *self.queries.calls()]
+            self.begin(self.limits)
         for call in calls:
             self._outbox.fail(call, outcomes.closed(call, self.envelope, now))
 
@@ -397,7 +333,15 @@ class Flow:
         for call in overdue:
             self._outbox.fail(call, outcomes.deadline_passed(call, self.envelope, now, waited_for))
         self.window.void([call for call in overdue if call.sequence])
-        if any(call.done for call in self.queue):
-            self.queue = deque(call for call in self.queue if not call.done)
+        self._drop_done()
         self._earliest, self._swept_at = earliest, now
         self.sweep_at = max(earliest, now + SWEEP_SECONDS)
+
+    def _drop_done(self) -> None:
+        waiting = [call for call in self.queue if not call.done]
+        if all(call.owner is None for call in waiting):
+            # Only opens are left, and nobody waits for what they open.
+            for call in waiting:
+                call.waiter.opening = False
+            waiting = []
+        self.queue = deque(waiting)

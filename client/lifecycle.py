@@ -60,10 +60,11 @@ class Lifecycle:
             self.state = State.REGISTERING
             self._envelope.key = self._random.randbytes(16)
             self._patience_again()
+            self.request = self._envelope.next_request()
             self._register(now)
 
     def _register(self, now: float) -> None:
-        self.request = self._envelope.next_request()
+        # Repeats keep request id and key: whichever answer comes first is as good as any.
         self._send(self._envelope.message(REGISTER, self.request, self._registration))
         self.wake_at = now + self._silence.next()
 
@@ -73,6 +74,7 @@ class Lifecycle:
         self.limits, self.timeout = limits, timeout
         self.state = State.OPEN
         self._envelope.session = session
+        self.request = 0
         self._patience_again()
         self._plan(now)
 
@@ -80,15 +82,15 @@ class Lifecycle:
         self.wake_at = self._planned_at = now + self.timeout / 3
 
     def kept_alive(self, request: int, now: float) -> None:
-        """The shard answered a keep-alive; an answer to an older one counts for nothing."""
+        """The shard answered a keep-alive; a second answer to the same counts for nothing."""
         if self.state is State.OPEN and request == self.request:
+            self.request = 0
             self._patience_again()
             self._plan(now)
 
-    def refused(self, retry_after: float | None, now: float) -> None:
-        """The register or keep-alive was not taken this time: repeat it later."""
-        delay = self._refusals.next()
-        self.wake_at = now + (delay if retry_after is None else self._refusals.spread(retry_after))
+    def refused(self, retry_after: float, now: float) -> None:
+        """The register or keep-alive was not taken this time: repeat it later, not before `retry_after` seconds."""
+        self.wake_at = now + self._refusals.after(retry_after)
 
     def tick(self, acknowledged: int, now: float) -> None:
         """Repeat a register, or send the keep-alive that is due, and tell when this process was late with it."""
@@ -97,19 +99,25 @@ class Lifecycle:
         if self.state is State.REGISTERING:
             self._register(now)
         elif self.state is State.OPEN:
-            late = now - self._planned_at
-            if late > self.timeout / 3:
-                logger.warning(
-                    "the keep-alive of session %d on shard %d leaves %.1f s late (its timeout is %.1f s): "
-                    "the process was busy or paused, or no router answered",
-                    self._envelope.session,
-                    self._envelope.shard,
-                    late,
-                    self.timeout,
-                )
-            self.request = self._envelope.next_request()
-            self._send(self._envelope.message(KEEP_ALIVE, self.request, acknowledged=acknowledged))
-            self.wake_at = now + min(self._silence.next(), self.timeout / 3)
+            self._keep_alive(acknowledged, now)
+
+    def _keep_alive(self, acknowledged: int, now: float) -> None:
+        self._tell_lateness(now - self._planned_at)
+        self._planned_at = inf
+        self.request = self.request or self._envelope.next_request()
+        self._send(self._envelope.message(KEEP_ALIVE, self.request, acknowledged=acknowledged))
+        self.wake_at = now + min(self._silence.next(), self.timeout / 3)
+
+    def _tell_lateness(self, late: float) -> None:
+        if late > self.timeout / 3:
+            logger.warning(
+                "the keep-alive of session %d on shard %d leaves %.1f s late (the session's timeout is %.1f s): "
+                "this process was busy or paused, or no router answered",
+                self._envelope.session,
+                self._envelope.shard,
+                late,
+                self.timeout,
+            )
 
     def repeat(self, now: float) -> None:
         """A new leader or a new connection: whatever waits for an answer leaves again with the next tick."""

@@ -46,3 +46,9 @@ def closed(call: Call, envelope: Envelope, now: float) -> errors.OcelogError:
 def refused(call: Call, code: int, text: str, envelope: Envelope, now: float) -> errors.OcelogError:
     """The shard, or the client on its behalf, refused the call for good."""
     return errors.error_for(code, text, **context(call, envelope, now))
+
+
+def unreadable(call: Call, error: Exception, envelope: Envelope, now: float) -> errors.OcelogError:
+    """The shard answered, in bytes that are no value: what was done is unknown, and no other answer will come."""
+    kind = errors.OutcomeUnknown if call.sequence else errors.OcelogError
+    return kind(f"the result cannot be read: {error}", **context(call, envelope, now))

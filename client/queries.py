@@ -63,10 +63,9 @@ class Queries:
                 self.resend_at = inf
         return batch
 
-    def refused(self, batch: QueryBatch, retry_after: float | None, now: float) -> None:
-        """Repeat the batch later."""
-        delay = batch.refusals.next()
-        batch.resend_at = now + (delay if retry_after is None else batch.refusals.spread(retry_after))
+    def refused(self, batch: QueryBatch, retry_after: float, now: float) -> None:
+        """Repeat the batch later, not before `retry_after` seconds."""
+        batch.resend_at = now + batch.refusals.after(retry_after)
         self.resend_at = min(self.resend_at, batch.resend_at)
 
     def due(self, now: float, everything: bool = False) -> list[QueryBatch]:

@@ -131,20 +131,23 @@ class ShardSession:
         elif reply.session != self.envelope.session:
             return  # a late reply to a session that is over
         elif reply.kind == frames.RESULTS:
+            self._leaderless = False
             self.flow.results(reply, body, now)
         elif reply.kind == frames.ANSWERS:
+            self._leaderless = False
             self.flow.answers(reply, body, now)
         elif reply.kind == frames.KEPT_ALIVE:
             self.lifecycle.kept_alive(reply.request, now)
         elif reply.kind == frames.UNREGISTERED:
-            self.lifecycle.end(final=True)
+            self.abandon(now)
         elif reply.kind == frames.REFUSED:
             self._refused(reply, str(body, "utf-8", "replace"), now)
         if reply.index > self.envelope.seen:
             self.envelope.seen = reply.index
 
     def _refused(self, reply: Reply, text: str, now: float) -> None:
-        retry_after = reply.retry_after_ms / 1000 if reply.retry_after_ms else None
+        # Without a leader the pause is the client's own: a notice ends it as soon as there is one.
+        retry_after = 0.0 if reply.code in _LEADERLESS else reply.retry_after_ms / 1000
         retry = reply.code in errors.ROWS and errors.ROWS[reply.code].retry
         if reply.code == errors.UNKNOWN_SESSION and reply.session:
             self._expired(text, now)
@@ -159,7 +162,7 @@ class ShardSession:
         elif (message := self.flow.window.message(reply.request)) is not None:
             self._refused_commands(reply, message, text, retry_after, now)
 
-    def _refused_lifecycle(self, reply: Reply, text: str, retry: bool, retry_after: float | None, now: float) -> None:
+    def _refused_lifecycle(self, reply: Reply, text: str, retry: bool, retry_after: float, now: float) -> None:
         if retry:
             self._leaderless |= reply.code in _LEADERLESS
             self.lifecycle.refused(retry_after, now)
@@ -171,7 +174,7 @@ class ShardSession:
             self.lifecycle.refused(1.0, now)
 
     def _refused_commands(
-        self, reply: Reply, message: tuple[int, int], text: str, retry_after: float | None, now: float
+        self, reply: Reply, message: tuple[int, int], text: str, retry_after: float, now: float
     ) -> None:
         window, first = self.flow.window, reply.first_sequence
         if reply.code in _LEADERLESS:

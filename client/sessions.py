@@ -12,6 +12,7 @@ from random import Random
 
 from .calls import Call, Outbox
 from .protocol import frames
+from .protocol.errors import Closed
 from .protocol.frames import NO_SHARD, BadFrame, Frame, Reply
 from .session import ShardSession
 
@@ -28,6 +29,7 @@ class Sessions:
         self._client_id = client_id
         self._timeout = timeout
         self._terms: dict[int, tuple[int, int]] = {}
+        self._closing = False
         self._connection: tuple[str, int] | None = None
 
     def session(self, shard: int, now: float) -> ShardSession:
@@ -42,7 +44,10 @@ class Sessions:
         return session
 
     def submit(self, call: Call, now: float) -> None:
-        """Queue a call with its shard's session."""
+        """Queue a call with its shard's session; fails it at once when the sessions are ending."""
+        if self._closing:
+            self.outbox.fail(call, Closed("the client is closed"))
+            return
         self.session(call.resource.shard, now).submit(call)
 
     def give_up(self, call: Call, now: float) -> None:
@@ -94,6 +99,7 @@ class Sessions:
 
     def close(self, now: float) -> None:
         """Begin to end every session."""
+        self._closing = True
         for session in self.shards.values():
             session.close(now)
 

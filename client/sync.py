@@ -83,9 +83,7 @@ class Client:
 
     def close(self) -> None:
         """End the sessions and the I/O thread; at most 2 s when no majority confirms. Closing twice is fine."""
-        if self._finalizer.detach() is None:
-            return
-        if not self._io.usable:
+        if self._finalizer.detach() is None or not self._io.usable:
             return
         self._io.close(self._timeout)
         self._io.ended.result(timeout=CLOSE_SECONDS + 1)

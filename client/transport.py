@@ -70,13 +70,17 @@ class ZmqTransport:
             self._poller.unregister(self._monitor)
             self._poller.unregister(self._socket)
             self._socket.disable_monitor()
+            self._monitor.close(0)
             self._socket.close(0)
             self._socket = self._monitor = None
 
     def destroy(self) -> None:
-        """Free everything; the transport is of no use afterwards."""
+        """Free the sockets; the transport is of no use afterwards, but `wake` stays harmless."""
         self.close()
         self._context.term()
+
+    def __del__(self) -> None:
+        # Not before nobody can call `wake` any more: its number may be another file's by then.
         os.close(self._wake)
 
     def send(self, message: Sequence[Frame]) -> None:

@@ -96,16 +96,15 @@ class Window:
         """First and last sequence of a message sent and not superseded, or None: then its refusal is old news."""
         return self._messages.get(request)
 
-    def refused(self, first: int, retry_after: float | None, now: float) -> None:
-        """Nothing was spent from `first` on: hold new commands back and repeat later.
+    def refused(self, first: int, retry_after: float, now: float) -> None:
+        """Nothing was spent from `first` on: hold new commands back, repeat after at least `retry_after` seconds.
 
         Only the first refusal of a round sets the time: each message in flight brings its own.
         """
         if not self.holding:
             self.holding = True
             self._resend_from = first
-            delay = self._refusals.next()
-            self.resend_at = now + (delay if retry_after is None else self._refusals.spread(retry_after))
+            self.resend_at = now + self._refusals.after(retry_after)
         self._resend_from = min(self._resend_from, first)
 
     def gap(self, expected: int, now: float) -> int | None:

@@ -38,9 +38,12 @@ class BadOperation(ValueError):
     """Bytes that are not an operation within the limits; the text says why."""
 
 
-def decode(data: bytes, nesting_max: int = 32) -> list[Any]:
-    """Decode one operation: `[resource, name, *arguments]`. Raises BadOperation."""
-    if len(data) > SCANNED_BYTES_MIN or nesting_max < 32:
+def decode(data: bytes, nesting_max: int | None = 32) -> list[Any]:
+    """Decode one operation: `[resource, name, *arguments]`. Raises BadOperation.
+
+    With None as `nesting_max` the limits are not checked: for bytes that were admitted under them before.
+    """
+    if nesting_max is not None and (len(data) > SCANNED_BYTES_MIN or nesting_max < 32):
         check_structure(data, nesting_max)
     try:
         operation = _decode(data)

@@ -1,0 +1,46 @@
+"""Filling one message with operations, up to what the shard accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from .calls import Call
+from .protocol.frames import REQUEST_BYTES
+from .protocol.limits import Limits
+
+
+class Parts:
+    """The operations of the message that is being filled: at most `operations_max`, at most `message_bytes_max`."""
+
+    __slots__ = ("calls", "limits", "operations", "size")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin the next message."""
+        self.calls: list[Call] = []
+        self.operations: list[bytes] = []
+        self.size = REQUEST_BYTES
+
+    def add(self, call: Call, operation: bytes) -> bool:
+        """Add one operation, unless the message is full; one alone always fits, its size was checked."""
+        size = self.size + 4 + len(operation)
+        if self.calls and (size > self.limits.message_bytes_max or len(self.calls) >= self.limits.operations_max):
+            return False
+        self.size = size
+        self.calls.append(call)
+        self.operations.append(operation)
+        return True
+
+
+def leaving(calls: Iterable[Call]) -> float:
+    """Count one more attempt of each call; the earliest deadline of those that still wait, or infinity."""
+    deadline = inf
+    for call in calls:
+        call.attempts += 1
+        if call.deadline < deadline and not call.done:
+            deadline = call.deadline
+    return deadline
