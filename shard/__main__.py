@@ -1,7 +1,8 @@
 """`python -m ocelog.shard '<json>'`: one replica as a process; a supervisor starts it (see `cluster.supervisor`).
 
-The argument is a JSON object: data, cluster_id, shard, replica, replicas, sockets, settings. When it serves it writes one JSON
-line to stdout; it stops at SIGTERM or at the end of its standard input, and exits with a code of sysexits(3).
+The argument is a JSON object: data, cluster_id, shard, replica, replicas, sockets, settings. When it serves it writes
+one JSON line to stdout; it stops at SIGTERM or at the end of its standard input, and exits with a code of
+sysexits(3).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What may enter the log: one operation of a client is judged by the leader before its bytes become an entry.
 
 What can be refused for good is refused here and becomes a void, whose payload is the result its caller gets: a bad
-entry would be applied, and fail, on every replica. The mode an entry carries comes from the replicated type of its resource.
+entry would be applied, and fail, on every replica. The mode an entry carries comes from the replicated type of its
+resource.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def judge(data: bytes, executor: Executor, limits: Limits) -> Verdict:
 
 def _judge_open(data: bytes, operation: list[Any], executor: Executor, limits: Limits) -> Verdict:
     if operation[1] != operations.OPEN or len(operation) != 4:
-        return void(errors.UNKNOWN_OPERATION, f"the shard has no command {operation[1]!r:.60} of {len(operation)} items")
+        text = f"the shard has no command {operation[1]!r:.60} of {len(operation)} items"
+        return void(errors.UNKNOWN_OPERATION, text)
     _, _, name, type_name = operation
     if type(name) is not str or type(type_name) is not str or not name:
         return void(errors.BAD_OPERATION, "open takes a name and a type, both strings, the name not empty")

@@ -1,7 +1,7 @@
 """Log time: the time that a leader writes into entries, in ms since the epoch.
 
-It advances by the leader's monotonic clock, is drawn toward its wall clock at a bounded rate, and never jumps, runs back or
-stands still, whatever the wall clock does. Followers take it from the entries.
+It advances by the leader's monotonic clock, is drawn toward its wall clock at a bounded rate, and never jumps, runs
+back or stands still, whatever the wall clock does. Followers take it from the entries.
 """
 
 from __future__ import annotations

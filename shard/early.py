@@ -1,7 +1,7 @@
 """Commands that came before their predecessors, in a small budget of their own.
 
-Dropping one is silent and harmless: the client was told of the gap and repeats. Keeping them out of the room of the expected
-command is what makes the client's progress certain (a shared budget can be filled by early ones for ever).
+Dropping one is silent and harmless: the client was told of the gap and repeats. Keeping them out of the room of the
+expected command is what makes the client's progress certain (a shared budget can be filled by early ones for ever).
 """
 
 from __future__ import annotations

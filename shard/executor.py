@@ -1,10 +1,12 @@
 """From a committed entry to its effect: session check, machine, result, released indexes.
 
-Deterministic: the same entries give the same table, resources, results and releases on every replica. It reads entries in
-place from the mapped segments and knows nothing of leaders, networks or clocks; time is the entries' own.
+Deterministic: the same entries give the same table, resources, results and releases on every replica. It reads
+entries in place from the mapped segments and knows nothing of leaders, networks or clocks; time is the entries' own.
 
-Rules kept here: each sequence of a session is spent once and in order, a repetition or a gap changes nothing; a handler
-that raises gives its caller the error and loses its releases and timers; nothing that an entry holds can crash a replica.
+Rules kept here: each sequence of a session is spent once and in order, a repetition or a gap changes nothing; a
+handler that raises gives its caller the error and loses its releases and timers; nothing that an entry holds can
+crash a replica. What the limits of this process are decides what it admits to the log, never what an entry in the log
+means.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ from .timers import Timer, Timers
 
 Handler = Callable[..., Any]
 
+UNASKED_TIMERS_FIRST = 1 << 32
+"""Timers and listeners number what they arm from here on, so that an entry's own timers are 0, 1, 2... whatever else
+happens at its index: they keep their numbers when the entry alone is restored."""
+
 
 class Resource:
     """One resource of the shard: named by the index that created it; a deleted and re-created name is another one."""
@@ -58,9 +64,9 @@ class Resource:
 class Executor:
     """The replicated state of one shard at `applied_index`.
 
-    `decoded` is a leader's gift to itself: operations it decoded when it accepted them, by log index. It must be cleared
-    whenever the log may change under those indexes (on losing leadership). `touched` collects the sessions that moved,
-    for whoever answers clients, and is emptied by it.
+    `decoded` is a leader's gift to itself: operations it decoded when it accepted them, by log index. It must be
+    cleared whenever the log may change under those indexes (on losing leadership). `touched` collects the sessions
+    that moved, for whoever answers clients, and is emptied by it.
     """
 
     def __init__(self, machines: Mapping[str, type[StateMachine]], *, nesting_max: int = 32) -> None:
@@ -77,7 +83,8 @@ class Executor:
         self.touched: list[Session] = []
         self.registered: list[tuple[int, Session]] = []
         self.ended: list[Session] = []
-        self._handlers: dict[int, Callable[[int, Session | None, bytes], bytes | None]] = {
+        self._unasked_timers = (0, UNASKED_TIMERS_FIRST)
+        self._handlers: dict[int, Callable[[int, Session, bytes], bytes | None]] = {
             RESOURCE: self._open_resource,
             VOID: self._void,
             UNREGISTER: self._unregister,
@@ -113,10 +120,8 @@ class Executor:
                 self._drop(index, mode)
                 continue
             if kind == COMMAND:
-                operation = self.decoded.pop(index, None)
-                if operation is None:
-                    operation = bytes(buffer[start : start + length])
-                result = self.run_command(index, session_id, operation)
+                operation = self.decoded.pop(index, None) or bytes(buffer[start : start + length])
+                result = self._run_command(index, mode, session_id, operation)
             else:
                 answer = self._handlers[kind](index, session, bytes(buffer[start : start + length]))
                 if answer is None:
@@ -131,35 +136,42 @@ class Executor:
                 touched.append(session)
                 latest = session
 
-    def run_command(self, index: int, session_id: int, operation: bytes | list[Any]) -> bytes:
+    def _run_command(self, index: int, mode: int, session_id: int, operation: bytes | list[Any]) -> bytes:
         """Run one command on its machine; returns the encoded result. Never raises on what the operation holds."""
-        if type(operation) is bytes:
+        if isinstance(operation, bytes):
             try:
-                operation = operations.decode(operation, self.nesting_max)
+                operation = operations.decode(operation, None)
             except operations.BadOperation as error:
-                return encode_error(errors.BAD_OPERATION, str(error))
+                return self._fail(index, mode, errors.BAD_OPERATION, str(error))
         resource = self.resources.get(operation[0])
         if resource is None:
-            return encode_error(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]!r}")
-        handler = resource.commands.get(operation[1])  # type: ignore[call-overload]
+            text = f"no resource was created at index {operation[0]}"
+            return self._fail(index, mode, errors.UNKNOWN_RESOURCE, text)
+        handler = resource.commands.get(operation[1])
         if handler is None:
-            return encode_error(errors.UNKNOWN_OPERATION, f"a {resource.type_name} has no command {operation[1]!r}")
+            text = f"a {resource.type_name} has no command {operation[1]!r:.60}"
+            return self._fail(index, mode, errors.UNKNOWN_OPERATION, text)
         machine = resource.machine
         try:
             value = handler(Commit(index, self.time, session_id), *operation[2:])
             result = OK_NIL if value is None else encode_result(value)
+        except MemoryError:
+            raise  # this replica's trouble, not the entry's: as a result it would differ from the other replicas'
         except Exception as error:
-            machine.pending_releases.clear()
-            machine.pending_timers.clear()
-            if resource.operations[operation[1]].mode == RELEASE:  # type: ignore[index]
-                self.released.append(index)
-            return encode_error(errors.MACHINE_ERROR, f"{type(error).__name__}: {error}")
+            machine.forget_pending()
+            return self._fail(index, mode, errors.MACHINE_ERROR, f"{type(error).__name__}: {error}")
         if machine.pending_releases:
             self.released += machine.pending_releases
             machine.pending_releases.clear()
         if machine.pending_timers:
-            self._arm(resource, index)
+            self._arm(resource, index, 0)
         return result
+
+    def _fail(self, index: int, mode: int, code: int, text: str) -> bytes:
+        """The result of a command without effect; nothing needs its entry."""
+        if mode == RELEASE:
+            self.released.append(index)
+        return encode_error(code, text)
 
     def run_query(self, session_id: int, data: bytes) -> bytes:
         """Run one query against the state as it is; returns the encoded result. Never raises on what it holds."""
@@ -181,7 +193,11 @@ class Executor:
             result = encode_result(handler(Commit(self.applied_index, self.time, session_id), *operation[2:]))
         except Exception as error:
             result = encode_error(errors.MACHINE_ERROR, f"{type(error).__name__}: {error}")
-        assert not machine.pending_releases, f"query {operation[1]} of {resource.type_name} released an entry"
+        if machine.pending_releases or machine.pending_timers:
+            # Left in place they would take effect with the next command, and on this replica only.
+            machine.forget_pending()
+            text = f"query {operation[1]} of {resource.type_name} may not release or schedule"
+            result = encode_error(errors.MACHINE_ERROR, text)
         return result
 
     def take_released(self) -> list[int]:
@@ -230,12 +246,11 @@ class Executor:
                 session.acknowledge(acknowledged)
                 self.touched.append(session)
 
-    def _void(self, index: int, session: Session | None, payload: bytes) -> bytes:
+    def _void(self, index: int, session: Session, payload: bytes) -> bytes:
         return payload
 
-    def _unregister(self, index: int, session: Session | None, payload: bytes) -> None:
+    def _unregister(self, index: int, session: Session, payload: bytes) -> None:
         """The client's own end of its session spends a sequence too, but leaves no result behind."""
-        assert session is not None
         session.last += 1
         self._end(index, session, expired=False)
 
@@ -251,8 +266,8 @@ class Executor:
             if method is not None:
                 self._run_unasked(resource, index, method, commit)
 
-    def _open_resource(self, index: int, session: Session | None, payload: bytes) -> bytes:
-        _, _, name, type_name = operations.decode(payload, self.nesting_max)
+    def _open_resource(self, index: int, session: Session, payload: bytes) -> bytes:
+        _, _, name, type_name = operations.decode(payload, None)
         known = self.by_name.get(name)
         if known is not None:
             if known.type_name == type_name:
@@ -268,8 +283,8 @@ class Executor:
 
     # -- timers --------------------------------------------------------------------------------------
 
-    def _arm(self, resource: Resource, index: int) -> None:
-        for number, (due, method, arguments) in enumerate(resource.machine.pending_timers):
+    def _arm(self, resource: Resource, index: int, first_number: int) -> None:
+        for number, (due, method, arguments) in enumerate(resource.machine.pending_timers, first_number):
             # A due time lies after its arming entry's time, or the timer would fire within the entry that armed it.
             self.timers.arm(Timer(max(due, self.time + 1), index, number, resource.index, method, arguments))
         resource.machine.pending_timers.clear()
@@ -287,10 +302,15 @@ class Executor:
         machine = resource.machine
         try:
             method(*arguments)
+        except MemoryError:
+            raise
         except Exception:
-            machine.pending_releases.clear()
-            machine.pending_timers.clear()
+            machine.forget_pending()
             return
         self.released += machine.pending_releases
         machine.pending_releases.clear()
-        self._arm(resource, index)
+        at, number = self._unasked_timers
+        if at != index:
+            number = UNASKED_TIMERS_FIRST
+        self._unasked_timers = (index, number + len(machine.pending_timers))
+        self._arm(resource, index, number)

@@ -1,9 +1,9 @@
 """What only a leader keeps: which sequence each session is expected to send next, early commands, and who waits for what.
 
-Volatile: made anew with every term and dropped on stepping down, when everyone waiting is answered NOT_LEADER. It turns
-messages of clients into records for the log and never decides anything that must survive it. It is begun only once the
-leader has applied the no-op of its term: from then on the session table is complete, and what lies above it in the log is
-this intake's own, so the expected sequence of a session is `last + 1` until it logs something for it.
+Volatile: made anew with every term and dropped on stepping down, when everyone waiting is answered NOT_LEADER. It
+turns messages of clients into records for the log and never decides anything that must survive it. It is begun only
+once the leader has applied the no-op of its term: from then on the session table is complete, and what lies above it
+in the log is this intake's own, so the expected sequence of a session is `last + 1` until it logs something for it.
 
 Rules: a sequence is spent by whatever is logged for it first; a refusal for good is a void in the command's place;
 BUSY, NO_SPACE and GAP spend nothing; the expected command is never refused for lack of the room that early ones take.
@@ -53,8 +53,8 @@ class Spent(NamedTuple):
 class Intake:
     """The leader's side of all sessions of a shard, for one term.
 
-    `records` are what the turn's messages add to the log, in order, as `log.entry.encode` takes them; the first gets the
-    index `next_index`. The replica appends them and calls `appended`, or `refused` when there is no room.
+    `records` are what the turn's messages add to the log, in order, as `log.entry.encode` takes them; the first gets
+    the index `next_index`. The replica appends them and calls `appended`, or `refused` when there is no room.
     `acknowledged` collects acknowledgements that came by message and may have to be folded into the log.
     """
 

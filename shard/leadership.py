@@ -1,7 +1,7 @@
 """A leader's term: what it does for clients from winning the election to stepping down.
 
-Until the no-op of its term is applied, a leader does not know the sessions that its predecessors opened; what clients send is
-held back until then. Everything here is volatile; what must survive goes into the log as records.
+Until the no-op of its term is applied, a leader does not know the sessions that its predecessors opened; what clients
+send is held back until then. Everything here is volatile; what must survive goes into the log as records.
 """
 
 from __future__ import annotations

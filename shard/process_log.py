@@ -22,7 +22,10 @@ class _DroppingQueueHandler(logging.handlers.QueueHandler):
 
 
 def start_logging(path: str, *, level: str, file_bytes_max: int, files_max: int) -> logging.handlers.QueueListener:
-    """Send this process's log to `path`, at most `files_max` files of `file_bytes_max` bytes. Stop the listener at the end."""
+    """Send this process's log to `path`, at most `files_max` files of `file_bytes_max` bytes.
+
+    The listener must be stopped at the end.
+    """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     file = logging.handlers.RotatingFileHandler(path, maxBytes=file_bytes_max, backupCount=max(0, files_max - 1))
     file.setFormatter(logging.Formatter(FORMAT, "%Y-%m-%d %H:%M:%S"))

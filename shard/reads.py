@@ -1,8 +1,8 @@
 """Everything of a leader that waits for a read index: queries, keep-alives that move nothing, and expiries.
 
-All that arrive in one turn share one read: after they arrived, a majority confirms that this leader still leads (Raft, section 8;
-thesis 6.4). A query then runs once the confirmed index is applied and, so that a session reads its own writes, once
-the commands that its session sent before it are applied.
+All that arrive in one turn share one read: after they arrived, a majority confirms that this leader still leads
+(Raft, section 8; thesis 6.4). A query then runs once the confirmed index is applied and, so that a session reads its
+own writes, once the commands that its session sent before it are applied.
 """
 
 from __future__ import annotations

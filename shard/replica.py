@@ -1,11 +1,11 @@
 """One replica without sockets, clocks or threads: the Raft core, the log, the executor and a leader's term joined.
 
-Whoever drives it (the process in `server.py`, the simulation) hands in messages, ticks and finished persist jobs, and once per
-turn calls `step`, which returns what has to leave: messages to peers, answers to routers, and at most one persist job at
-a time. Time comes in as numbers.
+Whoever drives it (the process in `server.py`, the simulation) hands in messages, ticks and finished persist jobs, and
+once per turn calls `step`, which returns what has to leave: messages to peers, answers to routers, and at most one
+persist job at a time. Time comes in as numbers.
 
-Invariants: nothing is acknowledged before the job that makes it durable is done; entries are applied in order and only up to
-the commit index; messages that rest on durability are dropped if the term has moved on meanwhile.
+Invariants: nothing is acknowledged before the job that makes it durable is done; entries are applied in order and
+only up to the commit index; messages that rest on durability are dropped if the term has moved on meanwhile.
 """
 
 from __future__ import annotations

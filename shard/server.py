@@ -1,7 +1,8 @@
 """The process of one replica: its sockets, its timers and its sync thread around a `Replica`. It decides nothing.
 
-One thread, one poll loop. A turn drains every socket, steps the replica once, sends what the step returned, and hands at most one
-persist job to the sync thread. The process blocks once per turn and never spins while a sync is under way.
+One thread, one poll loop. A turn drains every socket, steps the replica once, sends what the step returned, and hands
+at most one persist job to the sync thread. The process blocks once per turn and never spins while a sync is under
+way.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from collections.abc import Sequence
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from ..client.protocol.frames import BUNDLE_ITEMS_MAX, UNCOPIED_BYTES_MIN, BadFrame, Frame, Item, pack_bundle, unpack_bundle
+from ..client.protocol.frames import (
+    BUNDLE_ITEMS_MAX,
+    UNCOPIED_BYTES_MIN,
+    BadFrame,
+    Frame,
+    Item,
+    pack_bundle,
+    unpack_bundle,
+)
 from . import peers
 from .replica import Replica, Turn
 from .sync import SyncThread

@@ -33,13 +33,6 @@ class Session:
         self.results: dict[int, ResultAt] = {}
         self.result_bytes = 0
 
-    def record(self, sequence: int, index: int, result: bytes) -> None:
-        """Spend the next sequence with this result."""
-        assert sequence == self.last + 1, f"session {self.id}: sequence {sequence} after {self.last}"
-        self.last = sequence
-        self.results[sequence] = (index, result)
-        self.result_bytes += len(result)
-
     def acknowledge(self, sequence: int) -> None:
         """Forget results up to `sequence`, at most up to what was applied. Lower than before changes nothing."""
         sequence = min(sequence, self.last)

@@ -1,7 +1,7 @@
 """The sync thread: runs persist jobs beside the loop, one at a time, and says when they are done.
 
-It is the only other thread of a replica. `fdatasync` releases the interpreter's lock, so the loop goes on meanwhile. Jobs and
-their ends pass through an inproc pair of sockets, which the loop polls with its other sockets.
+It is the only other thread of a replica. `fdatasync` releases the interpreter's lock, so the loop goes on meanwhile.
+Jobs and their ends pass through an inproc pair of sockets, which the loop polls with its other sockets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A leader's care for sessions: whom it has heard, and whom it has not heard for too long.
 
-Patience is counted in ticks that really ran: a pause of the process, however long, is one tick. It starts again with a term,
-since a new leader has heard nobody yet. Only a leader expires a session, and only by an entry that it logs after a majority
-confirmed that it still leads.
+Patience is counted in ticks that really ran: a pause of the process, however long, is one tick. It starts again with
+a term, since a new leader has heard nobody yet. Only a leader expires a session, and only by an entry that it logs
+after a majority confirmed that it still leads.
 """
 
 from __future__ import annotations

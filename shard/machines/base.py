@@ -1,7 +1,7 @@
 """What a state machine is: commands that change it, queries that read it, and which log entries its state lives in.
 
-A machine never sees a clock, a socket, a file or randomness: the same entries in the same order must give the same state,
-results and releases on every replica. Time is `commit.time`, the log's own.
+A machine never sees a clock, a socket, a file or randomness: the same entries in the same order must give the same
+state, results and releases on every replica. Time is `commit.time`, the log's own.
 
 A command declares where its state lives. RELEASE: in its live log entry, which the machine releases once it no longer
 contributes. SNAPSHOT: in what `snapshot` returns; the entry is dead once a snapshot covers it. There is no default.
@@ -18,6 +18,8 @@ from typing import Any, ClassVar
 from ...log.entry import RELEASE, SNAPSHOT
 
 __all__ = ["RELEASE", "SNAPSHOT", "Commit", "MachineDefinitionError", "Operation", "StateMachine", "command", "query"]
+
+DUE_MS_MAX = (1 << 63) - 1
 
 
 class MachineDefinitionError(TypeError):
@@ -119,9 +121,10 @@ def query(function: Callable[..., Any]) -> Operation:
 class StateMachine:
     """Base of every machine; subclass it, declare `type_name`, commands and queries.
 
-    Optional: `snapshot()` returning what msgpack can hold and `install(state)` taking it back (needed by SNAPSHOT commands), and
-    the session listeners `session_opened(commit)`, `session_closed(commit)`, `session_expired(commit)`, with `commit.session`
-    the session in question. Raises MachineDefinitionError when a subclass is defined in a way that cannot work.
+    Optional: `snapshot()` returning what msgpack can hold and `install(state)` taking it back (needed by SNAPSHOT
+    commands), and the session listeners `session_opened(commit)`, `session_closed(commit)`,
+    `session_expired(commit)`, with `commit.session` the session in question. Raises MachineDefinitionError when a
+    subclass is defined in a way that cannot work.
     """
 
     type_name: ClassVar[str] = ""
@@ -154,6 +157,18 @@ class StateMachine:
         """Call `self.<method>(commit, *arguments)` once log time reaches `due_ms` (milliseconds since the epoch).
 
         Timers fire by (due time, index that armed them, order of arming), before the entry that moved the time. A due
-        time not after the arming entry's time means at the next entry.
+        time not after the arming entry's time means at the next entry. Raises TypeError, ValueError or AttributeError
+        for what could never fire.
         """
+        if type(due_ms) is not int:
+            raise TypeError(f"a due time is a whole number of ms since the epoch, not {due_ms!r:.60}")
+        if not 0 <= due_ms <= DUE_MS_MAX:
+            raise ValueError(f"a due time is between 0 and {DUE_MS_MAX} ms since the epoch, not {due_ms}")
+        if not callable(getattr(self, method)):
+            raise TypeError(f"{method} of {self.type_name} is no method")
         self.pending_timers.append((due_ms, method, arguments))
+
+    def forget_pending(self) -> None:
+        """Drop what the handler that just ran released and scheduled."""
+        self.pending_releases.clear()
+        self.pending_timers.clear()

@@ -5,8 +5,8 @@
     hits.add(5)
     hits.compare_and_set(6, 0)       # whether it was 6
 
-SNAPSHOT: every command changes the one number that `snapshot` returns, so no entry needs to stay; a sum of live entries would
-keep every increment for ever.
+SNAPSHOT: every command changes the one number that `snapshot` returns, so no entry needs to stay; a sum of live
+entries would keep every increment for ever.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@
     users.put_if_absent("ada", 1)         # the value that is there, or None when it was put
     users.remove("ada")
 
-RELEASE: put, put_if_absent and replace live in their own entry, one key each, which is released when the key is overwritten or
-removed; one that changed nothing is released at once. remove and clear release their victims and themselves. Restoring the
-live entries in index order is right because each live entry is the last write of its key; conditional writes take
-their condition as met, since only an entry whose effect is in the state is live. Iteration is in order of live indexes: an
-overwrite re-inserts its key.
+RELEASE: put, put_if_absent and replace live in their own entry, one key each, which is released when the key is
+overwritten or removed; one that changed nothing is released at once. remove and clear release their victims and
+themselves. Restoring the live entries in index order is right because each live entry is the last write of its key;
+conditional writes take their condition as met, since only an entry whose effect is in the state is live. Iteration is
+in order of live indexes: an overwrite re-inserts its key.
 """
 
 from __future__ import annotations
