@@ -52,6 +52,8 @@ class RouterProcess:
             descriptor = source.getsockopt(zmq.FD)
             readers[descriptor] = member
             self.poller.register(descriptor, zmq.POLLIN)
+        # Setting up leaves a command in the monitor's mailbox; its descriptor is silent until that has been taken.
+        self._read_monitor(member)
 
     def stop(self) -> None:
         """End `run` with the current turn. May be called from a signal handler."""
