@@ -26,7 +26,7 @@ lint: $(INSTALLED_DEV)
 # mypy wants a directory that is named like the package, which a checkout need not be.
 types: $(INSTALLED_DEV)
 	@mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/ocelog
-	MYPYPATH=$(VENV)/types $(BIN)/mypy -p ocelog $(addprefix -p ocelog.,$(ROOMS))
+	MYPYPATH=$(VENV)/types $(BIN)/mypy -m ocelog -m ocelog.__main__ $(addprefix -p ocelog.,$(ROOMS))
 
 # make bench BENCH="get --cluster 1x3 --seconds 5"
 bench: $(INSTALLED)
