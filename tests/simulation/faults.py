@@ -1,0 +1,125 @@
+"""Makes the faults of a plan happen: each kind waits its random while, strikes, and waits again, until `stop`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ocelog.shard.raft.messages import LEADER
+
+from .client import SimClient
+from .host import Host
+from .network import Network, Weather
+from .scheduler import MS, Scheduler
+from .swarm import Plan
+
+
+class Faults:
+    """The faults of one run. `stop` ends them, heals everything and starts everyone."""
+
+    def __init__(
+        self, plan: Plan, scheduler: Scheduler, network: Network, hosts: Sequence[Host], clients: Sequence[SimClient]
+    ) -> None:
+        self.plan = plan
+        self.scheduler = scheduler
+        self.network = network
+        self.hosts = hosts
+        self.clients = clients
+        self.over = False
+        self._every(plan.crash_interval, self._crash)
+        self._every(plan.pause_interval, self._pause)
+        self._every(plan.cut_interval, self._cut)
+        self._every(plan.clock_jump_interval, self._clock_jump)
+        self._every(plan.full_disk_interval, self._full_disk)
+        self._every(plan.client_pause_interval, self._pause_client)
+        self._every(plan.client_restart_interval, self._restart_client)
+
+    def _every(self, interval: int, strike: Callable[[], None]) -> None:
+        if interval:
+            self.scheduler.after(
+                self.scheduler.between(interval // 4, interval * 7 // 4), self._strike, interval, strike
+            )
+
+    def _strike(self, interval: int, strike: Callable[[], None]) -> None:
+        if not self.over:
+            strike()
+            self._every(interval, strike)
+
+    def _victim(self) -> Host:
+        """Leaders are the more interesting victims."""
+        leaders = [host for host in self.hosts if host.replica is not None and host.replica.core.role is LEADER]
+        return self.scheduler.rng.choice(leaders if leaders and self.scheduler.chance(0.5) else list(self.hosts))
+
+    def _crash(self) -> None:
+        victims = list(self.hosts) if self.scheduler.chance(self.plan.blackout) else [self._victim()]
+        power_loss = self.scheduler.chance(self.plan.power_loss)
+        for host in victims:
+            if host.replica is not None:
+                self.crash(host, power_loss=power_loss)
+
+    def crash(self, host: Host, *, power_loss: bool) -> None:
+        """Kill one replica, let its peers see the connection close or not, and start it again later."""
+        host.kill(power_loss=power_loss)
+        if self.scheduler.chance(self.plan.gone_notice):
+            for other in self.hosts:
+                self.scheduler.after(self.scheduler.between(0, 20 * MS), other.peer_gone, host.member)
+        self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), self._restart, host)
+
+    def _restart(self, host: Host) -> None:
+        if host.replica is None:
+            host.start()
+
+    def _pause(self) -> None:
+        self._victim().pause(self.scheduler.between(50 * MS, self.plan.pause_max))
+
+    def _cut(self) -> None:
+        """Separate some replicas, or one client, from the rest, in both directions or in one."""
+        rng = self.scheduler.rng
+        if rng.random() < 0.2:
+            group = [rng.choice(self.clients).name]
+        else:
+            group = [host.name for host in rng.sample(list(self.hosts), rng.randint(1, len(self.hosts)))]
+            # Some of the clients are on their side.
+            group += [client.name for client in self.clients if rng.random() < 0.3]
+        inward, outward = (True, True)
+        if self.scheduler.chance(self.plan.one_way):
+            inward = rng.random() < 0.5
+            outward = not inward
+        self.scheduler.note(f"cut off: {', '.join(group)}, in {inward}, out {outward}")
+        self.network.separate(group, inward=inward, outward=outward)
+        self.scheduler.after(self.scheduler.between(50 * MS, self.plan.cut_max), self.network.heal)
+
+    def _clock_jump(self) -> None:
+        host = self._victim()
+        host.wall_offset_ms += self.scheduler.rng.choice((-3_600_000, -500, 500, 3_600_000))
+
+    def _full_disk(self) -> None:
+        host = self._victim()
+        self.scheduler.note(f"the disk of {host.name} is full")
+        host.disk.capacity = 0
+        self.scheduler.after(self.scheduler.between(100 * MS, self.plan.full_disk_max), self._free_disk, host)
+
+    def _free_disk(self, host: Host) -> None:
+        host.disk.capacity = host.disk_bytes
+
+    def _pause_client(self) -> None:
+        client = self.scheduler.rng.choice(self.clients)
+        client.pause(self.scheduler.between(50 * MS, int(1.5e6 * self.plan.session_timeout)))
+
+    def _restart_client(self) -> None:
+        client = self.scheduler.rng.choice(self.clients)
+        if self.scheduler.chance(0.5):
+            client.reconnect()
+        else:
+            client.restart()
+
+    def stop(self) -> None:
+        """No more faults: everything is healed, everybody runs."""
+        self.over = True
+        self.network.heal()
+        self.network.weather = Weather()
+        for host in self.hosts:
+            self._free_disk(host)
+            host.paused_until = min(host.paused_until, self.scheduler.now)
+            self._restart(host)
+        for client in self.clients:
+            client.paused_until = min(client.paused_until, self.scheduler.now)

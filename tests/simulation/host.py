@@ -1,0 +1,280 @@
+"""One simulated process of a replica: an inbox, turns, ticks, one persist job at a time, and every way it can stop.
+
+It does what `shard/server.py` and `shard/assembly.py` do, with a simulated disk, clock and network, around the production
+`Replica`. It decides nothing about Raft.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from ocelog.client.protocol import frames
+from ocelog.client.protocol.limits import Limits
+from ocelog.log.directory import open_directory
+from ocelog.log.errors import NoSpace
+from ocelog.log.identity import Identity
+from ocelog.log.log import LogConfig
+from ocelog.shard import peers
+from ocelog.shard.machines.registry import registry
+from ocelog.shard.persist import PersistJob
+from ocelog.shard.raft.config import RaftConfig
+from ocelog.shard.raft.messages import Append, Message
+from ocelog.shard.replica import Replica, Turn
+
+from .disk import SimDisk
+from .network import Frames, Network
+from .scheduler import MS, SECOND, Scheduler
+from .swarm import Plan
+
+CLUSTER_ID = "00112233445566778899aabbccddeeff"
+DIRECTORY = "data/shard-0/replica"
+WALL_START_MS = 1_700_000_000_000
+
+
+class Killed(Exception):
+    """Raised by the disk in the middle of a persist job whose process is being killed."""
+
+
+class Host:
+    """Member `member` of the shard and its machine; `replica` is None while the process is down.
+
+    `on_turn(host, turn)` is called after every turn, `on_start(host)` after every start, `on_durable(host, job)` when
+    a persist job has run, before the replica knows. `changed_from` is the lowest index a turn may have rewritten.
+    """
+
+    def __init__(self, member: int, plan: Plan, scheduler: Scheduler, network: Network, disk_bytes: int) -> None:
+        self.member = member
+        self.plan = plan
+        self.scheduler = scheduler
+        self.network = network
+        self.disk_bytes = disk_bytes
+        self.disk = SimDisk(Random(scheduler.rng.getrandbits(32)), capacity=disk_bytes)
+        self.name = host_name(member)
+        self.replica: Replica | None = None
+        self.incarnation = 0
+        self.starts = 0
+        self.paused_until = 0
+        self.changed_from = 1
+        self.sync_slowdown = 0
+        self.wall_offset_ms = scheduler.between(-5000, 5000)
+        self.clock_rate = 1.0 + plan.clock_drift * (2 * scheduler.rng.random() - 1)
+        self.on_turn: list[Callable[[Host, Turn], None]] = []
+        self.on_start: list[Callable[[Host], None]] = []
+        self.on_durable: list[Callable[[Host, PersistJob], None]] = []
+        self._identity = peers.PeerIdentity(cluster_id=CLUSTER_ID, shard=0, member=member, incarnation=1)
+        self._peers: list[Frames] = []
+        self._bundles: list[tuple[str, Frames]] = []
+        self._gone: list[int] = []
+        self._done: PersistJob | None = None
+        self._job: PersistJob | None = None
+        self._job_ran = False
+        self._next_tick = 0
+        self._turn_due = False
+        network.attach(self.name, self._receive)
+
+    # -- life and death ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the directory as a restarted process does, and take the first turn soon."""
+        plan, rng = self.plan, Random(self.scheduler.rng.getrandbits(32))
+        identity = Identity(cluster_id=CLUSTER_ID, shard=0, member=self.member, incarnation=1)
+        config = LogConfig(segment_bytes_max=plan.segment_bytes_max, segment_entries_max=plan.segment_entries_max)
+        try:
+            _, meta, log = open_directory(self.disk, DIRECTORY, expected=identity, config=config)
+        except NoSpace:
+            self.scheduler.after(SECOND // 2, self.start)
+            return
+        self.replica = Replica(
+            shard=0,
+            member=self.member,
+            voters=range(plan.members),
+            log=log,
+            meta=meta,
+            raft_config=RaftConfig(
+                heartbeat_ticks=plan.heartbeat_ticks,
+                election_ticks=plan.election_ticks,
+                append_bytes_max=plan.append_bytes_max,
+                inflight_messages_max=plan.inflight_messages_max,
+                inflight_bytes_max=4 * plan.append_bytes_max,
+            ),
+            limits=Limits(in_flight_max=plan.in_flight_max, operations_max=8, operation_bytes_max=400),
+            machines=registry(),
+            rng=rng,
+            tick_ms=plan.tick // MS,
+        )
+        self.incarnation += 1
+        self.starts += 1
+        self.changed_from = 1
+        self._next_tick = self.scheduler.now + self.scheduler.between(0, plan.tick)
+        for callback in self.on_start:
+            callback(self)
+        self.scheduler.note(f"{self.name} starts, log ends at {log.last_index}")
+        self._wake(0)
+        self._wait_for_tick()
+
+    def kill(self, *, power_loss: bool) -> None:
+        """Stop the process at once, in the middle of whatever it is making durable; power loss also loses pages."""
+        if self.replica is None:
+            return
+        self.scheduler.note(f"{self.name} is killed{', power lost' if power_loss else ''}")
+        if self._job is not None and not self._job_ran:
+            self._run_partly(self._job)
+        if power_loss:
+            self.disk.crash()
+        self.replica = None
+        self.incarnation += 1
+        self._peers, self._bundles, self._gone = [], [], []
+        self._done = self._job = None
+        self._turn_due = False
+        self.paused_until = 0
+
+    def _run_partly(self, job: PersistJob) -> None:
+        """Carry out some of the job's disk operations, maybe none, maybe all."""
+        left = self.scheduler.between(0, 6)
+
+        def hook(what: str) -> None:
+            nonlocal left
+            if left == 0:
+                raise Killed(what)
+            left -= 1
+
+        self.disk.operation_hook = hook
+        try:
+            job.run()
+        except (Killed, NoSpace):
+            pass
+        finally:
+            self.disk.operation_hook = None
+
+    def pause(self, duration: int) -> None:
+        """Stop taking turns for a while, as with SIGSTOP; what arrives waits. The disk goes on."""
+        if self.replica is not None:
+            self.scheduler.note(f"{self.name} is paused for {duration // MS} ms")
+            self.paused_until = self.scheduler.now + duration
+            self._wake(duration)
+
+    # -- the loop ------------------------------------------------------------------------------------
+
+    def _receive(self, source: str, frames_in: Frames) -> None:
+        if self.replica is None:
+            return
+        if source.startswith("replica"):
+            self._peers.append(frames_in)
+        else:
+            self._bundles.append((source, frames_in))
+        self._wake(self.scheduler.between(0, 200))
+
+    def peer_gone(self, member: int) -> None:
+        """The connection to another member closes."""
+        if self.replica is not None:
+            self._gone.append(member)
+            self._wake(0)
+
+    def _wake(self, delay: int) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            self.scheduler.after(delay, self._turn, self.incarnation)
+
+    def _wait_for_tick(self) -> None:
+        self.scheduler.after(self._next_tick - self.scheduler.now, self._tick_due, self.incarnation)
+
+    def _tick_due(self, incarnation: int) -> None:
+        if incarnation == self.incarnation:
+            self._wake(0)
+
+    def _turn(self, incarnation: int) -> None:
+        if incarnation != self.incarnation or self.replica is None:
+            return
+        self._turn_due = False
+        if self.scheduler.now < self.paused_until:
+            self._wake(self.paused_until - self.scheduler.now)
+            return
+        replica = self.replica
+        self._drain(replica)
+        if self.scheduler.now >= self._next_tick:
+            replica.tick()
+            self._next_tick = self.scheduler.now + self.plan.tick
+            self._wait_for_tick()
+        turn = replica.step(self._monotonic_ms(), self.wall_ms())
+        for callback in self.on_turn:
+            callback(self, turn)
+        self.changed_from = replica.log.last_index + 1
+        self._send(turn)
+        if turn.unfinished:
+            self._wake(self.scheduler.between(0, 100))
+
+    def _drain(self, replica: Replica) -> None:
+        if self._done is not None:
+            job, self._done, self._job = self._done, None, None
+            replica.job_done(job)
+        arrived, self._peers = self._peers, []
+        for each in arrived:
+            message = peers.decode(each, self._identity)
+            if isinstance(message, Append):
+                self.changed_from = min(self.changed_from, message.prev_index + 1)
+            replica.receive_peer(message)
+        bundles, self._bundles = self._bundles, []
+        for router, each in bundles:
+            replica.receive_bundle(router.encode(), frames.unpack_bundle(each))
+        gone, self._gone = self._gone, []
+        for member in gone:
+            replica.peer_gone(member)
+
+    def _monotonic_ms(self) -> int:
+        return int(self.scheduler.now * self.clock_rate) // MS
+
+    def wall_ms(self) -> int:
+        """What this machine believes the time to be, in ms since the epoch."""
+        return WALL_START_MS + self.scheduler.now // MS + self.wall_offset_ms
+
+    def _send(self, turn: Turn) -> None:
+        for router, items in turn.answers.items():
+            self.network.send(self.name, router.decode(), frames.pack_bundle(items))
+        for message in turn.messages:
+            self._note(message)
+            self.network.send(self.name, host_name(message.to), peers.encode(message, self._identity))
+        if turn.job is not None:
+            self._begin_job(turn.job)
+
+    def _note(self, message: Message) -> None:
+        numbers = f" after {message.prev_index} through {message.last_index}" if isinstance(message, Append) else ""
+        self.scheduler.note(f"{self.name} to {message.to}: {type(message).__name__} term {message.term}{numbers}")
+
+    # -- the disk ------------------------------------------------------------------------------------
+
+    def _begin_job(self, job: PersistJob) -> None:
+        """The job takes its time; its effect falls on its beginning or on its end, by chance."""
+        scheduler, plan = self.scheduler, self.plan
+        self._job, self._job_ran = job, False
+        duration = scheduler.between(plan.sync_min, plan.sync_max)
+        if scheduler.chance(plan.sync_hang):
+            duration += scheduler.between(100 * MS, 3 * SECOND)
+        if scheduler.chance(0.5):
+            self._run_job(job)
+        scheduler.after(duration, self._finish_job, job, self.incarnation)
+
+    def _run_job(self, job: PersistJob) -> None:
+        try:
+            job.run()
+        except NoSpace:
+            # What the process does: it stops, and its supervisor starts it again later.
+            self._job_ran = True
+            self.kill(power_loss=False)
+            self.scheduler.after(SECOND, self.start)
+            return
+        self._job_ran = True
+        for callback in self.on_durable:
+            callback(self, job)
+
+    def _finish_job(self, job: PersistJob, incarnation: int) -> None:
+        if incarnation == self.incarnation and not self._job_ran:
+            self._run_job(job)
+        if incarnation == self.incarnation:
+            self._done = job
+            self._wake(0)
+
+
+def host_name(member: int) -> str:
+    """The endpoint of a member."""
+    return f"replica-{member}"

@@ -1,0 +1,163 @@
+"""One run of one seed: a cluster under faults (safety phase), then healed until everything is answered (liveness phase).
+
+outcome = run(4711)          # raises Failure, whose text says how to replay it
+outcome.trace                # equal for equal seeds, on any machine and under any PYTHONHASHSEED
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from ocelog.log.entry import RELEASE
+from ocelog.shard import replica as replica_module
+
+from .client import SimClient, Workload
+from .client_checkers import CLIENT_CHECKERS
+from .faults import Faults
+from .host import Host
+from .network import Network
+from .observer import Observer, Violation
+from .raft_checkers import RAFT_CHECKERS
+from .scheduler import MS, SECOND, Scheduler
+from .swarm import Plan, draw
+
+LIVENESS_MAX = 60 * SECOND
+"""Virtual time within which a healed cluster has to have answered everything."""
+
+DISK_BYTES = 1 << 20
+
+
+class Failure(AssertionError):
+    """A seed broke an invariant, or an assertion of the code itself."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run amounted to, so that a test can see that the seeds exercise something."""
+
+    seed: int
+    trace: int
+    steps: int
+    seconds: float
+    entries: int
+    terms: int
+    restarts: int
+    answered: int
+    unknown: int
+    bytes_in_flight: int = 0
+
+
+class Simulation:
+    """The parts of one run, put together; `plan` overrides what the seed would draw."""
+
+    def __init__(self, seed: int, *, plan: Plan | None = None, listener: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.scheduler = Scheduler(seed, listener)
+        self.plan = plan or draw(self.scheduler.rng)
+        self.network = Network(self.scheduler, self.plan.weather)
+        self.workload = Workload()
+        self.observer = Observer(self.plan.members, self.workload)
+        self.observer.checkers = [checker(self.observer) for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS)]
+        self.hosts = [
+            Host(member, self.plan, self.scheduler, self.network, DISK_BYTES) for member in range(self.plan.members)
+        ]
+        for host in self.hosts:
+            self.observer.watch_host(host)
+            self.scheduler.after(self.scheduler.between(0, 100 * MS), host.start)
+        self.clients = [
+            SimClient(number, self.plan, self.scheduler, self.network, self.workload)
+            for number in range(self.plan.clients)
+        ]
+        for client in self.clients:
+            self.observer.watch_client(client)
+
+    def run(self) -> Run:
+        """Both phases. Raises Failure."""
+        apply_max = patch.object(replica_module, "APPLY_ENTRIES_MAX", self.plan.apply_entries_max)
+        with apply_max, _quiet():
+            try:
+                faults = Faults(self.plan, self.scheduler, self.network, self.hosts, self.clients)
+                self.scheduler.run_until(self.plan.duration)
+                faults.stop()
+                self._finish()
+            except Exception as error:
+                raise Failure(
+                    f"seed {self.seed} fails at {self.scheduler.seconds:.6f} s: {type(error).__name__}: {error}\n"
+                    f"replay it with: python -m tests.simulation --seed {self.seed}"
+                ) from error
+        return self._summary()
+
+    def _finish(self) -> None:
+        """Everything asked is answered, one more write and read per client succeed, and all replicas end equal."""
+        for client in self.clients:
+            client.working = False
+            client.submit("counter", ("add", self.workload.next_serial()), serial=self.workload.serial, timeout=1000.0)
+            client.submit("counter", ("get",), is_query=True, timeout=1000.0)
+            client.wake()
+        deadline = self.scheduler.now + LIVENESS_MAX
+        while self.workload.open and self.scheduler.now < deadline:
+            self.scheduler.run_until(self.scheduler.now + 100 * MS)
+        if self.workload.open:
+            raise Violation(
+                f"Liveness: {len(self.workload.open)} calls never end, such as {min(map(str, self.workload.open))}"
+            )
+        while not self._converged() and self.scheduler.now < deadline:
+            self.scheduler.run_until(self.scheduler.now + 100 * MS)
+        if not self._converged():
+            raise Violation(f"Liveness: the replicas stay apart: {[self._position(host) for host in self.hosts]}")
+        self._compare_live_sets()
+
+    def _position(self, host: Host) -> tuple[int, int, int]:
+        replica = host.replica
+        if replica is None:
+            return (0, 0, 0)
+        return (replica.executor.applied_index, replica.core.commit_index, replica.log.last_index)
+
+    def _converged(self) -> bool:
+        committed = len(self.observer.committed)
+        return all(self._position(host) == (committed, committed, committed) for host in self.hosts)
+
+    def _compare_live_sets(self) -> None:
+        """Which entries hold state is the same everywhere, and what the model says. SNAPSHOT entries never count."""
+        live = self.observer.model.live()
+        for host in self.hosts:
+            log = host.replica.log
+            found = [index for index in log.live_indexes().tolist() if log.entry(index).mode == RELEASE]
+            if found != live:
+                wrong = sorted(set(found) ^ set(live))
+                raise Violation(f"LiveSets: {host.name} differs from the model at {len(wrong)} entries, {wrong[:5]}...")
+
+    def _summary(self) -> Run:
+        finished = self.workload.finished
+        return Run(
+            seed=self.seed,
+            trace=self.scheduler.trace,
+            steps=self.scheduler.steps,
+            seconds=self.scheduler.seconds,
+            entries=len(self.observer.committed),
+            terms=max(host.replica.core.term for host in self.hosts),
+            restarts=sum(host.starts for host in self.hosts) - len(self.hosts),
+            answered=sum(operation.call.error is None for operation in finished),
+            unknown=sum(not getattr(operation.call.error, "definite", True) for operation in finished),
+        )
+
+
+def run(seed: int, *, listener: Callable[[str], None] | None = None) -> Run:
+    """Run one seed. Raises Failure."""
+    return Simulation(seed, listener=listener).run()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The code under test logs what it should; a thousand simulated elections are nobody's news."""
+    logger = logging.getLogger("ocelog")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,120 @@
+"""What one seed is about: the size of everything and which faults happen how often, drawn at random.
+
+Each fault is left out of about half the seeds (swarm testing, Groce et al., 2012): faults hide each other, and a cluster that is
+always crashing never gets far enough to break in another way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from .network import Weather
+from .scheduler import MS, SECOND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One seed's cluster, load and faults. Times in microseconds; an interval of 0 means never; probabilities 0..1."""
+
+    members: int
+    duration: int
+    tick: int
+    election_ticks: int
+    heartbeat_ticks: int
+    append_bytes_max: int
+    inflight_messages_max: int
+    segment_bytes_max: int
+    segment_entries_max: int
+    apply_entries_max: int
+    in_flight_max: int
+    weather: Weather
+    sync_min: int
+    sync_max: int
+    sync_hang: float
+    crash_interval: int
+    power_loss: float
+    down_max: int
+    blackout: float
+    pause_interval: int
+    pause_max: int
+    cut_interval: int
+    cut_max: int
+    one_way: float
+    clock_drift: float
+    clock_jump_interval: int
+    full_disk_interval: int
+    full_disk_max: int
+    gone_notice: float
+    clients: int
+    client_pause_interval: int
+    client_restart_interval: int
+    session_timeout: float
+    think_max: int
+    burst_max: int
+    keys: int
+    query_share: float
+    give_up: float
+    bad_share: float
+    misdirect: float
+
+
+def draw(rng: Random) -> Plan:
+    """Draw the plan of one seed."""
+
+    def sometimes(low: int, high: int) -> int:
+        return rng.randint(low, high) if rng.random() < 0.5 else 0
+
+    def share(high: float) -> float:
+        return rng.random() * high if rng.random() < 0.5 else 0.0
+
+    sync_min = rng.choice((50, 300, 2000))
+    return Plan(
+        members=rng.choice((3, 3, 3, 3, 3, 5, 5, 1)),
+        duration=rng.randint(6, 14) * SECOND,
+        tick=50 * MS,
+        election_ticks=rng.randint(6, 14),
+        heartbeat_ticks=2,
+        append_bytes_max=rng.choice((200, 600, 4000)),
+        inflight_messages_max=rng.choice((1, 2, 8, 64)),
+        segment_bytes_max=rng.choice((4096, 8192, 16384)),
+        segment_entries_max=rng.choice((16, 64, 1 << 20)),
+        apply_entries_max=rng.choice((3, 40, 4000)),
+        in_flight_max=rng.choice((2, 4, 16)),
+        weather=Weather(
+            loss=share(0.2),
+            repeat=share(0.2),
+            late=share(0.2),
+            delay_max=rng.choice((200, 2 * MS, 20 * MS)),
+            late_max=rng.choice((20 * MS, 200 * MS, 3 * SECOND)),
+            reorders=rng.random() < 0.5,
+        ),
+        sync_min=sync_min,
+        sync_max=sync_min * rng.choice((1, 4, 20)),
+        sync_hang=share(0.02),
+        crash_interval=sometimes(SECOND // 2, 4 * SECOND),
+        power_loss=rng.choice((0.0, 0.5, 1.0)),
+        down_max=rng.choice((200 * MS, 3 * SECOND)),
+        blackout=rng.choice((0.0, 0.0, 0.2)),
+        pause_interval=sometimes(SECOND, 5 * SECOND),
+        pause_max=rng.choice((300 * MS, 3 * SECOND)),
+        cut_interval=sometimes(SECOND, 4 * SECOND),
+        cut_max=rng.choice((500 * MS, 3 * SECOND)),
+        one_way=rng.choice((0.0, 0.5, 1.0)),
+        clock_drift=share(0.02),
+        clock_jump_interval=sometimes(SECOND, 5 * SECOND),
+        full_disk_interval=sometimes(2 * SECOND, 6 * SECOND) if rng.random() < 0.5 else 0,
+        full_disk_max=2 * SECOND,
+        gone_notice=rng.choice((0.0, 1.0)),
+        clients=rng.randint(1, 4),
+        client_pause_interval=sometimes(2 * SECOND, 6 * SECOND),
+        client_restart_interval=sometimes(2 * SECOND, 8 * SECOND),
+        session_timeout=rng.choice((1.0, 2.0, 30.0)),
+        think_max=rng.choice((5 * MS, 50 * MS, 300 * MS)),
+        burst_max=rng.choice((1, 4, 12)),
+        keys=rng.randint(1, 5),
+        query_share=rng.choice((0.1, 0.3, 0.6)),
+        give_up=share(0.2),
+        bad_share=share(0.15),
+        misdirect=share(0.1),
+    )
