@@ -1,4 +1,4 @@
-"""CPU time of a cluster's processes, by what they are: leaders, followers, router, other.
+"""CPU time of a cluster's processes, by what they are: leaders, followers, router, compactor.
 
 Reads the operating system only (psutil); a cluster on another machine simply has no processes here.
 """
@@ -10,8 +10,9 @@ from typing import Any
 
 import psutil
 
-ROUTER_MODULE = "ocelog.cluster.router"
-COMPACTOR_MODULE = "ocelog.log.compactor"
+REPLICA_MODULE = "ocelog.shard"
+GROUPS = {REPLICA_MODULE: "follower", "ocelog.cluster.router": "router", "ocelog.log.compactor": "compactor"}
+"""Group of a process by the module it runs. A replica that does not say it leads is a follower."""
 
 
 class Meter:
@@ -51,14 +52,14 @@ class Meter:
 
 def groups_of(status: dict[str, Any]) -> dict[str, list[int]]:
     """The processes of a running cluster by group, from its status; empty when they are not on this machine."""
-    groups: dict[str, list[int]] = {"leader": [], "follower": []}
-    for replica in replicas_of(status):
-        if replica["pid"] is not None and _runs(replica["pid"], "ocelog"):
-            groups["leader" if replica["role"] == "leader" else "follower"].append(replica["pid"])
-    known = [pid for pids in groups.values() for pid in pids]
-    for pid in _siblings(known):
-        groups.setdefault(_group_by_command(pid), []).append(pid)
-    return {group: pids for group, pids in groups.items() if pids}
+    replicas = [replica for replica in replicas_of(status) if _module(replica["pid"]) == REPLICA_MODULE]
+    leaders = {replica["pid"] for replica in replicas if replica["role"] == "leader"}
+    groups: dict[str, list[int]] = {}
+    for pid in _family([replica["pid"] for replica in replicas]):
+        group = "leader" if pid in leaders else GROUPS.get(_module(pid))
+        if group is not None:
+            groups.setdefault(group, []).append(pid)
+    return dict(sorted(groups.items()))
 
 
 def replicas_of(status: dict[str, Any]) -> Iterable[dict[str, Any]]:
@@ -66,27 +67,22 @@ def replicas_of(status: dict[str, Any]) -> Iterable[dict[str, Any]]:
     return (replica for shard in status["shards"] for replica in shard["replicas"])
 
 
-def _siblings(pids: list[int]) -> list[int]:
-    """The other children of the replicas' supervisor."""
+def _family(replicas: list[int]) -> list[int]:
+    """The replicas and the other children of their supervisor."""
     try:
-        children = psutil.Process(pids[0]).parent().children() if pids else []
-    except (psutil.Error, AttributeError):
-        return []
-    return [child.pid for child in children if child.pid not in pids and _runs(child.pid, "ocelog.")]
-
-
-def _group_by_command(pid: int) -> str:
-    if _runs(pid, ROUTER_MODULE):
-        return "router"
-    return "compactor" if _runs(pid, COMPACTOR_MODULE) else "other"
-
-
-def _runs(pid: int, word: str) -> bool:
-    """Whether the process is there and its command line holds the word (pids are reused, other hosts have them too)."""
-    try:
-        return any(word in argument for argument in psutil.Process(pid).cmdline()[:5])
+        parent = psutil.Process(replicas[0]).parent() if replicas else None
+        return [child.pid for child in parent.children()] if parent is not None else replicas
     except psutil.Error:
-        return False
+        return replicas
+
+
+def _module(pid: int | None) -> str:
+    """The module a Python process runs (`-m`), empty for any other (pids are reused, and other hosts have them too)."""
+    try:
+        command = psutil.Process(pid).cmdline() if pid is not None else []
+    except psutil.Error:
+        return ""
+    return command[command.index("-m") + 1] if "-m" in command[:-1] else ""
 
 
 def _spent_ns(pid: int) -> int | None:
