@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from .config import Settings
-from .supervisor import START_S_MAX, Supervisor
+from .supervisor import POLL_S, START_S_MAX, Supervisor
+
+LEADER_S_MAX = 30.0
 
 
 class LocalCluster:
@@ -91,10 +94,17 @@ class LocalCluster:
         """The dictionary that `ocelog status --json` prints. Raises OcelogError when no router answers in 5 s."""
         return self.supervisor.status()
 
-    def leader(self, shard: int) -> int | None:
-        """The id of the replica that leads a shard, None while nobody does. Raises OcelogError as `status` does."""
-        leader: int | None = self.status()["shards"][shard]["leader"]
-        return leader
+    def leader(self, shard: int, timeout: float = LEADER_S_MAX) -> int:
+        """The id of the replica that leads a shard; while nobody does, waits `timeout` seconds for one.
+
+        Raises TimeoutError, and OcelogError as `status` does.
+        """
+        deadline = time.monotonic() + timeout
+        while (leader := self.status()["shards"][shard]["leader"]) is None:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"shard {shard} had no leader for {timeout:g} s")
+            time.sleep(POLL_S)
+        return int(leader)
 
     def pid(self, shard: int, replica: int) -> int | None:
         """The process id of a replica, None while it is down."""

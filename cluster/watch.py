@@ -13,6 +13,7 @@ import logging
 import os
 import selectors
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -49,7 +50,10 @@ class Watch:
         self._changed = changed
         self._has_changed = False
         self._work: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Sockets, not a pipe: a closed one refuses, where a pipe's number may be another file's by then.
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._stop_requested = False
@@ -80,8 +84,8 @@ class Watch:
         return self._stop_requested
 
     def _wake(self) -> None:
-        with suppress(OSError):  # a full pipe wakes as well; a closed one has nobody to wake
-            os.write(self._wake_writer, b"!")
+        with suppress(OSError):  # a full one wakes as well; behind a closed one nobody sleeps
+            self._wake_writer.send(b"!")
 
     # -- the loop's thread -----------------------------------------------------------------------------
 
@@ -94,8 +98,8 @@ class Watch:
             for child in self._children:
                 child.send(signal.SIGKILL)  # only after an error of our own is there anything left
             self._selector.close()
-            os.close(self._wake_reader)
-            os.close(self._wake_writer)
+            self._wake_reader.close()
+            self._wake_writer.close()
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._turn_s()):
@@ -127,14 +131,14 @@ class Watch:
 
     def _run_work(self) -> None:
         with suppress(BlockingIOError):
-            os.read(self._wake_reader, 4096)
+            self._wake_reader.recv(4096)
         with suppress(Empty):
             while True:
                 self._work.get_nowait()()
 
     def start(self, child: Child) -> None:
-        """Start one child now. A start that the system refuses counts as an end."""
-        if self._stop_requested:
+        """Start one child now, unless it runs. A start that the system refuses counts as an end."""
+        if self._stop_requested or child.process is not None:
             return
         now = time.monotonic()
         try:
