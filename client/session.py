@@ -195,7 +195,8 @@ class ShardSession:
     def _expired(self, text: str, now: float) -> None:
         if self.lifecycle.state is not State.OPEN:
             return
-        logger.warning("session %d on shard %d ended: %s", self.envelope.session, self.envelope.shard, text)
         closing = self.flow.closing
+        if not closing:
+            logger.warning("session %d on shard %d ended: %s", self.envelope.session, self.envelope.shard, text)
         self.flow.expire(now)
         self.lifecycle.end(final=closing)

@@ -185,7 +185,6 @@ class FakeSession:
         self.results: dict[int, bytes] = {}
         self.early: dict[int, Any] = {}
         self.queries: list[frames.Request] = []
-        self.unregister_request = 0
 
 
 class FakeShard:
@@ -242,7 +241,6 @@ class FakeShard:
         for sequence in [s for s in session.results if s <= min(request.acknowledged, session.last)]:
             del session.results[sequence]
         if request.kind == frames.UNREGISTER:
-            session.unregister_request = request.request
             return self._commands(request, session, [UNREGISTERING])
         return self._commands(request, session, frames.unpack_parts(body, request.count))
 
@@ -284,7 +282,7 @@ class FakeShard:
             self.index += 1
             session.last = sequence
             if operation == UNREGISTERING:
-                answers.append(reply(frames.UNREGISTERED, session=session.number, request=session.unregister_request))
+                answers.append(reply(frames.UNREGISTERED, shard=self.number, session=session.number))
                 self.sessions.pop(session.number, None)
                 continue
             result = self._apply(session, sequence, operation)
@@ -362,6 +360,9 @@ class FakeShard:
 
     def _map_remove(self, _: int, state: Any, key: bytes) -> Any:
         return state.pop(key, None)
+
+    def _map_echo(self, _: int, state: Any, tag: Any) -> Any:
+        return tag
 
     def _map_get(self, _: int, state: Any, key: bytes) -> Any:
         return state.get(key)

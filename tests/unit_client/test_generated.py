@@ -1,0 +1,32 @@
+"""The blocking proxies are what the generator makes of the asyncio ones."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from ocelog.client.resources import counter, counter_sync, generate, map, map_sync
+
+FOLDER = Path(generate.__file__).parent
+
+
+@pytest.mark.parametrize("name", generate.SOURCES)
+def test_the_checked_in_twin_is_up_to_date(name):
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    twin = (FOLDER / f"{name}_sync.py").read_text(encoding="utf-8")
+    assert twin == generate.blocking(name, source), "run python -m ocelog.client.resources.generate"
+    assert not [line for line in twin.splitlines() if "async " in line or "await " in line]
+
+
+@pytest.mark.parametrize(
+    ("written", "twin"), [(map.AsyncMap, map_sync.Map), (counter.AsyncCounter, counter_sync.Counter)]
+)
+def test_both_have_the_same_methods_with_the_same_parameters(written, twin):
+    methods = {name: value for name, value in vars(written).items() if inspect.isfunction(value)}
+    assert len(methods) >= 6
+    for name, method in methods.items():
+        assert inspect.iscoroutinefunction(method)
+        assert not inspect.iscoroutinefunction(getattr(twin, name))
+        assert inspect.signature(method) == inspect.signature(getattr(twin, name))
+        assert inspect.signature(method).parameters["timeout"].kind is inspect.Parameter.KEYWORD_ONLY
