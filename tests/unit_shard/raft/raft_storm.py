@@ -1,11 +1,12 @@
 """A seeded storm: a few members whose messages are lost, repeated and reordered, whose disks are slow and who crash.
 
-After the storm comes calm, in which a leader must be found and a new entry committed by everybody.
+Time goes in moments. After the storm comes calm, in which a leader must be found and a new entry committed by everybody.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from ocelog.shard.raft import LEADER, RaftConfig
 from ocelog.shard.raft.messages import Message
@@ -24,139 +25,183 @@ from .raft_member import Member
 CONFIG = RaftConfig(
     heartbeat_ticks=1, election_ticks=6, append_bytes_max=300, inflight_messages_max=3, inflight_bytes_max=700
 )
-WIRE_MAX = 200
+
+Link = tuple[int, int]
 
 
 class Storm:
-    """One run; `play` raises AssertionError if a property breaks."""
+    """One run; `play` raises AssertionError if a property breaks. How bad the weather is depends on the seed, too."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        voters = list(range(self.rng.choice([1, 2, 3, 3, 3, 4, 5])))
+        self.rng = rng = random.Random(seed)
+        voters = list(range(rng.choice([1, 2, 3, 3, 3, 3, 4, 5])))
         self.members = [Member(member, voters, config=CONFIG, seed=seed) for member in voters]
         self.wire: list[Message] = []
-        self.reordering = self.rng.choice([0.0, 0.1, 1.0])
-        self.loss = self.rng.choice([0.0, 0.02, 0.2])
-        self.cut: set[tuple[int, int]] = set()
+        self.cut: set[Link] = set()
         self.proposed = 0
-        committed = Committed()
-        self.committed = committed
+
+        # Chances per moment, or per message.
+        self.clock = [rng.choice([0.3, 0.5]) for _ in voters]
+        self.arrival = rng.choice([0.5, 0.9])
+        self.reordering = rng.random() < 0.5
+        self.loss = rng.choice([0.0, 0.02, 0.1])
+        self.repetition = rng.choice([0.0, 0.1])
+        self.disk = [rng.choice([0.2, 0.5, 1.0]) for _ in voters]
+        self.proposal = rng.choice([0.1, 0.5])
+        self.faults: list[tuple[Callable[[], None], float]] = [
+            (self.partition, rng.choice([0.0, 0.05, 0.15])),
+            (self.crash, rng.choice([0.0, 0.05])),
+            (self.lose_power, rng.choice([0.0, 0.02])),
+            (self.lose_connection, rng.choice([0.0, 0.05, 0.2])),
+        ]
+
+        self.committed = committed = Committed()
+        self.elections = ElectionSafety()
         self.reads = LinearizableReads(committed)
         self.checkers = [
-            ElectionSafety(),
+            self.elections,
             LogMatching(),
             StateMachineSafety(committed),
             LeaderCompleteness(committed),
             DurableMajority(committed, self.members),
             self.reads,
         ]
-        self.actions = {
-            self.tick: 25,
-            self.deliver: 60,
-            self.sync: 20,
-            self.propose: 8,
-            self.read: 4,
-            self.lose_connection: 0.5,
-            self.partition: 0.5,
-            self.crash: self.rng.choice([0.0, 0.3, 1.0]),
-        }
 
-    def play(self, steps: int) -> None:
+    def play(self, moments: int) -> None:
         """The storm, then the calm."""
-        actions, weights = list(self.actions), list(self.actions.values())
-        for action in self.rng.choices(actions, weights, k=steps):
-            self.step(action)
+        for _ in range(moments):
+            for fault, chance in self.faults:
+                if self.rng.random() < chance:
+                    fault()
+            self.moment()
         self.calm()
 
-    def step(self, action) -> None:
-        """One action on one member, its turn, and every check."""
-        member = action(self.rng.choice(self.members))
-        if member is not None:
-            self.wire += member.turn()
-            del self.wire[:-WIRE_MAX]
-            for checker in self.checkers:
-                checker.check(member)
+    def moment(self) -> None:
+        """Time passes, some messages arrive, some disks finish, and clients want something of whoever leads."""
+        rng = self.rng
+        for member in self.members:
+            if rng.random() < self.clock[member.member]:
+                member.core.tick()
+                self.end_turn(member)
+        self.deliver_some()
+        for member in self.members:
+            if rng.random() < self.disk[member.member]:
+                self.sync(member)
+            if member.core.role is LEADER and rng.random() < self.proposal:
+                self.read(member, object())
+                self.propose(member, rng.choice([1, 1, 2, 12]))
+                self.end_turn(member)
 
-    # -- actions: each returns the member that moved -----------------------------------------------
+    def end_turn(self, member: Member) -> None:
+        """A member's turn, and every check."""
+        self.wire += member.turn()
+        for checker in self.checkers:
+            checker.check(member)
 
-    def tick(self, member: Member) -> Member:
-        member.core.tick()
-        return member
+    def deliver_some(self) -> None:
+        """Each message under way arrives in this moment, or later, or never; or now and once more later."""
+        rng = self.rng
+        under_way, self.wire = self.wire, []
+        if self.reordering:
+            rng.shuffle(under_way)
+        for message in under_way:
+            if rng.random() >= self.arrival or rng.random() < self.repetition:
+                self.wire.append(message)
+            if rng.random() < self.arrival and rng.random() >= self.loss:
+                self.deliver(message)
 
-    def deliver(self, _: Member) -> Member | None:
-        if not self.wire:
-            return None
-        position = self.rng.randrange(len(self.wire)) if self.rng.random() < self.reordering else 0
-        message = self.wire[position] if self.rng.random() < self.loss else self.wire.pop(position)
-        if (message.sender, message.to) in self.cut or self.rng.random() < self.loss:
-            return None
-        self.members[message.to].receive(message)
-        return self.members[message.to]
+    def deliver(self, message: Message) -> None:
+        if (message.sender, message.to) not in self.cut:
+            member = self.members[message.to]
+            member.receive(message)
+            self.end_turn(member)
 
-    def sync(self, member: Member) -> Member:
+    def sync(self, member: Member) -> None:
         if member.job is not None:
             self.wire += member.end_sync()
         elif member.must_sync:
             member.begin_sync()
-        return member
+        self.end_turn(member)
 
-    def propose(self, member: Member) -> Member | None:
-        if member.core.role is not LEADER:
-            return None
-        count = self.rng.randint(1, 12)
+    def propose(self, member: Member, count: int) -> None:
         member.propose(*(f"v{self.proposed + number}" for number in range(count)))
         self.proposed += count
-        return member
 
-    def read(self, member: Member) -> Member | None:
-        read_id = object()
-        if not member.core.read(read_id):
-            return None
+    def read(self, member: Member, read_id: object) -> None:
+        assert member.core.read(read_id)
         self.reads.asked(read_id)
-        return member
 
-    def lose_connection(self, member: Member) -> Member:
-        other = self.rng.randrange(len(self.members))
-        self.wire = [message for message in self.wire if (message.sender, message.to) != (other, member.member)]
-        member.core.peer_gone(other)
-        return member
+    # -- faults ------------------------------------------------------------------------------------
 
-    def partition(self, _: Member) -> None:
-        """Cut some links, each in one direction, or none."""
-        links = [(a.member, b.member) for a in self.members for b in self.members]
-        self.cut = {link for link in links if self.rng.random() < self.rng.choice([0.0, 0.0, 0.3, 0.6])}
+    def partition(self) -> None:
+        """Cut a member off, or mute or deafen it, or cut some links in one direction each; or heal everything."""
+        victim = self.rng.randrange(len(self.members))
+        cuts: list[Callable[[Link], bool]] = [
+            lambda link: False,
+            lambda link: victim in link,
+            lambda link: link[0] == victim,
+            lambda link: link[1] == victim,
+            lambda link: self.rng.random() < 0.4,
+        ]
+        cut = self.rng.choice(cuts)
+        self.cut = {(a.member, b.member) for a in self.members for b in self.members if cut((a.member, b.member))}
+        if self.rng.random() < 0.5:
+            for sender, to in sorted(self.cut):
+                self.notice_loss(sender, self.members[to])
 
-    def crash(self, member: Member) -> Member:
+    def crash(self) -> None:
+        """Somebody crashes, best with something not yet durable."""
+        unsynced = [member for member in self.members if member.must_sync or member.job]
+        member = self.rng.choice(unsynced or self.members)
         member.crash(self.rng)
-        return member
+        self.end_turn(member)
+
+    def lose_power(self) -> None:
+        """Everybody crashes at once."""
+        for member in self.members:
+            member.crash(self.rng)
+        for member in self.members:
+            self.end_turn(member)
+
+    def lose_connection(self) -> None:
+        """What is under way from one member to another is lost, and the other notices."""
+        sender, member = self.rng.randrange(len(self.members)), self.rng.choice(self.members)
+        self.wire = [message for message in self.wire if (message.sender, message.to) != (sender, member.member)]
+        self.notice_loss(sender, member)
+
+    def notice_loss(self, sender: int, member: Member) -> None:
+        member.core.peer_gone(sender)
+        self.end_turn(member)
 
     # -- liveness ----------------------------------------------------------------------------------
 
     def calm(self) -> None:
         """No more faults: soon there is a leader, and what it proposes is committed everywhere."""
-        self.cut, self.loss, self.reordering = set(), 0.0, 0.0
-        self._pass_time(20 * CONFIG.election_ticks)
+        self.cut, self.loss, self.repetition, self.reordering = set(), 0.0, 0.0, False
+        self.clock, self.disk, self.arrival = [1.0] * len(self.members), [1.0] * len(self.members), 1.0
+        self.proposal = 0.0
+        self.pass_time(10 * CONFIG.election_ticks)
         leaders = [member for member in self.members if member.core.role is LEADER]
         leader = max(leaders, key=lambda member: member.core.term, default=None)
         assert leader is not None, f"nobody leads: {[member.core.role.name for member in self.members]}"
+        self.read(leader, "calm")
         last_index = leader.propose("calm")
-        self.reads.asked("calm")
-        assert leader.core.read("calm")
-        self._pass_time(4)
+        self.end_turn(leader)
+        self.pass_time(4)
         behind = {member.member: member.core.commit_index for member in self.members}
         assert set(behind.values()) == {last_index}, f"not all have committed {last_index}: {behind}"
         assert "calm" not in self.reads.floors, "the read was not answered"
 
-    def _pass_time(self, ticks: int) -> None:
+    def pass_time(self, ticks: int) -> None:
+        """After each tick, everything that was said arrives and everything written is synced."""
         for _ in range(ticks):
-            for member in self.members:
-                self.step(lambda _, member=member: self.tick(member))
+            self.moment()
             for _ in range(10_000):
-                if not (self.wire or any(member.must_sync or member.job for member in self.members)):
+                busy = [member for member in self.members if member.must_sync or member.job]
+                if not busy and not self.wire:
                     break
-                self.step(self.deliver)
-                for member in self.members:
-                    if member.must_sync or member.job:
-                        self.step(lambda _, member=member: self.sync(member))
+                for member in busy:
+                    self.sync(member)
+                self.deliver_some()
             else:
                 raise AssertionError("they never stop talking")
