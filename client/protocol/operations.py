@@ -2,7 +2,7 @@
 
 Resource 0 is the shard itself, whose command `open` creates or finds a resource and answers its index. The bytes a
 client sends are the payload of the log entry, so nothing is encoded twice. What comes from outside is decoded under
-strict limits only: no extension types, no map keys but str, bytes and int, bounded nesting and item count.
+strict limits only: no extension types, no map keys but str, bytes and int, none twice, bounded nesting and item count.
 """
 
 from __future__ import annotations
@@ -25,17 +25,35 @@ SCANNED_BYTES_MIN = 256
 
 encode = functools.partial(msgpack.packb, use_bin_type=True)
 
+
+class BadOperation(ValueError):
+    """Bytes that are not an operation within the limits; the text says why."""
+
+
+def _map(entries: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A map of an operation, its keys checked; called for maps only, which the common operations do not have."""
+    for key, _ in entries:
+        if type(key) not in (str, bytes, int):
+            raise ValueError(f"a map key of type {type(key).__name__}")
+    made = dict(entries)
+    if len(made) != len(entries):
+        raise ValueError("a map key that comes twice")
+    return made
+
+
+def _extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension type {code} of {len(data)} bytes")
+
+
 _decode = functools.partial(
     msgpack.unpackb,
     raw=False,
     strict_map_key=False,
     use_list=True,
     max_ext_len=0,
+    ext_hook=_extension,
+    object_pairs_hook=_map,
 )
-
-
-class BadOperation(ValueError):
-    """Bytes that are not an operation within the limits; the text says why."""
 
 
 def decode(data: bytes, nesting_max: int | None = 32) -> list[Any]:

@@ -18,6 +18,10 @@ _pack = functools.partial(msgpack.packb, use_bin_type=True)
 _pack_scalar = msgpack.Packer(use_bin_type=True).pack
 _unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
 _SCALARS = frozenset((str, bytes, int, bool, float))
+_LEAVES = (str, bytes, bytearray, memoryview, int, float, type(None))
+
+NESTING_MAX = 32
+"""Containers inside each other that a value may hold."""
 
 
 def encode_key(key: str | bytes | int) -> bytes:
@@ -58,15 +62,18 @@ def _packed(value: Any) -> bytes:
 
 
 def _canonical(value: Any, depth: int) -> Any:
-    if depth > 31:
-        raise BadArgument("a value may nest at most 32 containers")
+    """The same value with its maps sorted and tuples as lists; `depth` containers are around it."""
+    if not isinstance(value, (dict, list, tuple)):
+        if not isinstance(value, _LEAVES):  # msgpack would pack its own extension types, and refuse to read them back
+            raise BadArgument(f"cannot be encoded: {value!r:.60}: a value holds no {type(value).__name__}")
+        return value
+    if depth >= NESTING_MAX:
+        raise BadArgument(f"a value may nest at most {NESTING_MAX} containers")
     if isinstance(value, dict):
         entries = [(_packed_map_key(key), key, _canonical(item, depth + 1)) for key, item in value.items()]
         entries.sort(key=lambda entry: entry[0])
         return {key: item for _, key, item in entries}
-    if isinstance(value, (list, tuple)):
-        return [_canonical(item, depth + 1) for item in value]
-    return value
+    return [_canonical(item, depth + 1) for item in value]
 
 
 def _packed_map_key(key: Any) -> bytes:

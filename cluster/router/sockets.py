@@ -18,7 +18,7 @@ TURN_MESSAGES_MAX = 256
 CLIENT_QUEUE_MAX = 4096
 """Messages that wait for one client; one that does not read loses its answers, and nobody else does."""
 
-REPLICA_QUEUE_MAX = 1000
+REPLICA_QUEUE_MAX = 4096
 """Bundles that wait for one replica."""
 
 OVERHEAD_BYTES_MAX = 64 * 1024

@@ -138,6 +138,7 @@ class PlayedReplica:
         self.leader = replica
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
+        self.socket.sndhwm = 0  # it answers each message with a bundle of its own: more than a queue of ZeroMQ holds
         self.socket.bind(f"ipc://{folder}/s{shard}r{replica}.c")
 
     def play(self, answer: Callable[[Item], list[Any] | None]) -> None:
