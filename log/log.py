@@ -234,8 +234,10 @@ class Log:
             view = view[int(sizes[:skip].sum(dtype=np.int64)) :]
             sizes = sizes[skip:]
         self._put(first, view, sizes)
-        for start, term in terms:
-            self._terms.extend(max(start, first), term)
+        for position, (start, term) in enumerate(terms):
+            all_skipped = position + 1 < len(terms) and terms[position + 1][0] <= first
+            if not all_skipped:
+                self._terms.extend(max(start, first), term)
 
     def _put(self, first: int, data: memoryview, sizes: Sizes) -> None:
         segment = self._open
