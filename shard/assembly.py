@@ -82,18 +82,19 @@ def open_replica(options: dict[str, Any]) -> Server:
         status_extra=ProcessStatus(),
     )
     sockets = options["sockets"]
-    server = Server(
+    return Server(
         replica,
-        peers.PeerIdentity(options["cluster_id"], shard, member, identity.incarnation),
+        peers.PeerIdentity(
+            cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=identity.incarnation
+        ),
         peer_address=peer_address(sockets, shard, member),
         client_address=client_address(sockets, shard, member),
         peer_addresses={n: peer_address(sockets, shard, n) for n in range(options["replicas"]) if n != member},
         tick_ms=tick_ms,
         message_bytes_max=settings["limits"]["message_bytes_max"],
         stop_fd=0,
+        lock=lock,
     )
-    server.lock = lock
-    return server
 
 
 class ProcessStatus:

@@ -64,9 +64,10 @@ class Resource:
 class Executor:
     """The replicated state of one shard at `applied_index`.
 
-    `decoded` is a leader's gift to itself: operations it decoded when it accepted them, by log index. It must be
-    cleared whenever the log may change under those indexes (on losing leadership). `touched` collects the sessions
-    that moved, for whoever answers clients, and is emptied by it.
+    `decoded` is a leader's gift to itself: operations it decoded when it accepted them, by log index. It must be cleared
+    whenever the log may change under those indexes (on losing leadership). `touched`, `registered` (with the index of the
+    entry) and `ended` (with whether it expired) collect the sessions that moved, for whoever answers clients, and are
+    emptied by it.
     """
 
     def __init__(self, machines: Mapping[str, type[StateMachine]], *, nesting_max: int = 32) -> None:
@@ -82,7 +83,7 @@ class Executor:
         self.decoded: dict[int, list[Any]] = {}
         self.touched: list[Session] = []
         self.registered: list[tuple[int, Session]] = []
-        self.ended: list[Session] = []
+        self.ended: list[tuple[Session, bool]] = []
         self._unasked_timers = (0, UNASKED_TIMERS_FIRST)
         self._handlers: dict[int, Callable[[int, Session, bytes], bytes | None]] = {
             RESOURCE: self._open_resource,
@@ -256,7 +257,7 @@ class Executor:
 
     def _end(self, index: int, session: Session, *, expired: bool) -> None:
         self.sessions.end(session.id)
-        self.ended.append(session)
+        self.ended.append((session, expired))
         self._tell_machines("session_expired" if expired else "session_closed", index, session.id)
 
     def _tell_machines(self, listener: str, index: int, session_id: int) -> None:

@@ -1,4 +1,4 @@
-"""What only a leader keeps: which sequence each session is expected to send next, early commands, and who waits for what.
+"""What only a leader keeps: which sequence each session is to send next, early commands, and who waits for what.
 
 Volatile: made anew with every term and dropped on stepping down, when everyone waiting is answered NOT_LEADER. It
 turns messages of clients into records for the log and never decides anything that must survive it. It is begun only
@@ -7,30 +7,37 @@ in the log is this intake's own, so the expected sequence of a session is `last 
 
 Rules: a sequence is spent by whatever is logged for it first; a refusal for good is a void in the command's place;
 BUSY, NO_SPACE and GAP spend nothing; the expected command is never refused for lack of the room that early ones take.
+What one session and what all together can make a leader keep is bounded; beyond it BUSY is answered.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
+
+import msgpack
 
 from ..client.protocol import errors, frames
 from ..client.protocol.frames import Request
 from ..client.protocol.limits import Limits
-from ..log.entry import SNAPSHOT, UNREGISTER
+from ..log.entry import KEEP_ALIVE, SNAPSHOT, UNREGISTER
 from .admission import Verdict, judge, void
 from .early import Early, EarlyCommands
 from .executor import Executor
 from .outbox import Origin, Outbox
 from .results import ACKNOWLEDGED
-from .sessions import Session
+from .sessions import ResultAt, Session
 
 Record = tuple[int, int, int, int, int, bytes]
 
 WINDOW_MAX = 0xFFFF
+"""An entry's window has 16 bits: so many results may be unacknowledged, or an entry would forget more than it knows."""
+
 BUSY_RETRY_MS = 20
 NO_SPACE_RETRY_MS = 500
 RESULTS_BYTES_MAX = 64 * 1024 * 1024
+UNAPPLIED_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Waiting(NamedTuple):
@@ -56,6 +63,8 @@ class Intake:
     `records` are what the turn's messages add to the log, in order, as `log.entry.encode` takes them; the first gets
     the index `next_index`. The replica appends them and calls `appended`, or `refused` when there is no room.
     `acknowledged` collects acknowledgements that came by message and may have to be folded into the log.
+    `results_bytes_max` bounds the unacknowledged results of one session, `unapplied_bytes_max` the commands of all
+    sessions that are logged and not applied.
     """
 
     def __init__(
@@ -66,11 +75,13 @@ class Intake:
         next_index: int,
         *,
         results_bytes_max: int = RESULTS_BYTES_MAX,
+        unapplied_bytes_max: int = UNAPPLIED_BYTES_MAX,
     ) -> None:
         self.executor = executor
         self.outbox = outbox
         self.limits = limits
         self.results_bytes_max = results_bytes_max
+        self.unapplied_bytes_max = unapplied_bytes_max
         self.records: list[Record] = []
         self.next_index = next_index
         self.acknowledged: dict[int, int] = {}
@@ -78,38 +89,39 @@ class Intake:
         self._waiting: dict[int, deque[Waiting]] = {}
         self._early = EarlyCommands()
         self._spent: list[Spent] = []
+        self._unapplied: deque[tuple[int, int]] = deque()
+        self._unapplied_bytes = 0
+        self._turn_bytes = 0
 
     def expected(self, session: Session) -> int:
         """The next sequence of the session that has not been logged."""
         return self._expected.get(session.id) or session.last + 1
 
-    def session_of(self, origin: Origin, header: Request) -> Session | None:
-        """The open session a message belongs to; answers UNKNOWN_SESSION and returns None when there is none."""
-        session = self.executor.sessions.get(header.session)
-        if session is not None and session.key == header.key:
-            if header.acknowledged > session.acknowledged:
-                self.acknowledged[session.id] = header.acknowledged
-            return session
-        text = f"session {header.session} is not open on shard {self.outbox.shard}"
-        first = header.first_sequence
-        self.outbox.refuse(
-            origin, header.request, header.session, errors.UNKNOWN_SESSION, text, first_sequence=first
-        )
-        return None
+    def acknowledge(self, session: Session, sequence: int) -> None:
+        """The client says by message that it has all results up to `sequence`; a late copy of an old one is no news."""
+        if sequence > self.acknowledged.get(session.id, 0):
+            self.acknowledged[session.id] = sequence
+
+    def fold_acknowledgements(self) -> None:
+        """Log what is not in the log yet of the acknowledgements that came by message, all as one entry."""
+        acknowledged, self.acknowledged = self.acknowledged, {}
+        moved = []
+        for session_id, sequence in acknowledged.items():
+            session = self.executor.sessions.get(session_id)
+            if session is not None and min(sequence, session.last) > session.acknowledged:
+                moved.append((session_id, sequence))
+        if moved:
+            self.records.append((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb(moved)))
 
     # -- messages ------------------------------------------------------------------------------------
 
-    def commands(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+    def commands(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
         """Take a message of commands, or its repetition."""
-        session = self.session_of(origin, header)
-        if session is None:
-            return
         first, count = header.first_sequence, header.count
         if first < 1 or not 1 <= count <= self.limits.operations_max:
-            text = f"{count} operations from sequence {first}; 1 to {self.limits.operations_max} in a message, from 1 on"
-            self.outbox.refuse(
-                origin, header.request, header.session, errors.BAD_MESSAGE, text, first_sequence=first
-            )
+            most = self.limits.operations_max
+            text = f"{count} operations from sequence {first}; a message has 1 to {most}, from sequence 1 on"
+            self._refuse(Waiting(origin, header.request, first, first), session.id, errors.BAD_MESSAGE, text)
             return
         expected = self.expected(session)
         if first > expected:
@@ -121,18 +133,17 @@ class Intake:
             while early := self._early.pop(session.id, self.expected(session)):
                 self._take(session, early.origin, early.header, early.body, self.expected(session))
 
-    def unregister(self, origin: Origin, header: Request) -> None:
+    def unregister(self, session: Session, origin: Origin, header: Request) -> None:
         """Take a client's own end of its session, which spends the next sequence."""
-        session = self.session_of(origin, header)
-        if session is None:
-            return
         sequence, expected = header.first_sequence, self.expected(session)
         waiting = Waiting(origin, header.request, sequence, sequence)
-        if sequence > expected:
+        if sequence < 1:
+            text = "an unregister takes the session's next sequence, from 1 on"
+            self._refuse(waiting, session.id, errors.BAD_MESSAGE, text)
+        elif sequence > expected:
             self._tell_gap(origin, header, expected)
         elif sequence == expected:
-            window = min(WINDOW_MAX, max(1, sequence - header.acknowledged))
-            self.records.append((UNREGISTER, SNAPSHOT, window, session.id, sequence, b""))
+            self.records.append((UNREGISTER, SNAPSHOT, 1, session.id, sequence, b""))
             self._spend(session, sequence, waiting)
         elif sequence > session.last:
             self._enqueue(session, waiting)
@@ -144,14 +155,14 @@ class Intake:
         first = header.first_sequence
         last = first + header.count - 1
         if last >= expected:
-            room = session.last + self.limits.in_flight_max
-            if session.result_bytes > self.results_bytes_max:
-                room = expected - 1
+            room = self._room(session, header, expected)
             if last > room:
                 last = room
-                self._tell_busy(origin, header, max(expected, room + 1))
+                self._tell_busy(session, origin, header, max(expected, room + 1))
             if last >= expected:
                 self._record(session, header, self._verdicts(header, body, expected, last), expected)
+                self._turn_bytes += len(body)
+                self._unapplied_bytes += len(body)
         if last < first:
             return
         waiting = Waiting(origin, header.request, first, last)
@@ -161,6 +172,12 @@ class Intake:
             self._enqueue(session, waiting)
         else:
             self._answer(session, waiting)
+
+    def _room(self, session: Session, header: Request, expected: int) -> int:
+        """The highest sequence that may be logged for the session now."""
+        if self._unapplied_bytes > self.unapplied_bytes_max or session.result_bytes > self.results_bytes_max:
+            return expected - 1
+        return min(session.last + self.limits.in_flight_max, header.acknowledged + WINDOW_MAX)
 
     def _verdicts(self, header: Request, body: memoryview | bytes, first: int, last: int) -> list[Verdict]:
         """Judge the operations of sequences first..last. A body that cannot be read is refused for good, all of it."""
@@ -182,7 +199,7 @@ class Intake:
         for kind, mode, payload, operation in verdicts:
             if operation is not None:
                 decoded[index] = operation
-            records.append((kind, mode, window if window < WINDOW_MAX else WINDOW_MAX, session_id, sequence, payload))
+            records.append((kind, mode, window, session_id, sequence, payload))
             index += 1
             window += 1
             sequence += 1
@@ -204,18 +221,33 @@ class Intake:
 
     def _answer(self, session: Session, waiting: Waiting) -> None:
         """Send the results of sequences first..last, all of them applied."""
-        origin, request, first, last = waiting
+        first, last = waiting.first, waiting.last
         known = session.results
         forgotten = (0, ACKNOWLEDGED)
         found = [known.get(sequence, forgotten) for sequence in range(first, last + 1)]
+        if session.result_bytes <= self.limits.message_bytes_max:
+            self._send_results(session, waiting, first, found)
+            return
+        for part in _portions(found, self.limits.message_bytes_max):
+            self._send_results(session, waiting, first, part)
+            first += len(part)
+
+    def _send_results(self, session: Session, waiting: Waiting, first: int, found: list[ResultAt]) -> None:
         body = frames.pack_results([index for index, _ in found], [result for _, result in found])
         self.outbox.answer(
-            origin, frames.RESULTS, request, session.id, body, count=len(found), first_sequence=first
+            waiting.origin, frames.RESULTS, waiting.request, session.id, body, count=len(found), first_sequence=first
         )
 
     def settle(self) -> None:
         """Answer everyone whose commands were applied since the last call."""
         executor = self.executor
+        unapplied = self._unapplied
+        while unapplied and unapplied[0][0] <= executor.applied_index:
+            self._unapplied_bytes -= unapplied.popleft()[1]
+        if executor.ended:
+            ended, executor.ended = executor.ended, []
+            for session, expired in ended:
+                self._dismiss(session, expired)
         touched, executor.touched = executor.touched, []
         for session in touched:
             queue = self._waiting.get(session.id)
@@ -227,18 +259,14 @@ class Intake:
                 del self._waiting[session.id]
                 if self._expected.get(session.id) == session.last + 1:
                     del self._expected[session.id]
-        ended, executor.ended = executor.ended, []
-        for session in ended:
-            self._dismiss(session)
 
-    def _dismiss(self, session: Session) -> None:
-        """A session has ended: answer its unregister, and what lies behind it as unknown."""
+    def _dismiss(self, session: Session, expired: bool) -> None:
+        """A session has ended: answer what was applied, then its unregister, and what lies behind as unknown."""
         self._expected.pop(session.id, None)
         self.acknowledged.pop(session.id, None)
         text = f"session {session.id} has ended"
-        closed_at = session.last if session.acknowledged < session.last not in session.results else 0
         for waiting in self._waiting.pop(session.id, ()):
-            if waiting.first == closed_at:
+            if waiting.first == session.last and not expired:
                 self.outbox.answer(waiting.origin, frames.UNREGISTERED, waiting.request, session.id)
             elif waiting.last <= session.last:
                 self._answer(session, waiting)
@@ -259,16 +287,26 @@ class Intake:
         text = f"sequence {expected} is expected next"
         self.outbox.refuse(origin, header.request, header.session, errors.GAP, text, first_sequence=expected)
 
-    def _tell_busy(self, origin: Origin, header: Request, first: int) -> None:
-        text = f"at most {self.limits.in_flight_max} operations of a session in flight"
+    def _tell_busy(self, session: Session, origin: Origin, header: Request, first: int) -> None:
+        """Say from where to repeat. A session too full of results begins with the first that its client may lack."""
+        if session.result_bytes > self.results_bytes_max or first > header.acknowledged + WINDOW_MAX:
+            first = min(first, session.acknowledged + 1)
+            self.fold_acknowledgements()
+            text = f"the session keeps {len(session.results)} results ({session.result_bytes} bytes) unacknowledged"
+        elif self._unapplied_bytes > self.unapplied_bytes_max:
+            text = f"{self._unapplied_bytes} bytes of commands are not applied yet"
+        else:
+            text = f"at most {self.limits.in_flight_max} operations of a session in flight"
         waiting = Waiting(origin, header.request, first, first)
-        self._refuse(waiting, header.session, errors.BUSY, text, BUSY_RETRY_MS)
+        self._refuse(waiting, session.id, errors.BUSY, text, BUSY_RETRY_MS)
 
     def appended(self, next_index: int) -> None:
         """The records are in the log; what comes next gets `next_index` and up."""
         self.records = []
         self._spent = []
         self.next_index = next_index
+        self._unapplied.append((next_index - 1, self._turn_bytes))
+        self._turn_bytes = 0
 
     def refused(self) -> None:
         """There was no room for the records: nothing is spent, and their senders are told NO_SPACE."""
@@ -283,6 +321,8 @@ class Intake:
             self._refuse(waiting._replace(first=first), session_id, errors.NO_SPACE, text, NO_SPACE_RETRY_MS)
         self.records = []
         self._spent = []
+        self._unapplied_bytes -= self._turn_bytes
+        self._turn_bytes = 0
 
     def step_down(self) -> None:
         """Answer everyone who waits NOT_LEADER; this intake is not used again."""
@@ -298,3 +338,14 @@ class Intake:
 def _waiting_of(early: Early) -> Waiting:
     first = early.header.first_sequence
     return Waiting(early.origin, early.header.request, first, first + early.header.count - 1)
+
+
+def _portions(results: list[ResultAt], bytes_max: int) -> Iterator[list[ResultAt]]:
+    """Cut results so that each portion has at most `bytes_max` bytes, or is a single one."""
+    start, size = 0, 0
+    for position, (_, result) in enumerate(results):
+        if position > start and size + len(result) > bytes_max:
+            yield results[start:position]
+            start, size = position, 0
+        size += len(result)
+    yield results[start:]

@@ -13,7 +13,7 @@ import msgpack
 from ..client.protocol import errors, frames
 from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import CLIENT_ID_BYTES_MAX, Limits
-from ..log.entry import KEEP_ALIVE, NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
+from ..log.entry import NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
 from .clock import LogClock
 from .executor import Executor
 from .intake import BUSY_RETRY_MS, NO_SPACE_RETRY_MS, Intake
@@ -24,6 +24,9 @@ from .upkeep import Patience
 
 HELD_BYTES_MAX = 8 * 1024 * 1024
 HOUSEKEEPING_MS = 1000
+READ_WAIT_MS_MAX = 10_000
+"""A read that cannot run for so long is forgotten; a client that still cares has repeated it meanwhile."""
+
 NOOP_RECORD = (NOOP, SNAPSHOT, 0, 0, 0, b"")
 
 
@@ -56,11 +59,10 @@ class Leadership:
         self._held_bytes = 0
         self._begun = False
         self._expiring: set[int] = set()
-        self._handlers: dict[int, Callable[[Origin, Request, memoryview | bytes], None]] = {
-            frames.COMMAND: self._commands,
+        self._handlers: dict[int, Callable[[Session, Origin, Request, memoryview | bytes], None]] = {
+            frames.COMMAND: self.intake.commands,
             frames.QUERY: self._query,
             frames.KEEP_ALIVE: self._keep_alive,
-            frames.REGISTER: self._register,
             frames.UNREGISTER: self._unregister,
         }
 
@@ -71,30 +73,47 @@ class Leadership:
         if not self._begun:
             self._hold(origin, header, body)
             return
-        handler = self._handlers.get(header.kind)
-        if handler is None:
-            text = f"a message of kind {header.kind} is not for a shard"
-            self.outbox.refuse(origin, header.request, header.session, errors.BAD_MESSAGE, text)
+        if len(body) > self.limits.message_bytes_max:
+            text = f"a body of {len(body)} bytes; at most {self.limits.message_bytes_max}"
+            self._refuse(origin, header, errors.TOO_LARGE, text)
             return
-        self.patience.hear(header.session)
-        handler(origin, header, body)
+        handler = self._handlers.get(header.kind)
+        if handler is not None:
+            session = self._session_of(origin, header)
+            if session is not None:
+                handler(session, origin, header, body)
+        elif header.kind == frames.REGISTER:
+            self._register(origin, header, body)
+        else:
+            self._refuse(origin, header, errors.BAD_MESSAGE, f"a message of kind {header.kind} is not for a shard")
+
+    def _session_of(self, origin: Origin, header: Request) -> Session | None:
+        """The open session of a message, which is a sign of its life; without one the message is answered here."""
+        session = self.executor.sessions.get(header.session)
+        if session is not None and session.key == header.key:
+            self.patience.hear(session.id)
+            if header.acknowledged > session.acknowledged:
+                self.intake.acknowledge(session, header.acknowledged)
+            return session
+        if session is None and header.session > self.executor.applied_index:
+            # Opened above what is applied here, if ever: perhaps by a leader that has replaced this one.
+            self.reads.add(Read(origin, header, None, self._deadline(header)))
+        else:
+            text = f"session {header.session} is not open on shard {self.outbox.shard}"
+            self._refuse(origin, header, errors.UNKNOWN_SESSION, text)
+        return None
 
     def _hold(self, origin: Origin, header: Request, body: memoryview) -> None:
         if self._held_bytes + len(body) > HELD_BYTES_MAX or len(self._held) >= self.limits.in_flight_max:
-            self._tell_busy(origin, header, "the leader has just been elected", BUSY_RETRY_MS)
+            self._refuse(origin, header, errors.BUSY, "the leader has just been elected", BUSY_RETRY_MS)
             return
         self._held.append((origin, header, bytes(body)))
         self._held_bytes += len(body)
 
-    def _commands(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
-        self.intake.commands(origin, header, body)
+    def _unregister(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        self.intake.unregister(session, origin, header)
 
-    def _unregister(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
-        self.intake.unregister(origin, header)
-
-    def _query(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
-        if self.intake.session_of(origin, header) is None:
-            return
+    def _query(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
         problem = None
         if header.level != frames.LINEARIZABLE:
             problem = f"consistency level {header.level} is not known here"
@@ -106,17 +125,16 @@ class Leadership:
             except BadFrame as error:
                 problem = str(error)
         if problem is not None:
-            self.outbox.refuse(origin, header.request, header.session, errors.BAD_MESSAGE, problem)
+            self._refuse(origin, header, errors.BAD_MESSAGE, problem)
             return
         self.reads.add(Read(origin, header, parts, self._deadline(header)))
 
-    def _keep_alive(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
-        if self.intake.session_of(origin, header) is not None:
-            header = header._replace(first_sequence=0)
-            self.reads.add(Read(origin, header, [], self._deadline(header)))
+    def _keep_alive(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        self.reads.add(Read(origin, header._replace(first_sequence=0), [], self._deadline(header)))
 
     def _deadline(self, header: Request) -> int:
-        return self.patience.ticks + header.milliseconds_left // self.patience.tick_ms + 1
+        patience = self.patience
+        return patience.ticks + min(header.milliseconds_left, READ_WAIT_MS_MAX) // patience.tick_ms + 1
 
     def _register(self, origin: Origin, header: Request, body: memoryview | bytes) -> None:
         try:
@@ -130,11 +148,12 @@ class Leadership:
             or header.key == frames.NO_KEY
         ):
             text = "register takes [client id: str, timeout: int ms] and a key of 16 random bytes"
-            self.outbox.refuse(origin, header.request, 0, errors.BAD_MESSAGE, text)
+            self._refuse(origin, header, errors.BAD_MESSAGE, text)
             return
-        if len(self.executor.sessions) + len(self._registering) >= self.sessions_max:
+        sessions = self.executor.sessions
+        if len(sessions) + len(self._registering) >= self.sessions_max and not sessions.knows(header.key):
             text = f"the shard holds {self.sessions_max} sessions"
-            self.outbox.refuse(origin, header.request, 0, errors.TOO_MANY_SESSIONS, text)
+            self._refuse(origin, header, errors.TOO_MANY_SESSIONS, text)
             return
         limits = self.limits
         granted = min(max(timeout_ms, limits.session_timeout_ms_min), limits.session_timeout_ms_max)
@@ -149,12 +168,12 @@ class Leadership:
         intake.records.append((kind, SNAPSHOT, 0, session_id, 0, payload))
         return intake.next_index + len(intake.records) - 1
 
-    def _tell_busy(self, origin: Origin, header: Request, text: str, retry_after_ms: int) -> None:
+    def _refuse(self, origin: Origin, header: Request, code: int, text: str, retry_after_ms: int = 0) -> None:
         self.outbox.refuse(
             origin,
             header.request,
             header.session,
-            errors.BUSY,
+            code,
             text,
             first_sequence=header.first_sequence,
             retry_after_ms=retry_after_ms,
@@ -164,35 +183,29 @@ class Leadership:
 
     def tick(self, log_time: int) -> None:
         """One tick of the core: housekeeping once a second, and a tick entry when a timer is due."""
-        self.patience.tick()
         if not self._begun:
             return
+        self.patience.tick()
         timers = self.executor.timers
         if timers.next_due is not None and timers.next_due <= log_time and not self.intake.records:
             self._add(TICK, 0, b"")
         if self.patience.ticks % self._housekeeping_ticks == 0:
-            self._fold_acknowledgements()
-            self._expiring &= {session.id for session in self.executor.sessions}
-            silent = self.patience.silent(self.executor.sessions)
-            self.reads.suspect([session_id for session_id in silent if session_id not in self._expiring])
+            self.intake.fold_acknowledgements()
+            self._suspect_silent()
 
-    def _fold_acknowledgements(self) -> None:
-        """Acknowledgements that came by message and are not in the log yet, as one entry."""
-        intake = self.intake
-        acknowledged, intake.acknowledged = intake.acknowledged, {}
-        moved = []
-        for session_id, sequence in acknowledged.items():
-            session = self.executor.sessions.get(session_id)
-            if session is not None and min(sequence, session.last) > session.acknowledged:
-                moved.append((session_id, sequence))
-        if moved:
-            self._add(KEEP_ALIVE, 0, msgpack.packb(moved))
+    def _suspect_silent(self) -> None:
+        sessions = self.executor.sessions
+        self._expiring = {session_id for session_id in self._expiring if sessions.get(session_id) is not None}
+        silent = self.patience.silent(sessions)
+        self.reads.suspect([session_id for session_id in silent if session_id not in self._expiring])
 
     def confirm(self, round_id: int, index: int) -> None:
         """A read round was confirmed: its reads may run, and its suspects that are still silent are expired."""
         for session_id in self.reads.confirm(round_id, index):
             session = self.executor.sessions.get(session_id)
-            if session is not None and self.patience.is_silent(session_id, session.timeout_ms):
+            if session is None or session_id in self._expiring:
+                continue
+            if self.patience.is_silent(session_id, session.timeout_ms):
                 self._expiring.add(session_id)
                 self._add(UNREGISTER, session_id, b"")
 
@@ -240,9 +253,7 @@ class Leadership:
         """Answer everyone who waits NOT_LEADER."""
         text = "leadership was lost"
         for origin, header, _ in self._held:
-            self.outbox.refuse(
-                origin, header.request, header.session, errors.NOT_LEADER, text, first_sequence=header.first_sequence
-            )
+            self._refuse(origin, header, errors.NOT_LEADER, text)
         for origin, request in self._registering.values():
             self.outbox.refuse(origin, request, 0, errors.NOT_LEADER, text)
         self.intake.step_down()

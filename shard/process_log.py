@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -15,10 +16,8 @@ class _DroppingQueueHandler(logging.handlers.QueueHandler):
     """Drops lines when the disk cannot keep up, rather than wait for it."""
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
+        with contextlib.suppress(queue.Full):
             self.queue.put_nowait(record)
-        except queue.Full:
-            pass
 
 
 def start_logging(path: str, *, level: str, file_bytes_max: int, files_max: int) -> logging.handlers.QueueListener:

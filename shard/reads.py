@@ -1,4 +1,4 @@
-"""Everything of a leader that waits for a read index: queries, keep-alives that move nothing, and expiries.
+"""Everything of a leader that waits for a read index: queries, keep-alives, doubts about a session, and expiries.
 
 All that arrive in one turn share one read: after they arrived, a majority confirms that this leader still leads
 (Raft, section 8; thesis 6.4). A query then runs once the confirmed index is applied and, so that a session reads its
@@ -15,14 +15,26 @@ from .executor import Executor
 from .outbox import Origin, Outbox
 from .results import encode_error
 
+ANSWERS_BYTES_MAX = 32 * 1024 * 1024
+"""What one message of answers may hold. Larger ones would make a client drop its connection, and ask again."""
+
 
 class Read(NamedTuple):
-    """A query or a keep-alive, from arrival to its answer; `deadline` is in the leader's ticks."""
+    """A query or a keep-alive, from arrival to its answer; `deadline` is in the leader's ticks.
+
+    `parts` is None for a message of a session that was not known when it arrived: a leader may have been replaced
+    without knowing it, and its successor may have opened the session.
+    """
 
     origin: Origin
     header: Request
-    parts: list[bytes]
+    parts: list[bytes] | None
     deadline: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the queries."""
+        return sum(map(len, self.parts or ()))
 
 
 class Round(NamedTuple):
@@ -33,29 +45,37 @@ class Round(NamedTuple):
 
 
 class Reads:
-    """The reads of one leader's term. `waiting_max` bounds what is kept; beyond it BUSY is answered."""
+    """The reads of one leader's term. `waiting_max` and `bytes_max` bound what is kept; beyond them BUSY is answered."""
 
-    def __init__(self, executor: Executor, outbox: Outbox, *, waiting_max: int = 65536) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        outbox: Outbox,
+        *,
+        waiting_max: int = 65536,
+        bytes_max: int = 64 * 1024 * 1024,
+        answers_bytes_max: int = ANSWERS_BYTES_MAX,
+    ) -> None:
         self.executor = executor
         self.outbox = outbox
         self.waiting_max = waiting_max
+        self.bytes_max = bytes_max
+        self.answers_bytes_max = answers_bytes_max
         self._arrived: list[Read] = []
         self._suspects: list[int] = []
         self._rounds: dict[int, Round] = {}
         self._confirmed: list[tuple[int, Read]] = []
         self._last_id = 0
         self._waiting = 0
+        self._bytes = 0
 
     def add(self, read: Read) -> None:
         """Take a read that arrived this turn."""
-        if self._waiting >= self.waiting_max:
-            header = read.header
-            text = f"{self._waiting} reads are waiting for their confirmation"
-            self.outbox.refuse(
-                read.origin, header.request, header.session, errors.BUSY, text, retry_after_ms=50
-            )
+        if self._waiting >= self.waiting_max or self._bytes > self.bytes_max:
+            self._tell_busy(read, f"{self._waiting} reads ({self._bytes} bytes) are waiting")
             return
         self._waiting += 1
+        self._bytes += read.size
         self._arrived.append(read)
 
     def suspect(self, session_ids: list[int]) -> None:
@@ -86,40 +106,67 @@ class Reads:
         if not self._confirmed:
             return
         applied = self.executor.applied_index
-        sessions = self.executor.sessions
         blocked = []
         for index, read in self._confirmed:
-            session = sessions.get(read.header.session)
-            if session is None:
-                self._refuse_unknown(read)
-            elif index <= applied and read.header.first_sequence <= session.last:
-                self._answer(read)
+            if index <= applied and self._answered(read):
+                pass
             elif now <= read.deadline:
                 blocked.append((index, read))
                 continue
             self._waiting -= 1
+            self._bytes -= read.size
         self._confirmed = blocked
 
-    def _answer(self, read: Read) -> None:
-        origin, header, parts, _ = read
-        if header.kind == frames.KEEP_ALIVE:
-            self.outbox.answer(origin, frames.KEPT_ALIVE, header.request, header.session)
-            return
-        run = self.executor.run_query
-        results = [run(header.session, part) if part else encode_error(errors.BAD_OPERATION, "empty") for part in parts]
+    def _answered(self, read: Read) -> bool:
+        """Answer a confirmed read, unless its session's own commands are to be applied before it."""
+        session = self.executor.sessions.get(read.header.session)
+        if session is None:
+            self._refuse_unknown(read)
+        elif read.parts is None:
+            self._tell_busy(read, "the session has just become known here")
+        elif read.header.first_sequence > session.last:
+            return False
+        elif read.header.kind == frames.KEEP_ALIVE:
+            self.outbox.answer(read.origin, frames.KEPT_ALIVE, read.header.request, session.id)
+        else:
+            self._answer_queries(read, read.parts)
+        return True
+
+    def _answer_queries(self, read: Read, parts: list[bytes]) -> None:
+        header = read.header
+        room = self.answers_bytes_max
+        results = []
+        for part in parts:
+            result = self.executor.run_query(header.session, part)
+            if len(result) > room:
+                text = f"the answers to one message of queries have at most {self.answers_bytes_max} bytes"
+                result = encode_error(errors.TOO_LARGE, text)
+            room -= len(result)
+            results.append(result)
         body = frames.pack_parts(results)
-        self.outbox.answer(origin, frames.ANSWERS, header.request, header.session, body, count=len(results))
+        self.outbox.answer(read.origin, frames.ANSWERS, header.request, header.session, body, count=len(results))
+
+    def _tell_busy(self, read: Read, text: str) -> None:
+        header = read.header
+        first = header.first_sequence
+        self.outbox.refuse(
+            read.origin, header.request, header.session, errors.BUSY, text, first_sequence=first, retry_after_ms=50
+        )
 
     def _refuse_unknown(self, read: Read) -> None:
         header = read.header
-        text = f"session {header.session} has ended"
-        self.outbox.refuse(read.origin, header.request, header.session, errors.UNKNOWN_SESSION, text)
+        text = f"session {header.session} is not open on shard {self.outbox.shard}"
+        first = header.first_sequence
+        self.outbox.refuse(
+            read.origin, header.request, header.session, errors.UNKNOWN_SESSION, text, first_sequence=first
+        )
 
     def step_down(self) -> None:
         """Answer everyone who waits NOT_LEADER; these reads are not used again."""
         waiting = self._arrived + [read for each in self._rounds.values() for read in each.reads]
         for read in waiting + [read for _, read in self._confirmed]:
             header = read.header
+            text, first = "leadership was lost", header.first_sequence
             self.outbox.refuse(
-                read.origin, header.request, header.session, errors.NOT_LEADER, "leadership was lost"
+                read.origin, header.request, header.session, errors.NOT_LEADER, text, first_sequence=first
             )

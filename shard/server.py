@@ -14,15 +14,9 @@ from collections.abc import Sequence
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from ..client.protocol.frames import (
-    BUNDLE_ITEMS_MAX,
-    UNCOPIED_BYTES_MIN,
-    BadFrame,
-    Frame,
-    Item,
-    pack_bundle,
-    unpack_bundle,
-)
+from ..client.protocol.frames import BUNDLE_ITEMS_MAX, BadFrame, Frame, Item, pack_bundle, unpack_bundle
+from ..client.protocol.limits import UNCOPIED_BYTES_MIN
+from ..log.files import DirectoryLock
 from . import peers
 from .replica import Replica, Turn
 from .sync import SyncThread
@@ -39,6 +33,7 @@ ROUTER_HIGH_WATER = 10_000
 class Server:
     """Runs a replica until `stop` is called or `stop_fd` becomes readable at its end of file.
 
+    `lock` is what keeps the replica's directory its own; it is held as long as the server lives.
     Raises what a persist job raised (the replica must not go on), and zmq.ZMQError when an address cannot be bound.
     """
 
@@ -53,12 +48,14 @@ class Server:
         tick_ms: int,
         message_bytes_max: int,
         stop_fd: int | None = None,
+        lock: DirectoryLock | None = None,
     ) -> None:
         self.replica = replica
         self.identity = identity
         self.tick_ms = tick_ms
         self.stopping = False
         self._stop_fd = stop_fd
+        self._lock = lock
         self._context = zmq.Context()
         self._peers = self._router_socket(peer_address, PEER_HIGH_WATER, message_bytes_max)
         self._clients = self._router_socket(client_address, ROUTER_HIGH_WATER, message_bytes_max)

@@ -66,6 +66,10 @@ class SessionTable:
         self._by_key[key] = session
         return session, True
 
+    def knows(self, key: bytes) -> bool:
+        """Whether a session of this key is open."""
+        return key in self._by_key
+
     def end(self, session_id: int) -> Session | None:
         """Take a session out of the table; None when it is not open."""
         session = self._by_id.pop(session_id, None)
