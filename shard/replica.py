@@ -206,7 +206,9 @@ class Replica:
     def step(self, monotonic_ms: int, wall_ms: int) -> Turn:
         """Log what the turn brought, apply what is committed, and hand out what has to leave."""
         leadership = self.leadership
-        if leadership is not None:
+        # A message or tick of this turn may have ended the term already; what clients sent into it must not be logged,
+        # as the entry would get the next leader's term. Taking the core's output answers them NOT_LEADER.
+        if leadership is not None and self.core.role is Role.LEADER:
             if self._ticked:
                 leadership.tick(leadership.clock.time(monotonic_ms, wall_ms))
             round_id = leadership.reads.next_round()

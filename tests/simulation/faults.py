@@ -62,11 +62,7 @@ class Faults:
         if self.scheduler.chance(self.plan.gone_notice):
             for other in self.hosts:
                 self.scheduler.after(self.scheduler.between(0, 20 * MS), other.peer_gone, host.member)
-        self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), self._restart, host)
-
-    def _restart(self, host: Host) -> None:
-        if host.replica is None:
-            host.start()
+        self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), host.start)
 
     def _pause(self) -> None:
         self._victim().pause(self.scheduler.between(50 * MS, self.plan.pause_max))
@@ -120,6 +116,6 @@ class Faults:
         for host in self.hosts:
             self._free_disk(host)
             host.paused_until = min(host.paused_until, self.scheduler.now)
-            self._restart(host)
+            host.start()
         for client in self.clients:
             client.paused_until = min(client.paused_until, self.scheduler.now)

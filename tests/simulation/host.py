@@ -76,7 +76,9 @@ class Host:
     # -- life and death ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the directory as a restarted process does, and take the first turn soon."""
+        """Open the directory as a restarted process does, and take the first turn soon; nothing if it runs."""
+        if self.replica is not None:
+            return
         plan, rng = self.plan, Random(self.scheduler.rng.getrandbits(32))
         identity = Identity(cluster_id=CLUSTER_ID, shard=0, member=self.member, incarnation=1)
         config = LogConfig(segment_bytes_max=plan.segment_bytes_max, segment_entries_max=plan.segment_entries_max)
@@ -191,18 +193,30 @@ class Host:
             self._wake(self.paused_until - self.scheduler.now)
             return
         replica = self.replica
-        self._drain(replica)
-        if self.scheduler.now >= self._next_tick:
-            replica.tick()
-            self._next_tick = self.scheduler.now + self.plan.tick
-            self._wait_for_tick()
-        turn = replica.step(self._monotonic_ms(), self.wall_ms())
+        try:
+            turn = self._run_replica(replica)
+        except NoSpace:
+            self._stop_for_space()
+            return
         for callback in self.on_turn:
             callback(self, turn)
         self.changed_from = replica.log.last_index + 1
         self._send(turn)
         if turn.unfinished:
             self._wake(self.scheduler.between(0, 100))
+
+    def _run_replica(self, replica: Replica) -> Turn:
+        self._drain(replica)
+        if self.scheduler.now >= self._next_tick:
+            replica.tick()
+            self._next_tick = self.scheduler.now + self.plan.tick
+            self._wait_for_tick()
+        return replica.step(self._monotonic_ms(), self.wall_ms())
+
+    def _stop_for_space(self) -> None:
+        """What the process does when it cannot go on without room: it exits, and its supervisor starts it again."""
+        self.kill(power_loss=False)
+        self.scheduler.after(SECOND, self.start)
 
     def _drain(self, replica: Replica) -> None:
         if self._done is not None:
@@ -258,10 +272,8 @@ class Host:
         try:
             job.run()
         except NoSpace:
-            # What the process does: it stops, and its supervisor starts it again later.
             self._job_ran = True
-            self.kill(power_loss=False)
-            self.scheduler.after(SECOND, self.start)
+            self._stop_for_space()
             return
         self._job_ran = True
         for callback in self.on_durable:

@@ -1,7 +1,7 @@
 """The network between replicas and clients: it loses, repeats, delays and reorders, and can be cut in one direction or both.
 
-Messages are lists of frames, copied on the way in as a real network would; whoever is at the other end when they arrive gets them, also a
-later incarnation than the one they were meant for.
+Messages are lists of frames, copied on the way in as a real network would. Whoever is at the other end when they arrive
+gets them, also a later incarnation than the one they were meant for.
 """
 
 from __future__ import annotations

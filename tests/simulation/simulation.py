@@ -28,7 +28,7 @@ from .swarm import Plan, draw
 LIVENESS_MAX = 60 * SECOND
 """Virtual time within which a healed cluster has to have answered everything."""
 
-DISK_BYTES = 1 << 20
+DISK_BYTES = 1 << 26
 
 
 class Failure(AssertionError):
