@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from .benchmark import resource_names
 from .report import Rows, show
@@ -38,8 +39,7 @@ def rows(first: Sequence[float], again: Sequence[float]) -> Rows:
 
 
 def _seconds(values: Sequence[float]) -> str:
-    middle = sorted(values)[len(values) // 2]
-    return f"median {middle:.2f} s  max {max(values):.2f} s  of {len(values)} runs"
+    return f"median {median(values):.2f} s  max {max(values):.2f} s  of {len(values)} runs"
 
 
 def main() -> None:

@@ -38,16 +38,16 @@ def test_a_run_bounded_by_time_is_not_bounded_by_the_default_number() -> None:
 @pytest.mark.parametrize(
     "words,said",
     [
-        (["put", "--ops", "0"], "--ops 0: from 1"),
-        (["put", "--seconds", "nan"], "--seconds nan"),
-        (["put", "--seconds", "-1"], "--seconds -1"),
-        (["put", "--clients", "2", "--processes", "3"], "--processes 3: from 1 to 2"),
-        (["put", "--value-bytes", "7"], "--value-bytes 7: from 8"),
+        (["--workload", "put", "--ops", "0"], "--ops 0: from 1"),
+        (["--workload", "put", "--seconds", "nan"], "--seconds nan"),
+        (["--workload", "put", "--seconds", "-1"], "--seconds -1"),
+        (["--workload", "put", "--clients", "2", "--processes", "3"], "--processes 3: from 1 to 2"),
+        (["--workload", "put", "--value-bytes", "7"], "--value-bytes 7: from 8"),
         (["counter", "--keys", "100000"], "--keys 100000"),
-        (["put", "--cluster", "3"], "shards x replicas as in 1x3, not '3'"),
-        (["put", "--cluster", "0x3"], "not '0x3'"),
-        (["put", "--kill-leader-at", "1"], "--kill-leader-at needs --cluster"),
-        (["put", "--cluster", "1x3", "--seconds", "2", "--kill-leader-at", "3"], "--kill-leader-at 3.0: from 0.0 to 2"),
+        (["--workload", "put", "--cluster", "3"], "shards x replicas as in 1x3, not '3'"),
+        (["--workload", "put", "--cluster", "0x3"], "not '0x3'"),
+        (["--workload", "put", "--kill-leader-at", "1"], "--kill-leader-at needs --cluster"),
+        (["--workload", "put", "--cluster", "1x3", "--seconds", "2", "--kill-leader-at", "3"], "--kill-leader-at 3.0: from 0.0 to 2"),
     ],
 )
 def test_options_without_sense_are_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

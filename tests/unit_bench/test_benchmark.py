@@ -21,7 +21,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "words,operations",
     [
-        (["put", "--keys", "50", "--processes", "2", "--clients", "2"], 400),
+        (["--workload", "put", "--keys", "50", "--processes", "2", "--clients", "2"], 400),
         (["get", "--keys", "50"], 400),
         (["counter", "--keys", "3"], 400),
         (["copycat", "--keys", "50"], 100),
@@ -37,6 +37,17 @@ def test_a_small_run_of_every_workload_loads_checks_and_reports(words: list[str]
     assert len(report["tenths"]) == 10
     assert report["longest_gap_ms"] <= report["seconds"] * 1e3
     assert {"leader", "router", "load", "all"} <= report["cpu_us_per_operation"].keys()
+
+
+@pytest.mark.system
+def test_a_killed_leader_costs_time_and_nothing_else() -> None:
+    load = ["--keys", "50", "--inflight", "16", "--seconds", "2"]
+    done = bench("put", "--cluster", "1x3", *load, "--kill-leader-at", "0.5", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert len(report["faults"]) == 1
+    assert report["faults"][0]["restarted_at_s"] > report["faults"][0]["killed_at_s"] >= 0.5
+    assert (report["lost"], report["duplicated"], report["impossible"], report["unread"]) == (0, 0, 0, 0)
 
 
 @pytest.mark.system
