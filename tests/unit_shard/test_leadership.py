@@ -229,13 +229,13 @@ def test_patience_starts_again_with_a_term(desk):
 
 def test_patience_starts_when_the_leader_can_hear(desk):
     """While the no-op is not applied every message is held: that time is nobody's silence."""
-    session = desk.register(timeout_ms=1000)
+    session = desk.register(timeout_ms=3000)
     desk.leadership.step_down()
     desk.lead()
     desk.committing = False
     desk.ticks(100)
     desk.committing = True
-    desk.ticks(15)
+    desk.ticks(25)
     assert desk.executor.sessions.get(session) is not None
 
 
