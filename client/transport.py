@@ -6,7 +6,9 @@ was queued for a lost router must not reach its successor late.
 
 from __future__ import annotations
 
-import os
+import contextlib
+import selectors
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +24,8 @@ SILENCE_MS = 4000
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """Answers may be larger than what a client may send (the keys of a map); beyond this the connection is dropped."""
+
+LONGEST_SLEEP_SECONDS = 3600.0
 
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
 _EVENTS |= zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -39,16 +43,20 @@ _OPTIONS = {
 
 
 class ZmqTransport:
-    """A `connection.Transport` over ZeroMQ, with the poller that the I/O thread sleeps in."""
+    """A `connection.Transport` over ZeroMQ, with the selector that the I/O thread sleeps in."""
 
     def __init__(self) -> None:
         self._context: Any = zmq.Context()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._socket: Any = None
         self._monitor: Any = None
-        self._poller: Any = zmq.Poller()
-        self._poller.register(self._wake, zmq.POLLIN)
-        self._changed = False
+        self._descriptors: tuple[int, int] = (-1, -1)
+        self._monitor_spoke = False
+        # A pair of sockets and not an eventfd or a pipe: it works wherever pyzmq does.
+        self._waker, self._wakened = socket.socketpair()
+        self._waker.setblocking(False)
+        self._wakened.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wakened, selectors.EVENT_READ)
 
     def open(self, endpoint: str) -> None:
         """Connect a fresh socket. Raises OSError when the endpoint cannot be used."""
@@ -57,8 +65,10 @@ class ZmqTransport:
         for option, value in _OPTIONS.items():
             self._socket.setsockopt(option, value)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
-        self._poller.register(self._monitor, zmq.POLLIN)
-        self._poller.register(self._socket, zmq.POLLIN)
+        self._descriptors = self._socket.getsockopt(zmq.FD), self._monitor.getsockopt(zmq.FD)
+        for descriptor in self._descriptors:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+        self._monitor_spoke = True  # a descriptor says nothing before its socket was read to the end once
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -67,21 +77,21 @@ class ZmqTransport:
     def close(self) -> None:
         """Drop the connection and what is queued on it."""
         if self._socket is not None:
-            self._poller.unregister(self._monitor)
-            self._poller.unregister(self._socket)
+            for descriptor in self._descriptors:
+                self._selector.unregister(descriptor)
             self._socket.disable_monitor()
             self._monitor.close(0)
             self._socket.close(0)
             self._socket = self._monitor = None
+            self._monitor_spoke = False
 
     def destroy(self) -> None:
         """Free the sockets; the transport is of no use afterwards, but `wake` stays harmless."""
         self.close()
+        self._selector.close()
+        self._wakened.close()
+        self._waker.close()
         self._context.term()
-
-    def __del__(self) -> None:
-        # Not before nobody can call `wake` any more: its number may be another file's by then.
-        os.close(self._wake)
 
     def send(self, message: Sequence[Frame]) -> None:
         """Send one message; dropped when there is no connection or it is clogged."""
@@ -97,31 +107,42 @@ class ZmqTransport:
 
     def receive(self) -> list[bytes] | None:
         """The next message, or None."""
-        if self._socket is None:
+        if self._socket is None or not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
             return None
-        try:
-            return self._socket.recv_multipart(zmq.NOBLOCK)  # type: ignore[no-any-return]
-        except zmq.Again:
-            return None
+        return self._socket.recv_multipart(zmq.NOBLOCK)  # type: ignore[no-any-return]
 
     def event(self) -> Event | None:
         """The next event of the connection, or None."""
-        if self._monitor is None:
+        if self._monitor is None or not self._monitor_spoke:
             return None
         try:
             frame = self._monitor.recv_multipart(zmq.NOBLOCK)[0]
         except zmq.Again:
+            self._monitor_spoke = False
             return None
         event = int.from_bytes(frame[:2], "little")
         return Event.OPENED if event == zmq.EVENT_HANDSHAKE_SUCCEEDED else Event.LOST
 
     def wait(self, seconds: float) -> bool:
         """Sleep until something can be read, `wake` is called or the time is over; True when the connection spoke."""
-        ready = dict(self._poller.poll(max(0.0, min(seconds, 3600.0)) * 1000))
-        if ready.pop(self._wake, None):
-            os.eventfd_read(self._wake)
-        return bool(ready)
+        # ZeroMQ's descriptors tell of changes only, and sending takes notice of them too: ask before sleeping.
+        if self._monitor_spoke or (self._socket is not None and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN):
+            seconds = 0.0
+        spoke = seconds <= 0
+        for key, _ in self._selector.select(max(0.0, min(seconds, LONGEST_SLEEP_SECONDS))):
+            if key.fileobj is self._wakened:
+                self._drain()
+            else:
+                spoke = True
+                self._monitor_spoke |= key.fd == self._descriptors[1]
+        return spoke
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while len(self._wakened.recv(64)) == 64:
+                pass
 
     def wake(self) -> None:
-        """End the `wait` of the I/O thread; callable from any thread."""
-        os.eventfd_write(self._wake, 1)
+        """End the `wait` of the I/O thread; callable from any thread, and harmless when there is none any more."""
+        with contextlib.suppress(OSError):
+            self._waker.send(b"!")

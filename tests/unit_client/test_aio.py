@@ -96,7 +96,7 @@ def test_resources_find_their_shards_and_each_shard_its_session(router):
     asyncio.run(scenario())
 
 
-def test_connecting_can_be_awaited_and_closing_ends_the_session_and_the_thread(router):
+def test_connecting_can_be_awaited_and_closing_ends_the_session_and_the_thread(router, kit):
     async def scenario():
         client = await ocelog.connect_async([router.endpoint], timeout=5)
         await client.map("users").put(1, 1)
@@ -107,7 +107,7 @@ def test_connecting_can_be_awaited_and_closing_ends_the_session_and_the_thread(r
 
     asyncio.run(scenario())
     assert not any(shard.sessions for shard in router.shards)
-    assert not [thread for thread in threading.enumerate() if thread.name == "ocelog-client"]
+    kit.until(lambda: not [thread for thread in threading.enumerate() if thread.name == "ocelog-client"])
 
 
 def test_options_are_checked_before_anything_else():
