@@ -1,7 +1,7 @@
 # Everything a checkout needs: `make up` runs a cluster, the others check and measure. All of it lives in .venv and ./data.
 
 PYTHON ?= python3
-BENCH ?= put --cluster 2x3 --seconds 10
+BENCH ?= --workload put --cluster 2x3 --seconds 10
 VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := log shard client cluster bench
@@ -28,7 +28,7 @@ types: $(INSTALLED_DEV)
 	@mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/ocelog
 	MYPYPATH=$(VENV)/types $(BIN)/mypy -m ocelog -m ocelog.__main__ $(addprefix -p ocelog.,$(ROOMS))
 
-# make bench BENCH="get --cluster 1x3 --seconds 5"
+# make bench BENCH="--workload get --cluster 1x3 --seconds 5"
 bench: $(INSTALLED)
 	@exec $(BIN)/ocelog bench $(BENCH)
 

@@ -21,7 +21,8 @@ COUNTERS_MAX = 1_000
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ocelog bench`."""
     parser.description = "Load a cluster, measure it, and check that nothing acknowledged was lost or done twice."
-    parser.add_argument("workload", choices=sorted(DEFAULTS), help="put, get, counter, or Copycat's performance test")
+    names = sorted(DEFAULTS)
+    parser.add_argument("--workload", choices=names, default="put", help="what to do (default put)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--cluster", metavar="SxR", help="start a cluster of S shards with R replicas for the run")
     where.add_argument("--endpoints", metavar="E,E", help="load this running cluster (default: OCELOG_ENDPOINTS)")

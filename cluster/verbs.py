@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,14 +118,24 @@ def _heading(settings: Settings, data: Path) -> str:
 
 def _invitation(listening: list[str]) -> str:
     elsewhere = "" if listening == [DEFAULT] else f" --endpoints {','.join(listening)}"
+    program = _own_name()
     return "\n".join(
         (
             f"  endpoints {', '.join(listening)}",
-            f"  try       ocelog status{elsewhere}",
-            f"            ocelog map put greetings hello world{elsewhere}",
-            f"            ocelog map get greetings hello{elsewhere}",
+            f"  try       {program} status{elsewhere}",
+            f"            {program} map put greetings hello world{elsewhere}",
+            f"            {program} map get greetings hello{elsewhere}",
         )
     )
+
+
+def _own_name() -> str:
+    """What to type to run this program again: its bare name where the shell would find it, else its path."""
+    typed = sys.argv[0]
+    found = shutil.which("ocelog")
+    if not typed.endswith("ocelog") or (found is not None and os.path.realpath(found) == os.path.realpath(typed)):
+        return "ocelog"
+    return os.path.relpath(typed)
 
 
 def _run_detached(options: argparse.Namespace, settings: Settings) -> int:

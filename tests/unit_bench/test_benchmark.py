@@ -12,7 +12,7 @@ import pytest
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "ocelog", "bench", *words]
+    command = [sys.executable, "-P", "-m", "ocelog", "bench", "--workload", *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OCELOG_")}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
 
@@ -21,7 +21,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "words,operations",
     [
-        (["--workload", "put", "--keys", "50", "--processes", "2", "--clients", "2"], 400),
+        (["put", "--keys", "50", "--processes", "2", "--clients", "2"], 400),
         (["get", "--keys", "50"], 400),
         (["counter", "--keys", "3"], 400),
         (["copycat", "--keys", "50"], 100),
