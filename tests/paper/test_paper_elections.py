@@ -35,7 +35,16 @@ def test_randomised_timeouts_make_split_votes_rare():
 
 @pytest.mark.parametrize(
     ("members", "granted", "wins"),
-    [(1, 0, True), (2, 1, True), (2, 0, False), (3, 1, True), (3, 0, False), (4, 1, False), (5, 2, True), (5, 1, False)],
+    [
+        (1, 0, True),
+        (2, 1, True),
+        (2, 0, False),
+        (3, 1, True),
+        (3, 0, False),
+        (4, 1, False),
+        (5, 2, True),
+        (5, 1, False),
+    ],
 )
 def test_a_candidate_wins_with_the_votes_of_a_majority(members, granted, wins):
     """5.2: a candidate wins an election if it receives votes from a majority of the servers in the full cluster."""
@@ -206,4 +215,6 @@ def test_a_second_leader_in_a_term_is_not_believed():
     with pytest.raises(AssertionError, match=f"leads term {term}"):
         leader.receive(beat)
     with pytest.raises(AssertionError, match=f"leads term {term}"):
-        leader.receive(Append(term=term, sender=1, to=0, prev_index=0, prev_term=0, last_index=0, commit_index=0, runs=()))
+        leader.receive(
+            Append(term=term, sender=1, to=0, prev_index=0, prev_term=0, last_index=0, commit_index=0, runs=())
+        )
