@@ -69,6 +69,9 @@ def draw(rng: Random) -> Plan:
         return rng.random() * high if rng.random() < 0.5 else 0.0
 
     sync_min = rng.choice((50, 300, 2000))
+    clients = rng.randint(1, 4)
+    burst_max = rng.choice((1, 4, 12))
+    operations_per_second = rng.choice((20, 60, 200))
     return Plan(
         members=rng.choice((3, 3, 3, 3, 3, 5, 5, 1)),
         duration=rng.randint(6, 14) * SECOND,
@@ -106,12 +109,12 @@ def draw(rng: Random) -> Plan:
         full_disk_interval=sometimes(2 * SECOND, 6 * SECOND) if rng.random() < 0.5 else 0,
         full_disk_max=2 * SECOND,
         gone_notice=rng.choice((0.0, 1.0)),
-        clients=rng.randint(1, 4),
+        clients=clients,
         client_pause_interval=sometimes(2 * SECOND, 6 * SECOND),
         client_restart_interval=sometimes(2 * SECOND, 8 * SECOND),
         session_timeout=rng.choice((1.0, 2.0, 30.0)),
-        think_max=rng.choice((5 * MS, 50 * MS, 300 * MS)),
-        burst_max=rng.choice((1, 4, 12)),
+        think_max=clients * (burst_max + 1) * SECOND // operations_per_second,
+        burst_max=burst_max,
         keys=rng.randint(1, 5),
         query_share=rng.choice((0.1, 0.3, 0.6)),
         give_up=share(0.2),

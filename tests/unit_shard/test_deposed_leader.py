@@ -6,7 +6,6 @@ from random import Random
 
 import msgpack
 import pytest
-
 from ocelog.client.protocol import frames
 from ocelog.client.protocol.frames import Item
 from ocelog.client.protocol.limits import Limits
@@ -17,6 +16,7 @@ from ocelog.shard.machines.registry import registry
 from ocelog.shard.raft.config import RaftConfig
 from ocelog.shard.raft.messages import AppendResponse, Heartbeat, PreVoteResponse, Role, VoteResponse
 from ocelog.shard.replica import Replica, Turn
+
 from tests.simulation.disk import SimDisk
 
 
