@@ -3,14 +3,13 @@
 Calls leave in the order they were submitted, as few messages as the limits allow. The first call on a resource
 is preceded by its `open`; a call whose resource is not open yet holds back those behind it, so order is kept.
 
-Invariant: a call is in exactly one of queue, window and query batches until it is done; a command is given its
-sequence in the turn in which it is sent.
+Invariant: a call is in the queue or in flight, never both, until it is done; a command is given its sequence in the
+turn in which it is sent.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from math import inf
 from random import Random
 
@@ -18,15 +17,15 @@ import msgpack
 
 from . import outcomes
 from .calls import Call, Outbox, Resource
-from .envelope import Envelope, milliseconds
-from .parts import Parts, leaving
+from .envelope import Envelope
+from .flight import Flight
+from .parts import Parts
 from .protocol import errors, frames
-from .protocol.frames import COMMAND, QUERY, UNREGISTER, Reply
+from .protocol.frames import Reply
 from .protocol.limits import Limits
 from .protocol.operations import OPEN, SHARD
-from .queries import Queries, QueryBatch
+from .queries import QueryBatch
 from .settle import opened, settle
-from .window import Window
 
 SWEEP_SECONDS = 0.02
 """Deadlines are looked at no more often than this: a call may give up so much late."""
@@ -51,9 +50,7 @@ class Flow:
     def begin(self, limits: Limits) -> None:
         """A new session: its sequences start at 1."""
         self.limits = limits
-        self.window = Window(limits, self._random)
-        self.queries = Queries(self._random)
-        self._unregister: Call | None = None
+        self.flight = Flight(self.envelope, self._outbox, limits, self._random)
 
     # -- in ------------------------------------------------------------------------------------------
 
@@ -80,31 +77,18 @@ class Flow:
         if not call.done:
             call.done = True
             if call.sequence:
-                self.window.void([call])
+                self.flight.window.void([call])
             else:
                 self.sweep_at = min(self.sweep_at, now + SWEEP_SECONDS)
-
-    def unregister(self, now: float) -> None:
-        """End the session: the unregister takes the next sequence, behind everything sent."""
-        if self._unregister is None:
-            self._unregister = Call(self._shard, ("unregister",), False, now, inf, None, None)
-            self.window.add(self._unregister, b"")
-            if not self.window.holding:
-                self._send_unregister(self._unregister, now)
-
-    @property
-    def closing(self) -> bool:
-        """Whether the unregister has its sequence: nothing may follow it."""
-        return self._unregister is not None
 
     # -- out -----------------------------------------------------------------------------------------
 
     def pump(self, now: float) -> None:
         """Send what waits and has room, in order; commands and queries of a turn travel as one message each."""
-        queue, window = self.queue, self.window
+        queue, flight, window = self.queue, self.flight, self.flight.window
         commands, queries = Parts(self.limits), Parts(self.limits)
         room = window.room
-        query_room = self.limits.in_flight_max - self.queries.count
+        query_room = self.limits.in_flight_max - flight.queries.count
         after = 0
         while queue:
             call = queue[0]
@@ -125,18 +109,18 @@ class Flow:
             if call.is_query:
                 query_room -= 1
                 if not queries.add(call, operation):
-                    self._send_queries(queries, after, now)
+                    flight.send_queries(queries, after, now)
                     queries.add(call, operation)
                 after = window.last_sequence
             else:
                 room -= 1
                 if not commands.add(call, operation):
-                    self._send_commands(commands, now)
+                    flight.send_commands(commands, now)
                     commands.add(call, operation)
                 window.add(call, operation)
         # Commands first: a query may wait at the shard for those before it, never the other way round.
-        self._send_commands(commands, now)
-        self._send_queries(queries, after, now)
+        flight.send_commands(commands, now)
+        flight.send_queries(queries, after, now)
 
     def _encode(self, call: Call, now: float) -> bytes | None:
         """The bytes of an operation; None when the call fails because it cannot be encoded or is too large."""
@@ -151,103 +135,31 @@ class Flow:
             return None
         return operation
 
-    def _send_commands(self, parts: Parts, now: float) -> None:
-        if parts.calls:
-            self._send_command(parts.calls, parts.operations, now)
-            parts.clear()
-
-    def _send_command(self, calls: Sequence[Call], operations: Sequence[bytes], now: float) -> None:
-        request, first, deadline = self.envelope.next_request(), calls[0].sequence, leaving(calls)
-        self._outbox.messages.append(
-            self.envelope.message(
-                COMMAND,
-                request,
-                frames.pack_parts(operations),
-                count=len(calls),
-                first_sequence=first,
-                acknowledged=self.window.acknowledged,
-                milliseconds_left=milliseconds(deadline - now),
-            )
-        )
-        self.window.sent(request, first, len(calls), now)
-
-    def _send_queries(self, parts: Parts, after: int, now: float) -> None:
-        if parts.calls:
-            batch = self.queries.sent(self.envelope.next_request(), after, parts.calls, parts.operations, now)
-            self._send_query(batch, now)
-            parts.clear()
-
-    def _send_query(self, batch: QueryBatch, now: float) -> None:
-        deadline = leaving(batch.calls)
-        self._outbox.messages.append(
-            self.envelope.message(
-                QUERY,
-                batch.request,
-                batch.body,
-                count=len(batch.calls),
-                first_sequence=batch.after,
-                acknowledged=self.window.acknowledged,
-                milliseconds_left=milliseconds(deadline - now),
-            )
-        )
-
-    def _send_unregister(self, call: Call, now: float) -> None:
-        request = self.envelope.next_request()
-        self._outbox.messages.append(
-            self.envelope.message(
-                UNREGISTER, request, first_sequence=call.sequence, acknowledged=self.window.acknowledged
-            )
-        )
-        self.window.sent(request, call.sequence, 1, now)
-
-    def repeat_commands(self, first: int, now: float) -> None:
-        """Send every pending sequence from `first` on again (0: all), in order and with the same bytes or void."""
-        self.window.restart(first, now)
-        for batch in self.window.batches(first):
-            last = batch.pop() if batch[-1] is self._unregister else None
-            if batch:
-                self._send_command(batch, [call.operation for call in batch], now)
-            if last:
-                self._send_unregister(last, now)
-
-    def repeat_queries(self, now: float, *, everything: bool = False) -> None:
-        """Send the queries whose patience is over again, or all."""
-        for batch in self.queries.due(now, everything=everything):
-            self._send_query(batch, now)
-
-    def tick(self, now: float) -> None:
-        """Repeat what waited long enough."""
-        first = self.window.due(now)
-        if first is not None:
-            self.repeat_commands(first, now)
-        if now >= self.queries.resend_at:
-            self.repeat_queries(now)
-
     # -- back ----------------------------------------------------------------------------------------
 
     def results(self, reply: Reply, body: memoryview, now: float) -> None:
         """A RESULTS message: it is about sequences, whatever message brought them. Raises BadFrame."""
         _, results = frames.unpack_results(body, reply.count)
         again: list[Call] = []
-        for call, result in zip(self.window.answered(reply.first_sequence, reply.count), results, strict=True):
+        for call, result in zip(self.flight.window.answered(reply.first_sequence, reply.count), results, strict=True):
             if call is None:
                 continue
             if call.owner is None and call.waiter is not None:
                 self._opened(call.waiter, result, now)
             elif not call.done and not self._settle(call, result, now):
                 again.append(call)
-        self.window.advance(now)
+        self.flight.window.advance(now)
         self._run_again(again)
 
     def answers(self, reply: Reply, body: memoryview, now: float) -> None:
         """An ANSWERS message; one to a batch that was answered before is ignored. Raises BadFrame."""
-        batch = self.queries.get(reply.request)
+        batch = self.flight.queries.get(reply.request)
         if batch is None:
             return
         if reply.count != len(batch.calls):
             raise frames.BadFrame(f"{reply.count} answers to {len(batch.calls)} queries")
         answers = frames.unpack_parts(body, reply.count)
-        self.queries.answered(reply.request)
+        self.flight.queries.answered(reply.request)
         pairs = zip(batch.calls, answers, strict=True)
         self._run_again([call for call, answer in pairs if not call.done and not self._settle(call, answer, now)])
 
@@ -278,23 +190,23 @@ class Flow:
 
         False when there was nothing left to void: the shard refuses even that, and the session is of no use.
         """
-        calls = [call for s in range(first, last + 1) if (call := self.window.pending.get(s)) and call.operation]
+        calls = [call for s in range(first, last + 1) if (call := self.flight.window.pending.get(s)) and call.operation]
         for call in calls:
             if call.owner is None:
                 self._opened(call.waiter, bytes((code,)) + text.encode(), now)
-            self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
-        self.window.void(calls)
+            self._outbox.fail(call, outcomes.message_refused(call, code, text, self.envelope, now))
+        self.flight.window.void(calls)
         return bool(calls)
 
     def refuse_queries(self, batch: QueryBatch, code: int, text: str, now: float) -> None:
         """The shard refuses this message of queries for good."""
-        self.queries.answered(batch.request)
+        self.flight.queries.answered(batch.request)
         for call in batch.calls:
             self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
 
     def expire(self, now: float) -> None:
         """The session is over: what was sent fails, what was not goes on under the next session."""
-        for call in [*self.window.pending.values(), *self.queries.calls()]:
+        for call in self.flight.calls():
             self._outbox.fail(call, outcomes.expired(call, self.envelope, now))
             if call.owner is None and call.waiter is not None:
                 call.waiter.opening = False
@@ -305,7 +217,7 @@ class Flow:
         calls = list(self.queue)
         self.queue.clear()
         if not waiting_only:
-            calls += [*self.window.pending.values(), *self.queries.calls()]
+            calls += self.flight.calls()
             self.begin(self.limits)
         for call in calls:
             self._outbox.fail(call, outcomes.closed(call, self.envelope, now))
@@ -323,7 +235,7 @@ class Flow:
         """Let every call whose deadline passed give up. Cheap while nothing is due: the earliest deadline is kept."""
         earliest = inf
         overdue = []
-        for call in [*self.window.pending.values(), *self.queries.calls(), *self.queue]:
+        for call in [*self.flight.calls(), *self.queue]:
             if call.done:
                 continue
             if call.deadline <= now:
@@ -332,7 +244,7 @@ class Flow:
                 earliest = call.deadline
         for call in overdue:
             self._outbox.fail(call, outcomes.deadline_passed(call, self.envelope, now, waited_for))
-        self.window.void([call for call in overdue if call.sequence])
+        self.flight.window.void([call for call in overdue if call.sequence])
         self._drop_done()
         self._earliest, self._swept_at = earliest, now
         self.sweep_at = max(earliest, now + SWEEP_SECONDS)

@@ -52,3 +52,11 @@ def unreadable(call: Call, error: Exception, envelope: Envelope, now: float) -> 
     """The shard answered, in bytes that are no value: what was done is unknown, and no other answer will come."""
     kind = errors.OutcomeUnknown if call.sequence else errors.OcelogError
     return kind(f"the result cannot be read: {error}", **context(call, envelope, now))
+
+
+def message_refused(call: Call, code: int, text: str, envelope: Envelope, now: float) -> errors.OcelogError:
+    """The message was refused for good before the log: definite, unless an earlier copy of it may have been taken."""
+    if call.attempts == 1:
+        return refused(call, code, text, envelope, now)
+    message = f"a repeat was refused ({errors.name_of(code)}: {text}), an earlier attempt may have been taken"
+    return errors.OutcomeUnknown(message, **context(call, envelope, now))

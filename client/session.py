@@ -51,7 +51,7 @@ class ShardSession:
         """Fail what never left and unregister behind what did."""
         self.flow.abandon(now, waiting_only=True)
         if self.lifecycle.state is State.OPEN:
-            self.flow.unregister(now)
+            self.flow.flight.end(now)
         else:
             self.lifecycle.end(final=True)
 
@@ -66,19 +66,19 @@ class ShardSession:
         """When `tick` has something to do, if nothing else happens."""
         if not self._connected:
             return self.flow.sweep_at
-        return min(self.flow.sweep_at, self.flow.window.resend_at, self.flow.queries.resend_at, self.lifecycle.wake_at)
+        return min(self.flow.sweep_at, self.flow.flight.wake_at(), self.lifecycle.wake_at)
 
     def tick(self, now: float) -> None:
         """Do what is due: repeats, keep-alives, deadlines."""
         if now >= self.flow.sweep_at:
             self.flow.sweep(now, self._waited_for())
         if self._connected:
-            self.flow.tick(now)
-            self.lifecycle.tick(self.flow.window.acknowledged, now)
+            self.flow.flight.tick(now)
+            self.lifecycle.tick(self.flow.flight.window.acknowledged, now)
 
     def pump(self, now: float) -> None:
         """End of a turn: send what waits in the queue, once there is a session."""
-        if self._connected and self.flow.queue:
+        if self._connected and self.flow.queue and self.flow.flight.unregister is None:
             if self.lifecycle.state is State.OPEN:
                 self.flow.pump(now)
             else:
@@ -89,7 +89,7 @@ class ShardSession:
             return "no router answers"
         if self.lifecycle.state is not State.OPEN:
             return "the shard has not opened a session"
-        if self.flow.window.holding:
+        if self.flow.flight.window.holding:
             return "the shard takes no commands at the moment"
         return "earlier commands are unanswered"
 
@@ -115,10 +115,9 @@ class ShardSession:
 
     def _repeat_everything(self, now: float) -> None:
         self._leaderless = False
-        self.flow.repeat_commands(0, now)
-        self.flow.repeat_queries(now, everything=True)
+        self.flow.flight.repeat_everything(now)
         self.lifecycle.repeat(now)
-        self.lifecycle.tick(self.flow.window.acknowledged, now)
+        self.lifecycle.tick(self.flow.flight.window.acknowledged, now)
 
     # -- replies ---------------------------------------------------------------------------------------
 
@@ -153,13 +152,13 @@ class ShardSession:
             self._expired(text, now)
         elif reply.request == self.lifecycle.request:
             self._refused_lifecycle(reply, text, retry, retry_after, now)
-        elif (batch := self.flow.queries.get(reply.request)) is not None:
+        elif (batch := self.flow.flight.queries.get(reply.request)) is not None:
             if retry:
                 self._leaderless |= reply.code in _LEADERLESS
-                self.flow.queries.refused(batch, retry_after, now)
+                self.flow.flight.queries.refused(batch, retry_after, now)
             else:
                 self.flow.refuse_queries(batch, reply.code, text, now)
-        elif (message := self.flow.window.message(reply.request)) is not None:
+        elif (message := self.flow.flight.window.message(reply.request)) is not None:
             self._refused_commands(reply, message, text, retry_after, now)
 
     def _refused_lifecycle(self, reply: Reply, text: str, retry: bool, retry_after: float, now: float) -> None:
@@ -176,7 +175,7 @@ class ShardSession:
     def _refused_commands(
         self, reply: Reply, message: tuple[int, int], text: str, retry_after: float, now: float
     ) -> None:
-        window, first = self.flow.window, reply.first_sequence
+        window, first = self.flow.flight.window, reply.first_sequence
         if reply.code in _LEADERLESS:
             # Whatever that replica took before is not surely in the log: with no leader all of it is repeated.
             self._leaderless = True
@@ -184,18 +183,18 @@ class ShardSession:
         elif reply.code == errors.GAP:
             expected = window.gap(first, now)
             if expected is not None:
-                self.flow.repeat_commands(expected, now)
+                self.flow.flight.repeat_commands(expected, now)
         elif reply.code in (errors.BUSY, errors.NO_SPACE):
             window.refused(first, retry_after, now)
         elif not self.flow.refuse(max(first, message[0]), message[1], reply.code, text, now):
             self._expired(f"the shard refuses even empty commands: {errors.name_of(reply.code)}: {text}", now)
         else:
-            self.flow.repeat_commands(message[0], now)
+            self.flow.flight.repeat_commands(message[0], now)
 
     def _expired(self, text: str, now: float) -> None:
         if self.lifecycle.state is not State.OPEN:
             return
-        closing = self.flow.closing
+        closing = self.flow.flight.unregister is not None
         if not closing:
             logger.warning("session %d on shard %d ended: %s", self.envelope.session, self.envelope.shard, text)
         self.flow.expire(now)

@@ -236,7 +236,17 @@ def test_a_message_refused_for_good_fails_its_calls_and_spends_their_sequences_e
     assert (again.sequences, again.operations) == (range(2, 4), [None, None])
     harness.results(2, kit.failed(errors.VOIDED), kit.failed(errors.VOIDED))
     assert harness.finished() == []
-    assert harness.session.flow.window.acknowledged == 3
+    assert harness.session.flow.flight.window.acknowledged == 3
+
+
+def test_a_repeat_refused_for_good_is_of_unknown_outcome(harness):
+    call = harness.call("put", b"a", b"v")
+    harness.pump()
+    (again,) = harness.advance(1.5)
+    harness.refuse(again, errors.WRONG_SHARD)
+    assert harness.finished() == [call]
+    assert type(call.error) is OutcomeUnknown
+    assert "WRONG_SHARD" in str(call.error)
 
 
 def test_a_shard_that_refuses_even_voids_ends_the_session(harness):

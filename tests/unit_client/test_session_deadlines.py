@@ -245,3 +245,15 @@ def test_closing_a_session_that_was_never_opened_ends_it_at_once(kit):
     harness = kit.Harness()
     harness.session.close(harness.now)
     assert harness.session.closed
+
+
+def test_nothing_follows_an_unregister(harness, kit):
+    call = harness.call("put", b"a", b"1")
+    harness.pump()
+    harness.session.close(harness.now)
+    harness.sent()
+    harness.results(2, kit.failed(errors.UNKNOWN_RESOURCE))
+    assert harness.pump() == []
+    harness.session.abandon(harness.now)
+    assert harness.finished() == [call]
+    assert type(call.error) is Closed

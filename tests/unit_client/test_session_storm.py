@@ -131,9 +131,9 @@ class Storm:
             self.pass_time(0.5)
             self.collect()
             flow = self.harness.session.flow
-            if not flow.queue and not flow.window.pending and not flow.queries.count:
+            if not flow.queue and not flow.flight.window.pending and not flow.flight.queries.count:
                 return
-        raise AssertionError(f"stuck: {flow.queue}, {flow.window.pending}")
+        raise AssertionError(f"stuck: {flow.queue}, {flow.flight.window.pending}")
 
     def check(self) -> None:
         """The promises."""
