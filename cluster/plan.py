@@ -87,6 +87,7 @@ def plan_children(settings: Settings, cluster: ClusterFile, data: Path, sockets:
             module=ROUTER_MODULE,
             arguments={
                 **common,
+                "router": number,
                 "listen": listen_of(settings.cluster.listen, number),
                 "slots": [list(slots) for slots in cluster.slots],
             },

@@ -49,8 +49,12 @@ class Up:
                 stderr=output,
                 start_new_session=True,
             )
-        eventually(lambda: "\nready" in self.text or self.process.poll() is not None, "ready")
-        assert self.process.poll() is None, self.text
+        try:
+            eventually(lambda: "\nready" in self.text or self.process.poll() is not None, "ready")
+            assert self.process.poll() is None, self.text
+        except AssertionError as error:
+            self.end()
+            raise AssertionError(f"{error}\n{self.text}") from None
 
     @property
     def text(self) -> str:

@@ -81,6 +81,14 @@ def test_settings_are_checked_and_reach_the_processes(tmp_path):
         assert max(sizes) <= 65536
 
 
+def test_several_routers_serve_the_same_data():
+    with LocalCluster(shards=1, replicas=1, cluster={"routers": 2}) as cluster:
+        first, second = cluster.endpoints
+        with ocelog.connect(first) as one, ocelog.connect(second) as other:
+            one.map("m").put("k", 1)
+            assert other.map("m").get("k") == 1
+
+
 @pytest.mark.ocelog_cluster(shards=1, replicas=1)
 def test_the_fixture_is_a_running_cluster(ocelog_cluster):
     assert [len(shard["replicas"]) for shard in ocelog_cluster.status()["shards"]] == [1]
