@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from ...client.protocol.routing import SlotTable
-from ..config import Settings
-from ..endpoint import parse_listen
+from ..config import LoggingSection, Settings
+from ..endpoint import listen_of
 from ..errors import ConfigError
 
 SOCKET_PATH_BYTES_MAX = 107  # sockaddr_un.sun_path holds 108 bytes with the closing zero
@@ -16,8 +17,14 @@ SOCKET_PATH_BYTES_MAX = 107  # sockaddr_un.sun_path holds 108 bytes with the clo
 
 @dataclass(frozen=True, kw_only=True)
 class RouterConfig:
-    """One cluster as a router sees it. Members are numbered through: `shard * replicas + replica`."""
+    """One cluster as a router sees it. Members are numbered through: `shard * replicas + replica`.
 
+    `number` is the router's own, `data` the cluster's directory, in which only its log is written.
+    """
+
+    data: str
+    number: int
+    logging: LoggingSection
     cluster_id: str
     shards: int
     replicas: int
@@ -29,7 +36,6 @@ class RouterConfig:
     def __post_init__(self) -> None:
         if self.shards < 1 or self.replicas < 1:
             raise ConfigError(f"{self.shards} shards of {self.replicas} replicas: at least one of each is needed")
-        parse_listen(self.listen)
         try:
             table = SlotTable(self.slots)
         except ValueError as error:
@@ -40,6 +46,11 @@ class RouterConfig:
         longest = self.path_of(self.members - 1)
         if len(longest.encode()) > SOCKET_PATH_BYTES_MAX:
             raise ConfigError(f"the socket path {longest} is longer than {SOCKET_PATH_BYTES_MAX} bytes")
+
+    @property
+    def log_path(self) -> str:
+        """File of this router's log."""
+        return os.path.join(self.data, "logs", f"router-{self.number}.log")
 
     @property
     def members(self) -> int:
@@ -56,15 +67,18 @@ class RouterConfig:
         """Read the argument of the process. Raises ConfigError naming what is missing or malformed."""
         try:
             fields: dict[str, Any] = json.loads(text)
-            limits = Settings.from_sections(fields.get("settings", {})).limits
+            settings = Settings.from_sections(fields.get("settings", {}))
             return cls(
+                data=str(fields["data"]),
+                number=int(fields.get("router", 0)),
+                logging=settings.logging,
                 cluster_id=str(fields["cluster_id"]),
                 shards=int(fields["shards"]),
                 replicas=int(fields["replicas"]),
                 sockets=str(fields["sockets"]),
-                listen=str(fields["listen"]),
+                listen=listen_of(str(fields["listen"]), 0),
                 slots=tuple((int(first), int(last), int(shard)) for first, last, shard in fields["slots"]),
-                message_bytes_max=limits.message_bytes_max,
+                message_bytes_max=settings.limits.message_bytes_max,
             )
         except KeyError as error:
             raise ConfigError(f"the router's argument lacks {error.args[0]!r}") from None

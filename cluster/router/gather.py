@@ -16,7 +16,9 @@ from ...client.protocol.frames import Frame
 
 ROUND_S = 1.0
 WAITING_MAX = 1024
-_NUMBERS = (
+_FIELDS = (
+    "pid",
+    "role",
     "term",
     "commit_index",
     "applied_index",
@@ -139,8 +141,5 @@ def _term(row: dict[str, Any]) -> int:
 
 
 def _replica(replica: int, report: dict[str, Any] | None) -> dict[str, Any]:
-    if report is None:
-        return {"id": replica, "pid": None, "role": "down", **dict.fromkeys(_NUMBERS)}
-    row = {"pid": None, "role": "follower", **dict.fromkeys(_NUMBERS), **report, "id": replica}
-    row.pop("shard", None)
-    return row
+    known = report if report is not None else {"role": "down"}
+    return {"id": replica, **{name: known.get(name) for name in _FIELDS}}

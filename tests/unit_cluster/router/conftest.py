@@ -163,13 +163,13 @@ class PlayedReplica:
         return [reply(frames.STATUS_REPORT, self.shard, header.request, body)]
 
 
-def start(fields: dict[str, Any], log: Any) -> subprocess.Popen[str]:
+def start(fields: dict[str, Any], errors: Any) -> subprocess.Popen[str]:
     """Start a router process."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "ocelog.cluster.router", json.dumps(fields)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=log,
+        stderr=errors,
         text=True,
     )
 
@@ -187,8 +187,8 @@ class Stage:
         self.context: zmq.Context[Any] = zmq.Context()
         self.replicas: dict[tuple[int, int], PlayedReplica] = {}
         self.clients: list[zmq.Socket[bytes]] = []
-        self.log = (folder / "log").open("w+")
-        self.process = start(argument(sockets=str(folder), **changes), self.log)
+        self.errors = (folder / "errors").open("w+")
+        self.process = start(argument(data=str(folder), sockets=str(folder), **changes), self.errors)
         assert self.process.stdout is not None
         self.ready = json.loads(self.process.stdout.readline())
         self.endpoint = self.ready["endpoint"]
@@ -219,7 +219,9 @@ class Stage:
             if value:
                 return value
             zmq.select([p.socket for p in self.replicas.values()] + self.clients, [], [], 0.02)
-        raise AssertionError(f"not within {PATIENCE_S} s; the router said: {self.lines()}")
+        raise AssertionError(
+            f"not within {PATIENCE_S} s; exit {self.process.poll()}; {self.said()}; log: {self.lines()}"
+        )
 
     def receive(self, client: zmq.Socket[bytes], *kinds: int) -> tuple[Reply, bytes]:
         """The next message for a client (of those kinds, if any are given), while the replicas play."""
@@ -240,8 +242,12 @@ class Stage:
 
     def lines(self) -> str:
         """What the router wrote to its log so far."""
-        self.log.seek(0)
-        return self.log.read()
+        return (self.folder / "logs" / "router-0.log").read_text()
+
+    def said(self) -> str:
+        """What the router wrote to standard error so far."""
+        self.errors.seek(0)
+        return self.errors.read()
 
     def close(self) -> None:
         """End the router and close everything."""
@@ -251,7 +257,7 @@ class Stage:
             if pipe is not None:
                 pipe.close()
         self.context.destroy(linger=0)
-        self.log.close()
+        self.errors.close()
 
 
 def echo(item: Item) -> list[Any]:
