@@ -16,42 +16,44 @@ import signal
 import sys
 from typing import Any
 
-EXIT_SOFTWARE = 70
-EXIT_UNAVAILABLE = 69
 SWITCH_INTERVAL_SECONDS = 0.0005
 """The sync thread must get the interpreter soon after its fdatasync, also while the loop is busy."""
 
 
 def main(argument: str) -> int:
     """Run the replica that the argument describes; returns the exit code."""
-    import zmq
-
-    from ..log.errors import LogError
-    from .assembly import open_replica
     from .process_log import start_logging
 
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    options = json.loads(argument)
-    settings = options["settings"]
-    name = f"replica-{options['shard']}-{options['replica']}"
-    listener = start_logging(os.path.join(options["data"], "logs", f"{name}.log"), **settings["logging"])
     try:
-        server = open_replica(options)
-        signal.signal(signal.SIGTERM, lambda *_: server.stop())
-        _tune()
-        _say_ready(options)
-        server.run()
-        return 0
-    except LogError as error:
-        return _fail(name, str(error), error.exit_code)
-    except zmq.ZMQError as error:
-        return _fail(name, f"a socket failed: {error}", EXIT_UNAVAILABLE)
-    except AssertionError as error:
-        logging.getLogger(__name__).exception("an invariant does not hold")
-        return _fail(name, f"an invariant does not hold: {error}", EXIT_SOFTWARE)
+        options = json.loads(argument)
+        name = f"replica-{options['shard']}-{options['replica']}"
+        path, how = os.path.join(options["data"], "logs", f"{name}.log"), options["settings"]["logging"]
+    except (KeyError, TypeError, ValueError) as error:
+        sys.stderr.write(f"the argument does not describe a replica: {error!r}\n")
+        return os.EX_USAGE
+    try:
+        listener = start_logging(path, **how)
+    except OSError as error:
+        return _fail(name, error)
+    try:
+        _serve(options)
+        return os.EX_OK
+    except Exception as error:
+        return _fail(name, error)
     finally:
         listener.stop()
+
+
+def _serve(options: dict[str, Any]) -> None:
+    from .assembly import open_replica
+
+    server = open_replica(options)
+    signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    _tune()
+    _say_ready(options)
+    server.run()
 
 
 def _tune() -> None:
@@ -68,14 +70,36 @@ def _say_ready(options: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _fail(name: str, reason: str, code: int) -> int:
-    logging.getLogger(__name__).error("%s stops: %s", name, reason)
+def _fail(name: str, error: Exception) -> int:
+    """Say in one line why the replica stops; returns the exit code. What nobody foresaw leaves its traceback in the log."""
+    reason, code = _explained(error)
+    logger = logging.getLogger(__name__)
+    logger.error("%s stops: %s", name, reason, exc_info=error if code == os.EX_SOFTWARE else None)
     sys.stderr.write(f"{name}: {reason}\n")
     return code
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    import zmq
+
+    from ..log.errors import LogError
+
+    if isinstance(error, LogError):
+        return str(error), error.exit_code
+    if isinstance(error, zmq.ZMQError):
+        return f"a socket failed: {error}", os.EX_UNAVAILABLE
+    if isinstance(error, OSError):
+        return str(error), os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_IOERR
+    if isinstance(error, AssertionError):
+        return f"an invariant does not hold: {error}", os.EX_SOFTWARE
+    return f"{type(error).__name__}: {error}", os.EX_SOFTWARE
 
 
 if __name__ == "__main__":
     if not __debug__:
         sys.stderr.write("ocelog asserts its invariants: do not run it under python -O\n")
-        sys.exit(EXIT_SOFTWARE)
+        sys.exit(os.EX_SOFTWARE)
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m ocelog.shard JSON (a supervisor does this; see `ocelog up --help`)\n")
+        sys.exit(os.EX_USAGE)
     sys.exit(main(sys.argv[1]))

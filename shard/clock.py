@@ -16,6 +16,7 @@ class LogClock:
     def __init__(self) -> None:
         self._last = 0
         self._at_monotonic: int | None = None
+        self._undrawn = 0
 
     def begin_term(self, last_entry_time: int, monotonic_ms: int) -> None:
         """Continue from the newest entry of the log; what passed before this term is not counted."""
@@ -26,12 +27,12 @@ class LogClock:
         """The time for entries appended now."""
         if self._last == 0:
             self._last = wall_ms
-        elapsed = max(0, monotonic_ms - (self._at_monotonic if self._at_monotonic is not None else monotonic_ms))
-        draw = elapsed // DRAW_PARTS
-        correction = max(-draw, min(draw, wall_ms - self._last - elapsed))
-        if elapsed:
-            self._last += elapsed + correction
+        if self._at_monotonic is None:
             self._at_monotonic = monotonic_ms
-        elif self._at_monotonic is None:
+        elapsed = monotonic_ms - self._at_monotonic
+        if elapsed > 0:
             self._at_monotonic = monotonic_ms
+            # The rest is kept: a busy leader asks every few milliseconds, and would never be drawn at all.
+            draw, self._undrawn = divmod(self._undrawn + elapsed, DRAW_PARTS)
+            self._last += elapsed + max(-draw, min(draw, wall_ms - self._last - elapsed))
         return self._last

@@ -12,6 +12,12 @@ FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(message)s"
 QUEUED_LINES_MAX = 10_000
 
 
+class _Listener(logging.handlers.QueueListener):
+    def enqueue_sentinel(self) -> None:
+        """Ask the thread to end; the default raises queue.Full when the disk is behind."""
+        self.queue.put(self._sentinel)  # type: ignore[attr-defined]
+
+
 class _DroppingQueueHandler(logging.handlers.QueueHandler):
     """Drops lines when the disk cannot keep up, rather than wait for it."""
 
@@ -29,7 +35,7 @@ def start_logging(path: str, *, level: str, file_bytes_max: int, files_max: int)
     file = logging.handlers.RotatingFileHandler(path, maxBytes=file_bytes_max, backupCount=max(0, files_max - 1))
     file.setFormatter(logging.Formatter(FORMAT, "%Y-%m-%d %H:%M:%S"))
     lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUED_LINES_MAX)
-    listener = logging.handlers.QueueListener(lines, file)
+    listener = _Listener(lines, file)
     listener.start()
     root = logging.getLogger()
     root.setLevel(level.upper())

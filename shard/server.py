@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 MESSAGES_PER_TURN_MAX = 256
 """Messages read from one socket in one turn, so that no peer starves another."""
+
+BUNDLE_BYTES_MAX = 8 * 1024 * 1024
+"""Answers are copied into bundles of about this size, so that one router's turn is not one enormous frame."""
 
 PEER_HIGH_WATER = 1000
 ROUTER_HIGH_WATER = 10_000
@@ -189,10 +192,9 @@ class Server:
             self._sync.submit(turn.job)
 
     def _send_answers(self, router: bytes, items: Sequence[Item]) -> None:
-        for start in range(0, len(items), BUNDLE_ITEMS_MAX):
-            frames = pack_bundle(items[start : start + BUNDLE_ITEMS_MAX])
+        for bundle in bundles(items, BUNDLE_BYTES_MAX):
             try:
-                _send_frames(self._clients, [router, *frames])
+                _send_frames(self._clients, [router, *pack_bundle(bundle)])
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
@@ -201,12 +203,26 @@ class Server:
 
     def _close(self) -> None:
         self._sync.stop()
+        # libzmq's own thread writes events into the monitors, and blocks for ever on one that nobody holds open: peers
+        # that stop at the same moment make such events, so the monitors end before their sockets are closed.
+        for socket in self._to_peer.values():
+            socket.disable_monitor()
         for monitor in self._monitors:
             monitor.close(linger=0)
         for socket in (*self._to_peer.values(), self._peers, self._clients):
-            socket.disable_monitor()
             socket.close(linger=200)
         self._context.term()
+
+
+def bundles(items: Sequence[Item], bytes_max: int) -> Iterator[Sequence[Item]]:
+    """Cut the answers for one router: the joined first frames of a bundle stay within `bytes_max`, or it holds one."""
+    start, size = 0, 0
+    for position, (_, parts) in enumerate(items):
+        size += len(parts[0])
+        if position > start and (size > bytes_max or position - start >= BUNDLE_ITEMS_MAX):
+            yield items[start:position]
+            start, size = position, len(parts[0])
+    yield items[start:]
 
 
 def _send_frames(socket: zmq.Socket[bytes], frames: Sequence[Frame]) -> None:

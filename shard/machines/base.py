@@ -21,6 +21,15 @@ __all__ = ["RELEASE", "SNAPSHOT", "Commit", "MachineDefinitionError", "Operation
 
 DUE_MS_MAX = (1 << 63) - 1
 
+RESERVED = frozenset(
+    {
+        *("release", "schedule", "forget_pending", "pending_releases", "pending_timers"),
+        *("snapshot", "install"),
+        *("session_opened", "session_closed", "session_expired"),
+    }
+)
+"""What the base class gives a machine or calls in it, and what an operation can therefore not be called."""
+
 
 class MachineDefinitionError(TypeError):
     """A machine class that cannot be right; raised when the class is defined, not when it is used."""
@@ -53,7 +62,10 @@ class Operation:
         self.mode = mode
         self.name = function.__name__
         self._restore: Callable[..., Any] | None = None
-        parameters = list(inspect.signature(function).parameters.values())[2:]
+        parameters = list(inspect.signature(function).parameters.values())
+        if len(parameters) < 2:
+            raise MachineDefinitionError(f"{self.name}: an operation takes self and commit, then what clients send")
+        parameters = parameters[2:]
         if any(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters):
             raise MachineDefinitionError(f"{self.name}: operations take positional arguments only")
         positional = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
@@ -135,7 +147,9 @@ class StateMachine:
         super().__init_subclass__(**keywords)
         found = dict(cls.operations)
         found.update({name: value for name, value in vars(cls).items() if isinstance(value, Operation)})
-        for operation in found.values():
+        for name, operation in found.items():
+            if name in RESERVED:
+                raise MachineDefinitionError(f"{cls.__name__}: {name} means something else to every machine")
             operation.resolve_types()
         cls.operations = found
         snapshotting = [name for name, operation in found.items() if operation.mode == SNAPSHOT]

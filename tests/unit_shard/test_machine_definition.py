@@ -1,0 +1,143 @@
+"""A machine class that cannot be right is refused when it is defined, with the reason."""
+
+from __future__ import annotations
+
+import pytest
+from ocelog.shard.machines.base import (
+    RELEASE,
+    SNAPSHOT,
+    Commit,
+    MachineDefinitionError,
+    StateMachine,
+    command,
+    query,
+)
+from ocelog.shard.machines.counter import CounterMachine
+from ocelog.shard.machines.registry import BUILT_IN, registry
+
+
+def test_a_snapshot_command_needs_a_snapshot():
+    """A SNAPSHOT command on a machine without `snapshot` is refused when the class is defined."""
+    with pytest.raises(MachineDefinitionError, match="add keep their state in the snapshot"):
+
+        class Broken(StateMachine):
+            type_name = "broken"
+
+            @command(mode=SNAPSHOT)
+            def add(self, commit: Commit) -> None: ...
+
+
+def test_there_is_no_default_mode():
+    """A command declares where its state lives."""
+    with pytest.raises(TypeError):
+        command()
+    with pytest.raises(MachineDefinitionError):
+        command(mode=2)
+
+
+def test_only_a_release_command_has_a_restore():
+    """A SNAPSHOT command's entries are dead once a snapshot covers them."""
+    with pytest.raises(MachineDefinitionError, match="only a RELEASE command"):
+
+        class Broken(StateMachine):
+            @command(mode=SNAPSHOT)
+            def add(self, commit: Commit) -> None: ...
+
+            @add.restore
+            def _(self, commit: Commit) -> None: ...
+
+
+def test_operations_take_positional_arguments_only():
+    """Operations travel as arrays."""
+    with pytest.raises(MachineDefinitionError, match="positional"):
+
+        @query
+        def get(self, commit, *, default): ...
+
+
+def test_operations_take_a_commit():
+    """`self` and `commit` come before what clients send."""
+    with pytest.raises(MachineDefinitionError, match="commit"):
+
+        @query
+        def get(self): ...
+
+
+@pytest.mark.parametrize("name", ["release", "schedule", "snapshot", "install"])
+def test_operations_do_not_hide_what_the_base_gives(name):
+    """A command called `release` would be what `self.release` calls."""
+    with pytest.raises(MachineDefinitionError, match=name):
+        type("Broken", (StateMachine,), {name: query(named(name))})
+
+
+def named(name):
+    def function(self, commit): ...
+
+    function.__name__ = name
+    return function
+
+
+class Typed(StateMachine):
+    type_name = "typed"
+
+    @query
+    def get(self, commit: Commit, key: bytes, default: int = 0, *more: str) -> None: ...
+
+    @query
+    def any(self, commit: Commit, value, other: object = None) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "fits"),
+    [
+        ("get", [b"k"], True),
+        ("get", [b"k", 1], True),
+        ("get", [b"k", 1, "x", "y"], True),
+        ("get", [], False),
+        ("get", ["k"], False),
+        ("get", [b"k", True], False),
+        ("get", [b"k", None], False),
+        ("any", [None], True),
+        ("any", [[1], {}], True),
+        ("any", [1, 2, 3], False),
+    ],
+)
+def test_arguments_are_checked_by_number_and_exact_type(name, arguments, fits):
+    """What a handler gets is what its annotations say: exactly, since True is an int to Python."""
+    assert (Typed.operations[name].refusal(arguments) is None) == fits
+
+
+def test_a_subclass_inherits_operations():
+    """And may add its own."""
+
+    class More(CounterMachine):
+        type_name = "more"
+
+        @query
+        def twice(self, commit: Commit) -> int:
+            return 2 * self.value
+
+    assert set(More.operations) == {*CounterMachine.operations, "twice"}
+
+
+def test_the_default_restore_is_the_command():
+    """Right for unconditional writes of one key."""
+
+    class Plain(StateMachine):
+        @command(mode=RELEASE)
+        def put(self, commit: Commit) -> None: ...
+
+    assert Plain.operations["put"].restoring is Plain.operations["put"].function
+
+
+def test_the_built_in_machines_are_found_by_name():
+    """The registry names every type once."""
+    assert set(registry()) == {machine.type_name for machine in BUILT_IN}
+
+
+def test_a_name_names_one_machine():
+    """Repeated and missing names are refused."""
+    with pytest.raises(ValueError, match="two machines"):
+        registry([CounterMachine, CounterMachine])
+    with pytest.raises(ValueError, match="no type_name"):
+        registry([StateMachine])
