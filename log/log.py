@@ -180,7 +180,8 @@ class Log:
         if segment.end_of(last) <= limit:
             return last
         # Entry k ends where entry k + 1 begins: of the entries that begin within the limit, all but the last one fit.
-        beginning = int(np.searchsorted(segment.offsets(first, last), limit, side="right"))
+        # The limit lies inside the segment here; as a Python int it would have numpy widen a copy of all the offsets.
+        beginning = int(np.searchsorted(segment.offsets(first, last), np.uint32(limit), side="right"))
         return max(first, first + beginning - 2)
 
     def bytes_between(self, first: int, last: int) -> int:
