@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ocelog.shard.raft import LEADER, RaftConfig
-from ocelog.shard.raft.messages import Message
+from ocelog.shard.raft.messages import Append, Message
 
 from .raft_member import Member
 
@@ -102,3 +102,13 @@ class Cluster:
     @property
     def leaders(self) -> list[int]:
         return [member.member for member in self.members if member.core.role is LEADER]
+
+
+def commits(cluster: Cluster) -> list[int]:
+    """Every member's commit index."""
+    return [member.core.commit_index for member in cluster.members]
+
+
+def appends(messages: Iterable[Message], to: int = 1) -> list[Append]:
+    """The Appends to one member among `messages`."""
+    return [message for message in messages if isinstance(message, Append) and message.to == to]
