@@ -26,6 +26,7 @@ from .leaders import Leaders
 HELLO_EVERY_S = 1.0
 HELLOS_UNANSWERED_MAX = 3
 BAD_PEERS_EVERY_S = 10.0
+_DENIALS = frozenset((errors.NOT_LEADER, errors.NO_LEADER))
 _SPLIT_BYTES_MIN = REQUEST_BYTES + UNCOPIED_BYTES_MIN
 
 ToClient = tuple[bytes, Sequence[Frame]]
@@ -161,12 +162,12 @@ class Router:
         send = self._to_clients.append
         for route, parts in items:
             head = parts[0]
-            if len(head) < REPLY_BYTES:
-                self._lines.append(f"{self._name(member)} sent an answer of {len(head)} bytes")
+            if len(head) < REPLY_BYTES or head[0] != VERSION:
+                self._lines.append(f"{self._name(member)} sent an answer of {len(head)} bytes that cannot be read")
             elif route == 0:
                 self._to_router(member, parts)
             else:
-                if head[1] == frames.REFUSED and head[4] == errors.NOT_LEADER:
+                if head[1] == frames.REFUSED and head[4] in _DENIALS:
                     self._learn(member, head)
                 identity = identities.get(route)
                 if identity is not None:
@@ -177,18 +178,19 @@ class Router:
         if head[1] == frames.LEADER:
             self._learn(member, head)
         elif head[1] == frames.STATUS_REPORT:
-            reply, body = frames.parse_reply(parts)
-            self.gathering.add(member, reply.request, body)
+            body = parts[1] if len(parts) > 1 else head[REPLY_BYTES:]
+            self.gathering.add(member, _request_id(head), body)
 
     def _learn(self, member: int, head: Frame) -> None:
         *_, term, leader, _ = REPLY.unpack_from(head)
-        before = self.leaders.targets[member // self.config.replicas]
-        if self.leaders.learn(member, term, leader):
-            shard = member // self.config.replicas
+        if not self.leaders.learn(member, term, leader):
+            return
+        shard = member // self.config.replicas
+        if self.leaders.targets[shard] is None:
+            self._lines.append(f"{self._name(member)} leads no more, and no other leader is known")
+        else:
             self._lines.append(f"shard {shard}: replica {leader} leads term {term}")
             self._notify(shard, term, leader)
-        elif before is not None and before == member and self.leaders.targets[before // self.config.replicas] is None:
-            self._lines.append(f"{self._name(member)} leads no more; no other leader is known")
 
     def _notify(self, shard: int, term: int, leader: int) -> None:
         notice = answers.leader_notice(shard, term, leader)

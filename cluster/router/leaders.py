@@ -20,13 +20,11 @@ class Leaders:
     def learn(self, by: int, term: int, leader: int) -> bool:
         """Member `by` says who leads its shard in `term` (`leader` is a replica of that shard, or NO_LEADER_KNOWN).
 
-        Returns True when the known leader is another one now, or led another term.
+        Returns True when the shard's leader is another one now, leads another term, or is no longer known.
         """
         shard = by // self.replicas
         if leader >= self.replicas:
-            if leader == NO_LEADER_KNOWN and self.targets[shard] == by and term >= self.terms[shard]:
-                self.targets[shard] = None
-            return False
+            return leader == NO_LEADER_KNOWN and term >= self.terms[shard] and self.lost(by)
         member = shard * self.replicas + leader
         restored = term == self.terms[shard] and self.targets[shard] is None and by == member
         if term <= self.terms[shard] and not restored:
@@ -36,7 +34,7 @@ class Leaders:
         return True
 
     def lost(self, member: int) -> bool:
-        """The connection to a member broke or it fell silent. Returns True when it was known to lead."""
+        """The member cannot be reached, or leads no more. Returns True when it was known to lead."""
         shard = member // self.replicas
         if self.targets[shard] != member:
             return False

@@ -173,6 +173,17 @@ def test_what_cannot_be_handed_over_is_told_to_its_client(router):
     assert (told.code, told.request, told.session, told.first_sequence) == (errors.NOT_SENT, 8, 9, 10)
 
 
+@given(st.integers(0, 2), st.binary(max_size=80), st.lists(st.binary(max_size=20), max_size=1))
+def test_no_answer_of_a_replica_stops_a_router(new_router, route, head, body):
+    router = with_leaders(new_router)
+    router.says(ADA, router.request(frames.HELLO))
+    for kind in (frames.LEADER, frames.STATUS_REPORT, frames.REFUSED, frames.RESULTS):
+        for some in (head, (bytes((frames.VERSION, kind)) + head).ljust(frames.REPLY_BYTES, b"\0")):
+            router.core.from_replica(0, frames.pack_bundle([Item(route, [some, *body])]))
+    router.core.tick()
+    assert router.told(ADA)
+
+
 @given(st.lists(st.binary(max_size=100), max_size=3))
 def test_no_bytes_of_a_replica_stop_a_router(new_router, message):
     router = with_leaders(new_router)
@@ -182,8 +193,8 @@ def test_no_bytes_of_a_replica_stop_a_router(new_router, message):
     assert router.told() == []
 
 
-@pytest.mark.parametrize("head", [b"", b"short", b"\x01" * (frames.REPLY_BYTES - 1)])
-def test_an_answer_without_a_whole_header_is_dropped(router, head):
+@pytest.mark.parametrize("head", [b"", b"short", b"\x01" * (frames.REPLY_BYTES - 1), b"\x02" * frames.REPLY_BYTES])
+def test_an_answer_that_cannot_be_read_is_dropped(router, head):
     router.says(ADA, router.request(frames.HELLO))
     router.told()
     router.core.from_replica(0, frames.pack_bundle([Item(1, [head])]))
@@ -216,10 +227,11 @@ def test_the_notice_leaves_before_the_refusal_that_brought_the_news(router):
     assert list(router.handed()) == [0, 2]
 
 
-def test_a_leader_that_denies_is_forgotten(router):
+@pytest.mark.parametrize("denial", [errors.NOT_LEADER, errors.NO_LEADER])
+def test_a_leader_that_denies_is_forgotten(router, denial):
     router.leads(0, term=3)
     router.says(ADA, router.request())
-    answer(router, 0, 1, kind=frames.REFUSED, code=errors.NOT_LEADER, term=3, leader=NO_LEADER_KNOWN)
+    answer(router, 0, 1, kind=frames.REFUSED, code=denial, term=3, leader=NO_LEADER_KNOWN)
     router.handed()
     router.told()
     router.says(ADA, router.request())

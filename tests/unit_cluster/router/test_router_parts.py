@@ -39,7 +39,7 @@ def test_news_without_a_leader_do_not_unseat_one(leaders):
 
 
 def test_a_leader_that_steps_down_is_believed(leaders):
-    assert not leaders.learn(4, 5, NO_LEADER_KNOWN)
+    assert leaders.learn(4, 5, NO_LEADER_KNOWN)
     assert leaders.targets[1] is None
 
 
