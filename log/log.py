@@ -116,8 +116,9 @@ class Log:
         disk.make_directory(f"{directory}/log")
         manifest = recovery.read_manifest(disk, directory)
         log._manifest = manifest
-        log._generation = recovery.remove_leftovers(disk, directory, manifest)
         log._segments = recovery.open_segments(disk, directory, shard, manifest)
+        # Not before all that the manifest names was found sound: beside a wrong manifest the others may be the log.
+        log._generation = recovery.remove_leftovers(disk, directory, manifest)
         log._starts = [segment.first_index for segment in log._segments]
         log._terms = recovery.term_runs(log._segments)
         log.term_at, log.term_runs = log._terms.term_at, log._terms.runs

@@ -171,10 +171,14 @@ def test_a_short_segment_is_refused(disk: SimDisk, number: int, size: int) -> No
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_missing_segment_is_refused_and_nothing_else_is_touched(disk: SimDisk, number: int) -> None:
+    """With the manifest of an old backup the segments it does not name are the log: they must not be removed."""
     path = _segments(disk)[number].path
     disk.remove(path)
+    disk.create("r/log/77-99.seg", 64)
+    files = set(disk.files)
     with pytest.raises(Corruption, match=path):
         _open(disk)
+    assert set(disk.files) == files
 
 
 @given(data=st.binary(max_size=300))
