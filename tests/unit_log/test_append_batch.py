@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
-
 from ocelog.log.entry import COMMAND, SNAPSHOT, encode
 from ocelog.log.log import Log, LogConfig
+
 from tests.simulation.disk import SimDisk
 
 
