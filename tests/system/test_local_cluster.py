@@ -70,6 +70,13 @@ def test_the_temporary_directory_goes_and_a_given_one_stays(tmp_path):
         assert client.map("m").get("k") == 1
 
 
+def test_every_process_stops_when_asked(tmp_path, caplog):
+    for _ in range(3):
+        with LocalCluster(shards=2, replicas=3, data=tmp_path):
+            pass
+    assert "stop" not in caplog.text
+
+
 def test_settings_are_checked_and_reach_the_processes(tmp_path):
     with pytest.raises(ConfigError, match=r"unknown setting raft\.tick"):
         LocalCluster(raft={"tick": 5})
