@@ -26,6 +26,9 @@ from .window import REFUSED_SECONDS, RESEND_SECONDS
 logger = logging.getLogger("ocelog.client")
 
 
+KEEP_ALIVE_SECONDS_MIN = 0.1
+
+
 class State(enum.Enum):
     """Where a session stands; CLOSED is final, IDLE may register again."""
 
@@ -78,8 +81,13 @@ class Lifecycle:
         self._patience_again()
         self._plan(now)
 
+    @property
+    def _interval(self) -> float:
+        # Bounded below, so that a shard that grants nonsense is not flooded with keep-alives.
+        return max(self.timeout / 3, KEEP_ALIVE_SECONDS_MIN)
+
     def _plan(self, now: float) -> None:
-        self.wake_at = self._planned_at = now + self.timeout / 3
+        self.wake_at = self._planned_at = now + self._interval
 
     def kept_alive(self, request: int, now: float) -> None:
         """The shard answered a keep-alive; a second answer to the same counts for nothing."""
@@ -106,7 +114,7 @@ class Lifecycle:
         self._planned_at = inf
         self.request = self.request or self._envelope.next_request()
         self._send(self._envelope.message(KEEP_ALIVE, self.request, acknowledged=acknowledged))
-        self.wake_at = now + min(self._silence.next(), self.timeout / 3)
+        self.wake_at = now + min(self._silence.next(), self._interval)
 
     def _tell_lateness(self, late: float) -> None:
         if late > self.timeout / 3:

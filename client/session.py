@@ -10,11 +10,8 @@ answered that sequence; a command that was sent is never repeated under another 
 
 from __future__ import annotations
 
-import functools
 import logging
 from random import Random
-
-import msgpack
 
 from .calls import Outbox
 from .envelope import Envelope
@@ -22,10 +19,10 @@ from .flow import Flow
 from .lifecycle import Lifecycle, State
 from .protocol import errors, frames
 from .protocol.frames import Reply
+from .protocol.values import decode
 
 logger = logging.getLogger("ocelog.client")
 
-_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
 _LEADERLESS = frozenset((errors.NOT_LEADER, errors.NO_LEADER, errors.NOT_SENT))
 
 
@@ -125,7 +122,7 @@ class ShardSession:
         """One reply for this shard. Raises BadFrame when its body is malformed; nothing has changed then."""
         if reply.kind == frames.REGISTERED:
             if self.lifecycle.state is State.REGISTERING and reply.request == self.lifecycle.request:
-                self.lifecycle.registered(reply.session, _unpack(body), now)
+                self.lifecycle.registered(reply.session, decode(bytes(body)), now)
                 self.flow.begin(self.lifecycle.limits)
         elif reply.session != self.envelope.session:
             return  # a late reply to a session that is over

@@ -5,17 +5,13 @@ Nothing here raises on bad bytes: they become the call's error, since the answer
 
 from __future__ import annotations
 
-import functools
-
-import msgpack
-
 from . import outcomes
 from .calls import Call, Outbox, Resource
 from .envelope import Envelope
 from .protocol import errors
+from .protocol.values import decode
 
 _OK_NIL = bytes((errors.OK, 0xC0))
-_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
 
 
 def settle(call: Call, result: bytes, outbox: Outbox, envelope: Envelope, now: float) -> bool:
@@ -28,8 +24,8 @@ def settle(call: Call, result: bytes, outbox: Outbox, envelope: Envelope, now: f
             outbox.fail(call, outcomes.refused(call, code, text_of(result), envelope, now))
             return True
         try:
-            call.result = _unpack(result[1:])
-        except Exception as error:  # msgpack raises a dozen unrelated types on bad bytes
+            call.result = decode(result[1:])
+        except errors.OcelogError as error:
             outbox.fail(call, outcomes.unreadable(call, error, envelope, now))
             return True
     call.done = True
@@ -43,8 +39,8 @@ def opened(resource: Resource, result: bytes) -> tuple[int, str]:
     if result[0] != errors.OK:
         return result[0], text_of(result)
     try:
-        index = _unpack(result[1:])
-    except Exception as error:  # as above
+        index = decode(result[1:])
+    except errors.OcelogError as error:
         index = error
     if type(index) is not int:
         return errors.BAD_MESSAGE, f"an open was answered with {index!r:.60}"

@@ -27,6 +27,11 @@ MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 
 LONGEST_SLEEP_SECONDS = 3600.0
 
+# As plain integers: an operation on pyzmq's flags costs a microsecond, and these are used in every turn.
+_READABLE = int(zmq.POLLIN)
+_NOBLOCK = int(zmq.NOBLOCK)
+_STATE = int(zmq.EVENTS)
+
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
 _EVENTS |= zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _OPTIONS = {
@@ -99,24 +104,24 @@ class ZmqTransport:
             return
         try:
             if len(message) == 1:
-                self._socket.send(message[0], zmq.NOBLOCK)
+                self._socket.send(message[0], _NOBLOCK)
             else:
-                self._socket.send_multipart(message, zmq.NOBLOCK, copy=len(message[-1]) < UNCOPIED_BYTES_MIN)
+                self._socket.send_multipart(message, _NOBLOCK, copy=len(message[-1]) < UNCOPIED_BYTES_MIN)
         except zmq.Again:
             pass
 
     def receive(self) -> list[bytes] | None:
         """The next message, or None."""
-        if self._socket is None or not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self._socket is None or not self._socket.getsockopt(_STATE) & _READABLE:
             return None
-        return self._socket.recv_multipart(zmq.NOBLOCK)  # type: ignore[no-any-return]
+        return self._socket.recv_multipart(_NOBLOCK)  # type: ignore[no-any-return]
 
     def event(self) -> Event | None:
         """The next event of the connection, or None."""
         if self._monitor is None or not self._monitor_spoke:
             return None
         try:
-            frame = self._monitor.recv_multipart(zmq.NOBLOCK)[0]
+            frame = self._monitor.recv_multipart(_NOBLOCK)[0]
         except zmq.Again:
             self._monitor_spoke = False
             return None
@@ -126,7 +131,7 @@ class ZmqTransport:
     def wait(self, seconds: float) -> bool:
         """Sleep until something can be read, `wake` is called or the time is over; True when the connection spoke."""
         # ZeroMQ's descriptors tell of changes only, and sending takes notice of them too: ask before sleeping.
-        if self._monitor_spoke or (self._socket is not None and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN):
+        if self._monitor_spoke or (self._socket is not None and self._socket.getsockopt(_STATE) & _READABLE):
             seconds = 0.0
         spoke = seconds <= 0
         for key, _ in self._selector.select(max(0.0, min(seconds, LONGEST_SLEEP_SECONDS))):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 
-from .errors import BadArgument
+from .errors import BadArgument, OcelogError
 
 _pack = functools.partial(msgpack.packb, use_bin_type=True)
 # One Packer for all threads: packing a scalar runs no Python code, so nothing can come between (0.1 against 0.8 us).
@@ -49,8 +49,11 @@ def encode_value(value: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """Decode a key or a value that `encode_key` or `encode_value` made."""
-    return _unpack(data)
+    """Decode a key or a value that `encode_key` or `encode_value` made. Raises OcelogError for any other bytes."""
+    try:
+        return _unpack(data)
+    except Exception as error:  # msgpack raises a dozen unrelated types on bad bytes
+        raise OcelogError(f"these bytes are no value: {type(error).__name__}: {error}") from None
 
 
 def _packed(value: Any) -> bytes:
