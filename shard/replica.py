@@ -39,17 +39,26 @@ APPLY_ENTRIES_MAX = 4000
 
 
 class Turn:
-    """What leaves a replica at the end of a turn. `unfinished`: call `step` again soon, there is more to apply."""
+    """What leaves a replica at the end of a turn.
 
-    __slots__ = ("answers", "job", "messages", "unfinished")
+    `unfinished`: call `step` again at once, there is more to apply. `owes_notice`: call it again soon, with `notify`.
+    """
+
+    __slots__ = ("answers", "job", "messages", "owes_notice", "unfinished")
 
     def __init__(
-        self, messages: list[Message], answers: dict[bytes, list[Item]], job: PersistJob | None, unfinished: bool
+        self,
+        messages: list[Message],
+        answers: dict[bytes, list[Item]],
+        job: PersistJob | None,
+        unfinished: bool,
+        owes_notice: bool,
     ) -> None:
         self.messages = messages
         self.answers = answers
         self.job = job
         self.unfinished = unfinished
+        self.owes_notice = owes_notice
 
 
 class _LogView:
@@ -121,6 +130,7 @@ class Replica:
         self._routers: dict[bytes, int] = {}
         self._ticks = 0
         self._ticked = False
+        self._noop_due = False
 
     # -- inputs --------------------------------------------------------------------------------------
 
@@ -142,7 +152,11 @@ class Replica:
         if accepted.first_new <= append.last_index:
             first = append.prev_index + 1
             batch = append.entries
-            log.append_batch(first, batch.data, batch.sizes, append.runs, skip=accepted.first_new - first)
+            try:
+                log.append_batch(first, batch.data, batch.sizes, append.runs, skip=accepted.first_new - first)
+            except NoSpace as error:
+                logger.warning("shard %d replica %d: no room for new entries: %s", self.shard, self.member, error)
+                self.core.not_appended()
 
     def receive_bundle(self, router: bytes, items: Sequence[Item]) -> None:
         """Take the messages of clients that one router sends in one turn."""
@@ -203,21 +217,27 @@ class Replica:
 
     # -- the end of a turn ---------------------------------------------------------------------------
 
-    def step(self, monotonic_ms: int, wall_ms: int) -> Turn:
-        """Log what the turn brought, apply what is committed, and hand out what has to leave."""
+    def step(self, monotonic_ms: int, wall_ms: int, *, notify: bool = True) -> Turn:
+        """Log what the turn brought, apply what is committed, and hand out what has to leave.
+
+        `notify=False` keeps back messages that would tell followers a new commit index and nothing else; if there are
+        any, `Turn.owes_notice` says so, and the caller steps again soon.
+        """
         leadership = self.leadership
         # A message or tick of this turn may have ended the term already; what clients sent into it must not be logged,
         # as the entry would get the next leader's term. Taking the core's output answers them NOT_LEADER.
         if leadership is not None and self.core.role is Role.LEADER:
             if self._ticked:
                 leadership.tick(leadership.clock.time(monotonic_ms, wall_ms))
+                if self._noop_due:
+                    self._append_noop(leadership, monotonic_ms, wall_ms)
             round_id = leadership.reads.next_round()
             if round_id is not None:
                 self.core.read(round_id)
             self._log_records(leadership, monotonic_ms, wall_ms)
         self._ticked = False
         messages, self._synced = self._synced, []
-        while self._take_output(messages, monotonic_ms):
+        while self._take_output(messages, notify):
             self._begin_term(monotonic_ms, wall_ms)
         self._last_batch = None
         unfinished = self._apply()
@@ -226,7 +246,7 @@ class Replica:
             unfinished = unfinished or self.leadership.has_work()
         else:
             self.executor.forget_moved()
-        return Turn(messages, self.outbox.take(), self._next_job(), unfinished)
+        return Turn(messages, self.outbox.take(), self._next_job(), unfinished, self.core.owes_notice)
 
     def _log_records(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
         intake = leadership.intake
@@ -241,9 +261,9 @@ class Replica:
         intake.appended(self.log.last_index + 1)
         self.core.appended()
 
-    def _take_output(self, messages: list[Message], monotonic_ms: int) -> bool:
+    def _take_output(self, messages: list[Message], notify: bool) -> bool:
         """Take the core's output; returns whether this replica has just become leader."""
-        output = self.core.take()
+        output = self.core.take(notify=notify)
         if output.hard_state is not None:
             self._hard_state = output.hard_state
         self._after_sync += output.messages_after_sync
@@ -311,12 +331,13 @@ class Replica:
         if self.leadership is not None and change.role is not Role.LEADER:
             self.leadership.step_down()
             self.leadership = None
+            self._noop_due = False
         for router in self._routers:
             self._tell_leader(router)
         return change.role is Role.LEADER and self.leadership is None
 
     def _begin_term(self, monotonic_ms: int, wall_ms: int) -> None:
-        """Append the no-op that a term begins with (Raft, section 8)."""
+        """Begin to lead, with the no-op of the new term (Raft, section 8)."""
         noop_index = self.log.last_index + 1
         self.leadership = Leadership(
             self.executor,
@@ -327,10 +348,19 @@ class Replica:
             noop_index=noop_index,
             results_bytes_max=self.results_bytes_max,
         )
-        clock = self.leadership.clock
         last_time = self.log.entry(self.log.last_index).time if self.log.last_index else 0
-        clock.begin_term(last_time, monotonic_ms)
-        self.log.append(self.core.term, clock.time(monotonic_ms, wall_ms), [NOOP_RECORD])
+        self.leadership.clock.begin_term(last_time, monotonic_ms)
+        self._append_noop(self.leadership, monotonic_ms, wall_ms)
+
+    def _append_noop(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
+        """Append the no-op, or try again with the next tick if the disk is full; nothing else is logged before it."""
+        try:
+            self.log.append(self.core.term, leadership.clock.time(monotonic_ms, wall_ms), [NOOP_RECORD])
+        except NoSpace as error:
+            self._noop_due = True
+            logger.warning("shard %d replica %d leads, but has no room: %s", self.shard, self.member, error)
+            return
+        self._noop_due = False
         self.core.appended()
 
     def status(self) -> dict[str, Any]:

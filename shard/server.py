@@ -8,6 +8,7 @@ way.
 from __future__ import annotations
 
 import logging
+import select
 import time
 from collections.abc import Iterator, Sequence
 
@@ -29,8 +30,48 @@ MESSAGES_PER_TURN_MAX = 256
 BUNDLE_BYTES_MAX = 8 * 1024 * 1024
 """Answers are copied into bundles of about this size, so that one router's turn is not one enormous frame."""
 
+NOTICE_DELAY_SECONDS = 0.002
+"""How long a loop with nothing to do waits for an Append that tells a new commit index, before it tells it alone."""
+
 PEER_HIGH_WATER = 1000
 ROUTER_HIGH_WATER = 10_000
+
+
+# As plain integers: combining pyzmq's flags costs more than passing them.
+_NOBLOCK = int(zmq.NOBLOCK)
+_NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+_EVENTS = int(zmq.EVENTS)
+_POLLIN = int(zmq.POLLIN)
+
+
+class _Inbox:
+    """A socket that is read when its descriptor says so.
+
+    The descriptor is edge-triggered in effect: it speaks once for what arrived, and falls silent when the socket is
+    used, whether or not messages are left. So `rest` remembers that there may be more, and whoever sends on the socket
+    says so with `used`. One descriptor per socket in an epoll costs a turn far fewer system calls than zmq_poll.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.socket = socket
+        self.descriptor = int(socket.getsockopt(zmq.FD))
+        self.rest = True
+
+    def used(self) -> None:
+        """The socket was sent on, which may have silenced its descriptor."""
+        self.rest = self.rest or bool(int(self.socket.getsockopt(_EVENTS)) & _POLLIN)
+
+    def messages(self) -> Iterator[list[bytes]]:
+        """What has arrived, at most MESSAGES_PER_TURN_MAX messages."""
+        receive = self.socket.recv_multipart
+        self.rest = True
+        for _ in range(MESSAGES_PER_TURN_MAX):
+            try:
+                frames = receive(_NOBLOCK)
+            except zmq.Again:
+                self.rest = False
+                return
+            yield frames
 
 
 class Server:
@@ -62,20 +103,20 @@ class Server:
         self._context = zmq.Context()
         self._peers = self._router_socket(peer_address, PEER_HIGH_WATER, message_bytes_max)
         self._clients = self._router_socket(client_address, ROUTER_HIGH_WATER, message_bytes_max)
-        self._clients.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._clients.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._to_peer: dict[int, zmq.Socket[bytes]] = {}
-        self._monitors: dict[zmq.Socket[bytes], int] = {}
-        self._sync = SyncThread(self._context)
-        self._poller = zmq.Poller()
-        for socket in (self._peers, self._clients, self._sync.socket):
-            self._poller.register(socket, zmq.POLLIN)
+        self._monitors: dict[int, _Inbox] = {}
+        self._sync = SyncThread()
+        self._epoll = select.epoll()
+        for descriptor in (self._peers.descriptor, self._clients.descriptor, self._sync.descriptor):
+            self._epoll.register(descriptor, select.EPOLLIN)
         if stop_fd is not None:
-            self._poller.register(stop_fd, zmq.POLLIN)
+            self._epoll.register(stop_fd, select.EPOLLIN)
         for member, address in peer_addresses.items():
             self._connect_peer(member, address)
         self._refused_peers: set[str] = set()
 
-    def _router_socket(self, address: str, high_water: int, message_bytes_max: int) -> zmq.Socket[bytes]:
+    def _router_socket(self, address: str, high_water: int, message_bytes_max: int) -> _Inbox:
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, high_water)
@@ -83,7 +124,7 @@ class Server:
         socket.setsockopt(zmq.MAXMSGSIZE, 2 * message_bytes_max + (1 << 20))
         socket.setsockopt(zmq.HANDSHAKE_IVL, 2000)
         socket.bind(address)
-        return socket
+        return _Inbox(socket)
 
     def _connect_peer(self, member: int, address: str) -> None:
         socket = self._context.socket(zmq.DEALER)
@@ -96,8 +137,8 @@ class Server:
         monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         socket.connect(address)
         self._to_peer[member] = socket
-        self._monitors[monitor] = member
-        self._poller.register(monitor, zmq.POLLIN)
+        self._monitors[member] = _Inbox(monitor)
+        self._epoll.register(self._monitors[member].descriptor, select.EPOLLIN)
 
     def stop(self) -> None:
         """Let the loop end after the turn under way; may be called from a signal handler."""
@@ -109,42 +150,43 @@ class Server:
         """Serve until stopped."""
         tick_seconds = self.tick_ms / 1000
         next_tick = time.monotonic() + tick_seconds
-        unfinished = False
+        unfinished = owes_notice = False
         try:
             while not self.stopping:
-                wait = 0 if unfinished else max(0, int((next_tick - time.monotonic()) * 1000 + 0.999))
-                self._drain(dict(self._poller.poll(wait)))
+                wait = max(0.0, next_tick - time.monotonic())
+                if unfinished or self._peers.rest or self._clients.rest:
+                    wait = 0.0
+                elif owes_notice:
+                    wait = min(wait, NOTICE_DELAY_SECONDS)
+                readable = {descriptor for descriptor, _ in self._epoll.poll(wait)}
+                self._drain(readable)
                 now = time.monotonic()
                 if now >= next_tick:
                     # After a pause this is one tick, not many: patience counts turns that really ran.
                     self.replica.tick()
                     next_tick = now + tick_seconds
-                turn = self.replica.step(int(now * 1000), int(time.time() * 1000))
+                turn = self.replica.step(int(now * 1000), int(time.time() * 1000), notify=not readable)
                 self._send(turn)
-                unfinished = turn.unfinished
+                unfinished, owes_notice = turn.unfinished, turn.owes_notice
         finally:
             self._close()
 
-    def _drain(self, readable: dict[object, int]) -> None:
-        if self._sync.socket in readable:
+    def _drain(self, readable: set[int]) -> None:
+        """Take everything that has arrived; `readable` are the descriptors that spoke."""
+        if self._sync.descriptor in readable:
             self.replica.job_done(self._sync.finished())
-        if self._peers in readable:
+        if self._peers.rest or self._peers.descriptor in readable:
             self._drain_peers()
-        if self._clients in readable:
+        if self._clients.rest or self._clients.descriptor in readable:
             self._drain_clients()
-        for monitor, member in self._monitors.items():
-            if monitor in readable:
-                self._drain_monitor(monitor, member)
+        for member, monitor in self._monitors.items():
+            if monitor.rest or monitor.descriptor in readable:
+                self._drain_monitor(member, monitor)
         if self._stop_fd in readable:
             self.stopping = True
 
     def _drain_peers(self) -> None:
-        receive = self._peers.recv_multipart
-        for _ in range(MESSAGES_PER_TURN_MAX):
-            try:
-                frames = receive(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for frames in self._peers.messages():
             try:
                 message = peers.decode(frames[1:], self.identity)
             except peers.BadFrame as error:
@@ -153,12 +195,7 @@ class Server:
             self.replica.receive_peer(message)
 
     def _drain_clients(self) -> None:
-        receive = self._clients.recv_multipart
-        for _ in range(MESSAGES_PER_TURN_MAX):
-            try:
-                frames = receive(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for frames in self._clients.messages():
             try:
                 items = unpack_bundle(frames[1:])
             except BadFrame as error:
@@ -172,18 +209,19 @@ class Server:
             self._refused_peers.add(reason)
             logger.warning("refused a message: %s", reason)
 
-    def _drain_monitor(self, monitor: zmq.Socket[bytes], member: int) -> None:
-        while monitor.poll(0):
-            event = parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK))
-            if event["event"] == zmq.EVENT_DISCONNECTED:
+    def _drain_monitor(self, member: int, monitor: _Inbox) -> None:
+        for frames in monitor.messages():
+            if parse_monitor_message(frames)["event"] == zmq.EVENT_DISCONNECTED:
                 self.replica.peer_gone(member)
 
     # -- what leaves ---------------------------------------------------------------------------------
 
     def _send(self, turn: Turn) -> None:
         """Answers first: someone waits for them. Then peers, then the disk, which works while the loop blocks."""
-        for router, items in turn.answers.items():
-            self._send_answers(router, items)
+        if turn.answers:
+            for router, items in turn.answers.items():
+                self._send_answers(router, items)
+            self._clients.used()
         for message in turn.messages:
             socket = self._to_peer.get(message.to)
             if socket is not None:
@@ -194,7 +232,7 @@ class Server:
     def _send_answers(self, router: bytes, items: Sequence[Item]) -> None:
         for bundle in bundles(items, BUNDLE_BYTES_MAX):
             try:
-                _send_frames(self._clients, [router, *pack_bundle(bundle)])
+                _send_frames(self._clients.socket, [router, *pack_bundle(bundle)])
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
@@ -207,10 +245,11 @@ class Server:
         # that stop at the same moment make such events, so the monitors end before their sockets are closed.
         for socket in self._to_peer.values():
             socket.disable_monitor()
-        for monitor in self._monitors:
-            monitor.close(linger=0)
-        for socket in (*self._to_peer.values(), self._peers, self._clients):
+        for monitor in self._monitors.values():
+            monitor.socket.close(linger=0)
+        for socket in (*self._to_peer.values(), self._peers.socket, self._clients.socket):
             socket.close(linger=200)
+        self._epoll.close()
         self._context.term()
 
 
@@ -230,7 +269,7 @@ def _send_frames(socket: zmq.Socket[bytes], frames: Sequence[Frame]) -> None:
     last = len(frames) - 1
     try:
         for position, frame in enumerate(frames):
-            more = zmq.SNDMORE if position < last else 0
-            socket.send(frame, zmq.NOBLOCK | more, copy=len(frame) < UNCOPIED_BYTES_MIN)
+            flags = _NOBLOCK_MORE if position < last else _NOBLOCK
+            socket.send(frame, flags, copy=len(frame) < UNCOPIED_BYTES_MIN)
     except zmq.Again:
         return

@@ -105,10 +105,19 @@ class Raft(RaftState):
             self.become(FOLLOWER, None, f"the connection to the leader {member} closed")
             self.shorten_timeout(self.draw_succession())
 
-    def take(self) -> Output:
-        """End of a turn: everything to send, store, serve and report, once."""
+    @property
+    def owes_notice(self) -> bool:
+        """Whether a follower that could use it has not been told the commit index yet."""
+        return self.role is LEADER and replication.owes_notice(self)
+
+    def take(self, *, notify: bool = True) -> Output:
+        """End of a turn: everything to send, store, serve and report, once.
+
+        `notify=False` leaves out messages that would tell a new commit index and nothing else: the next Append or
+        heartbeat tells it too. For a caller that expects to be back at once (see `owes_notice`).
+        """
         if self.role is LEADER:
-            replication.emit(self)
+            replication.emit(self, notify)
         else:
             follower.emit(self)
         out = self.out

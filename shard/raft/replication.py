@@ -78,7 +78,7 @@ def advance_commit(raft: RaftState) -> None:
         raft.advance_commit_to(index)
 
 
-def emit(raft: RaftState) -> None:
+def emit(raft: RaftState, notify: bool) -> None:
     """End of a turn: entries first, then a round of heartbeats if one is due, else notices of the commit index."""
     if raft.replicate_due:
         raft.replicate_due = False
@@ -91,7 +91,7 @@ def emit(raft: RaftState) -> None:
         raft.heartbeat_elapsed = 0
         _heartbeat_all(raft, raft.reads.start(raft.commit_index if can_read else None))
         confirm_reads(raft)  # a single voter needs no answer
-    else:
+    elif notify:
         _notify_commit(raft)
 
 
@@ -101,10 +101,20 @@ def _heartbeat_all(raft: RaftState, round: int) -> None:
 
 
 def _notify_commit(raft: RaftState) -> None:
-    """Tell a new commit index at once to those whom no Append of this turn told. A probed follower could not use it."""
+    """Tell a new commit index to those whom no Append has told it."""
     for peer, progress in raft.progress.items():
-        if progress.commit_sent < raft.commit_index and progress.state is not PROBE:
+        if _lacks_notice(raft, progress):
             _heartbeat(raft, peer, progress, round=0)
+
+
+def owes_notice(raft: RaftState) -> bool:
+    """Whether anybody lacks the commit index."""
+    return any(_lacks_notice(raft, progress) for progress in raft.progress.values())
+
+
+def _lacks_notice(raft: RaftState, progress: Progress) -> bool:
+    """A probed follower could not use it."""
+    return progress.commit_sent < raft.commit_index and progress.state is not PROBE
 
 
 def _heartbeat(raft: RaftState, peer: int, progress: Progress, round: int) -> None:
