@@ -204,12 +204,12 @@ def test_a_damaged_footer_costs_a_scan_and_nothing_else(disk: SimDisk) -> None:
 
 
 def test_damage_in_a_sealed_entry_is_found_when_it_is_read(disk: SimDisk) -> None:
-    """Opening maps a sealed segment without reading it; whoever decodes the entry finds out."""
-    file, offset = _segments(disk)[0], _offset_of(disk, 3)
-    file.data[offset + 60] ^= 1
+    """Opening reads only those entries of a sealed segment that tell where terms begin; whoever decodes another finds out."""
+    file, offset = _segments(disk)[0], _offset_of(disk, 2)
+    file.data[offset + 50] ^= 1
     log = _open(disk)[2]
     with pytest.raises(Corruption) as caught:
-        log.entry(3)
+        log.entry(2)
     assert (caught.value.path, caught.value.offset) == (file.path, offset)
 
 
