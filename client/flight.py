@@ -14,7 +14,7 @@ from random import Random
 from .calls import Call, Outbox, Resource
 from .envelope import Envelope, milliseconds
 from .parts import Parts, leaving
-from .protocol.frames import COMMAND, QUERY, UNREGISTER, pack_parts
+from .protocol.frames import COMMAND, QUERY, UNREGISTER, pack_parts, unpack_parts
 from .protocol.limits import Limits
 from .queries import Queries, QueryBatch
 from .window import Window
@@ -73,6 +73,21 @@ class Flight:
             milliseconds_left=milliseconds(leaving(batch.calls) - now),
         )
         self._send(message)
+
+    def split_queries(self, batch: QueryBatch, positions: Sequence[int], now: float) -> None:
+        """Ask these of an old batch's queries again, in two messages of at most half its size.
+
+        Harmless, since a query changes nothing, and it ends: at the latest when each is asked alone.
+        """
+        if not positions:
+            return
+        self.queries.answered(batch.request)
+        operations, half = unpack_parts(batch.body, len(batch.calls)), (len(positions) + 1) // 2
+        for part in (positions[:half], positions[half:]):
+            if part:
+                calls, asked = [batch.calls[n] for n in part], [operations[n] for n in part]
+                request = self._envelope.next_request()
+                self._send_query(self.queries.sent(request, batch.after, calls, asked, now), now)
 
     def end(self, now: float) -> None:
         """Unregister: it takes the next sequence, behind everything sent."""

@@ -30,6 +30,8 @@ from .settle import opened, settle
 SWEEP_SECONDS = 0.02
 """Deadlines are looked at no more often than this: a call may give up so much late."""
 
+_TOO_LARGE = bytes((errors.TOO_LARGE,))
+
 
 class Flow:
     """The queue, the commands and the queries of one session."""
@@ -160,8 +162,17 @@ class Flow:
             raise frames.BadFrame(f"{reply.count} answers to {len(batch.calls)} queries")
         answers = frames.unpack_parts(body, reply.count)
         self.flight.queries.answered(reply.request)
-        pairs = zip(batch.calls, answers, strict=True)
-        self._run_again([call for call, answer in pairs if not call.done and not self._settle(call, answer, now)])
+        again, crowded = [], []
+        for position, (call, answer) in enumerate(zip(batch.calls, answers, strict=True)):
+            if call.done:
+                continue
+            if answer[:1] == _TOO_LARGE and len(answers) > 1:
+                crowded.append(position)
+            elif not self._settle(call, answer, now):
+                again.append(call)
+        # Answers that had no room in one message with the others are asked for in smaller ones.
+        self.flight.split_queries(batch, crowded, now)
+        self._run_again(again)
 
     def _settle(self, call: Call, result: bytes, now: float) -> bool:
         return settle(call, result, self._outbox, self.envelope, now)
@@ -199,7 +210,11 @@ class Flow:
         return bool(calls)
 
     def refuse_queries(self, batch: QueryBatch, code: int, text: str, now: float) -> None:
-        """The shard refuses this message of queries for good."""
+        """The shard refuses this message of queries for good: fail them, unless smaller messages may do."""
+        if code == errors.TOO_LARGE and len(batch.calls) > 1:
+            # Nobody can know beforehand how large the answers of a message will be together.
+            self.flight.split_queries(batch, range(len(batch.calls)), now)
+            return
         self.flight.queries.answered(batch.request)
         for call in batch.calls:
             self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))

@@ -1,1 +1,1 @@
-"""See the module docstrings of this room."""
+"""What callers use: one module per resource, written for asyncio; the `*_sync` twins are generated from them."""

@@ -69,6 +69,23 @@ def test_a_query_message_refused_for_good_fails_its_calls(harness, code):
     assert all(isinstance(query.error, Refused) and query.error.code == code for query in queries)
 
 
+def test_queries_whose_answers_are_too_large_together_are_asked_in_smaller_messages(harness, kit):
+    queries = [harness.call("get", b"%d" % n, query=True) for n in range(3)]
+    (sent,) = harness.pump()
+    harness.refuse(sent, errors.TOO_LARGE)
+    one, two = harness.sent()
+    assert one.operations + two.operations == sent.operations
+    harness.answers(two.request, kit.failed(errors.TOO_LARGE))
+    harness.answers(one.request, kit.ok(b"0"), kit.failed(errors.TOO_LARGE))
+    (again,) = harness.sent()
+    assert again.operations == sent.operations[1:2]
+    harness.answers(again.request, kit.ok(b"1"))
+    assert harness.finished() == [queries[2], queries[0], queries[1]]
+    assert [query.result for query in queries] == [b"0", b"1", None]
+    assert queries[2].error.code == errors.TOO_LARGE
+    assert harness.session.flow.flight.queries.count == 0
+
+
 def test_answers_that_do_not_fit_their_message_change_nothing(harness, kit):
     query = harness.call("get", b"a", query=True)
     (sent,) = harness.pump()

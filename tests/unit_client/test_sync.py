@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import ocelog
 import pytest
@@ -202,7 +201,5 @@ def test_status_of_a_router_that_does_not_report(router):
 
 
 def test_status_of_nobody_tells_the_reason_in_time():
-    started = time.monotonic()
-    with pytest.raises(ConnectFailed, match="connection refused"):
+    with pytest.raises(ConnectFailed, match=r"0\.3 s: tcp://127\.0\.0\.1:9: connection refused"):
         status.fetch("tcp://127.0.0.1:9", timeout=0.3)
-    assert time.monotonic() - started < 5
