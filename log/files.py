@@ -52,7 +52,7 @@ class Disk(Protocol):
         """Names in a directory, sorted."""
 
     def make_directory(self, path: str) -> None:
-        """Create a directory and its parents if need be."""
+        """Create a directory and its parents if need be; the new names are durable."""
 
     def sync_directory(self, path: str) -> None:
         """Make names durable. Raises StorageFailed."""
@@ -92,16 +92,21 @@ class OsDisk:
     """The real file system."""
 
     def create(self, path: str, size: int) -> OsMappedFile:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _failure(path, "cannot be created", error) from error
         try:
             os.posix_fallocate(fd, 0, size)
-            return OsMappedFile(path, fd)
         except OSError as error:
             os.close(fd)
             os.unlink(path)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise NoSpace(f"{path}: no room for {size} bytes on the disk: free some and it goes on by itself") from None
-            raise StorageFailed(f"{path}: cannot be allocated: {error}") from error
+            raise _failure(path, f"{size} bytes cannot be allocated", error) from error
+        try:
+            return OsMappedFile(path, fd)  # which closes the descriptor, also when mapping fails
+        except OSError as error:
+            os.unlink(path)
+            raise _failure(path, "cannot be mapped", error) from error
 
     def open(self, path: str) -> OsMappedFile:
         return OsMappedFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
@@ -123,7 +128,7 @@ class OsDisk:
                 os.close(fd)
             os.rename(temporary, path)
         except OSError as error:
-            raise StorageFailed(f"{path}: cannot be replaced: {error}") from error
+            raise _failure(path, "cannot be replaced", error) from error
         self.sync_directory(os.path.dirname(path))
 
     def rename(self, old: str, new: str) -> None:
@@ -136,7 +141,14 @@ class OsDisk:
         return sorted(os.listdir(directory))
 
     def make_directory(self, path: str) -> None:
+        path = os.path.abspath(path)
+        if os.path.isdir(path):
+            return
+        parent = os.path.dirname(path)
+        self.make_directory(parent)
         os.makedirs(path, mode=0o700, exist_ok=True)
+        # Each name for itself: a power loss must not lose the directory of entries that were acknowledged.
+        self.sync_directory(parent)
 
     def sync_directory(self, path: str) -> None:
         try:
@@ -157,6 +169,12 @@ class OsDisk:
 
     def time_ms(self) -> int:
         return int(time.time() * 1000)
+
+
+def _failure(path: str, what: str, error: OSError) -> NoSpace | StorageFailed:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(f"{path}: {what}: the disk is full; free some room and it goes on by itself")
+    return StorageFailed(f"{path}: {what}: {error}")
 
 
 class DirectoryLock:

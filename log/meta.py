@@ -36,19 +36,23 @@ class Meta:
         """Read the newest valid copy, or begin at term 0 in a directory without a log. Raises Corruption, UnknownFormat."""
         meta = cls(disk, directory)
         damaged: list[Corruption] = []
-        found = False
+        copies: list[bytes] = []
         for name in COPIES:
             path = f"{directory}/{name}"
             if not disk.exists(path):
                 continue
             try:
-                meta._adopt(path, unwrap(path, disk.read(path), MAGIC, VERSION))
-                found = True
+                data = disk.read(path)
+                meta._adopt(path, unwrap(path, data, MAGIC, VERSION))
+                copies.append(data)
             except Corruption as error:
                 damaged.append(error)
-        if found:
+        if copies:
             for damage in damaged:
-                logger.warning("%s; the other copy is used, and the next vote rewrites this one", damage)
+                logger.warning("%s; the other copy is used, and this one rewritten from it", damage)
+            if len(set(copies)) > 1 or len(copies) < len(COPIES):
+                # The member acts on what it loads here: from now on either copy may be lost, so both must hold it.
+                meta._write()
             return meta
         if damaged:
             raise damaged[0]
@@ -76,6 +80,9 @@ class Meta:
         """Make term and vote durable; returns when they are. Runs on the sync thread. Raises StorageFailed."""
         self.counter += 1
         self.term, self.voted_for = term, voted_for
-        data = wrap(MAGIC, VERSION, [self.counter, term, voted_for, self.configuration])
+        self._write()
+
+    def _write(self) -> None:
+        data = wrap(MAGIC, VERSION, [self.counter, self.term, self.voted_for, self.configuration])
         for name in COPIES:
             self._disk.replace(f"{self._directory}/{name}", data)
