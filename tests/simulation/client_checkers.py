@@ -94,6 +94,15 @@ class HonestErrors(Checker):
             self.check(serial not in self._failed, f"{self._failed.get(serial)} had failed, and was applied after all")
 
 
+class OpenSessionsStay(Checker):
+    """A client is told that its session has ended only if the log says so."""
+
+    def completed(self, operation: Operation) -> None:
+        if isinstance(operation.call.error, errors.SessionExpired):
+            ended = operation.session_id not in self.observer.model.sessions
+            self.check(ended, f"{operation} failed with {operation.call.error}, but the session is open")
+
+
 class Linearizable(Checker):
     """Reads and writes of a key happen one at a time, each between its call and its answer.
 
@@ -127,4 +136,11 @@ class Linearizable(Checker):
         return None
 
 
-CLIENT_CHECKERS: tuple[type[Checker], ...] = (ExactlyOnce, ProgramOrder, OwnResult, HonestErrors, Linearizable)
+CLIENT_CHECKERS: tuple[type[Checker], ...] = (
+    ExactlyOnce,
+    ProgramOrder,
+    OwnResult,
+    HonestErrors,
+    OpenSessionsStay,
+    Linearizable,
+)

@@ -59,10 +59,16 @@ class Faults:
     def crash(self, host: Host, *, power_loss: bool) -> None:
         """Kill one replica, let its peers see the connection close or not, and start it again later."""
         host.kill(power_loss=power_loss)
-        if self.scheduler.chance(self.plan.gone_notice):
-            for other in self.hosts:
-                self.scheduler.after(self.scheduler.between(0, 20 * MS), other.peer_gone, host.member)
+        self._break_connections([host.name])
         self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), host.start)
+
+    def _break_connections(self, group: Sequence[str]) -> None:
+        """Let the replicas on both sides see that their connections closed, or leave them to find out by silence."""
+        if self.scheduler.chance(self.plan.gone_notice):
+            for host in self.hosts:
+                for other in self.hosts:
+                    if (host.name in group) != (other.name in group):
+                        self.scheduler.after(self.scheduler.between(0, 20 * MS), host.peer_gone, other.member)
 
     def _pause(self) -> None:
         self._victim().pause(self.scheduler.between(50 * MS, self.plan.pause_max))
@@ -70,18 +76,22 @@ class Faults:
     def _cut(self) -> None:
         """Separate some replicas, or one client, from the rest, in both directions or in one."""
         rng = self.scheduler.rng
-        if rng.random() < 0.2:
+        draw = rng.random()
+        if draw < 0.2:
             group = [rng.choice(self.clients).name]
-        else:
+        elif draw < 0.5:
             group = [host.name for host in rng.sample(list(self.hosts), rng.randint(1, len(self.hosts)))]
-            # Some of the clients are on their side.
-            group += [client.name for client in self.clients if rng.random() < 0.3]
+        else:
+            group = [self._victim().name]
+        # Some of the clients are on their side.
+        group += [client.name for client in self.clients if client.name not in group and rng.random() < 0.4]
         inward, outward = (True, True)
         if self.scheduler.chance(self.plan.one_way):
             inward = rng.random() < 0.5
             outward = not inward
         self.scheduler.note(f"cut off: {', '.join(group)}, in {inward}, out {outward}")
         self.network.separate(group, inward=inward, outward=outward)
+        self._break_connections(group)
         self.scheduler.after(self.scheduler.between(50 * MS, self.plan.cut_max), self.network.heal)
 
     def _clock_jump(self) -> None:

@@ -127,6 +127,15 @@ class CommittedStays(Checker):
         self._checked[host.member] = last
 
 
+class CommitsOwnTerm(Checker):
+    """A leader commits by counting only what is of its own term; older entries with it (5.4.2, figure 8)."""
+
+    def committed(self, host: Host, first: int) -> None:
+        core, last = host.replica.core, len(self.observer.committed)
+        own = core.role is not LEADER or self.observer.committed[-1][0] == core.term
+        self.check(own, f"leader {host.member} of term {core.term} commits entry {last} of another term")
+
+
 class CommittedIsDurable(Checker):
     """What is committed is durable on a majority, the leader counting itself only when its own sync is done."""
 
@@ -146,7 +155,8 @@ class SyncedSurvives(Checker):
         same = mirror[: len(durable)] == durable
         self.check(same, f"{host.name} had synced {len(durable)} entries; {len(mirror)} came back, or other ones")
         stored, meta = self.observer.hard_states[host.member], host.replica.meta
-        kept = meta.term > stored[0] or (meta.term, meta.voted_for) == stored
+        # A job that was cut off may have stored a later term, or a vote where none was.
+        kept = meta.term > stored[0] or (meta.term == stored[0] and stored[1] in (None, meta.voted_for))
         self.check(kept, f"{host.name} had stored {stored} and read back {(meta.term, meta.voted_for)}")
 
 
@@ -233,6 +243,7 @@ RAFT_CHECKERS: tuple[type[Checker], ...] = (
     LogMatching,
     LeaderCompleteness,
     CommittedStays,
+    CommitsOwnTerm,
     CommittedIsDurable,
     SyncedSurvives,
     PromisesAreDurable,

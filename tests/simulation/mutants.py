@@ -1,0 +1,236 @@
+"""Deliberate one-line breaks of the code under test. A checker that catches none of them proves nothing.
+
+An edit names a function, a line of it and what stands there instead. The line must be there exactly once, so a mutant
+of code that has changed fails loudly instead of testing nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from ocelog.log.log import SyncJob
+from ocelog.shard import executor, intake, leadership, persist, reads, replica
+from ocelog.shard.raft import election, follower, read_index, replication, state
+
+
+class Edit(NamedTuple):
+    """`line` of the function `owner.name` becomes `replacement`."""
+
+    owner: Any
+    name: str
+    line: str
+    replacement: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A break, and the checkers that may be the first to notice it, all within the first `seeds` seeds.
+
+    Where two rules guard the same promise, both have to be broken before anything can go wrong.
+    """
+
+    title: str
+    edits: tuple[Edit, ...]
+    caught_by: tuple[str, ...]
+    seeds: int = 40
+
+
+MUTANTS = (
+    Mutant(
+        "votes and acknowledgements leave before the sync",
+        (
+            Edit(
+                state.RaftState,
+                "promise",
+                "(self.out.messages if durable else self.out.messages_after_sync).append(message)",
+                "self.out.messages.append(message)",
+            ),
+        ),
+        ("PromisesAreDurable",),
+    ),
+    Mutant(
+        "a leader counts itself before its sync",
+        (
+            Edit(
+                replication,
+                "advance_commit",
+                "held = [raft.persisted_index,",
+                "held = [raft.log.last_index,",
+            ),
+        ),
+        ("CommittedIsDurable",),
+    ),
+    Mutant(
+        "entries of earlier terms commit by counting",
+        (
+            Edit(
+                replication,
+                "advance_commit",
+                "if index >= raft.term_start:",
+                "raft.advance_commit_to(index)\n    if index >= raft.term_start:",
+            ),
+        ),
+        ("CommitsOwnTerm",),
+        seeds=100,
+    ),
+    Mutant(
+        "the vote is not stored",
+        (Edit(persist.PersistJob, "run", "self.meta.store(*self.hard_state)", "pass"),),
+        ("SyncedSurvives",),
+    ),
+    Mutant(
+        "a sync that syncs nothing",
+        (Edit(SyncJob, "run", "for step in self._steps:", "for step in ():"),),
+        ("SyncedSurvives",),
+    ),
+    Mutant(
+        "several votes in a term",
+        (
+            Edit(
+                election,
+                "on_vote",
+                "free = raft.voted_for == message.sender or (raft.voted_for is None and raft.leader is None)",
+                "free = raft.leader is None",
+            ),
+        ),
+        ("OneVotePerTerm",),
+        seeds=200,
+    ),
+    Mutant(
+        "any log may win an election",
+        (
+            Edit(
+                election,
+                "is_up_to_date",
+                "return (message.last_term, message.last_index) >= (raft.log.term_at(last_index), last_index)",
+                "return True",
+            ),
+        ),
+        ("LeaderCompleteness", "CommittedStays", "AssertionError"),
+        seeds=100,
+    ),
+    Mutant(
+        "no consistency check of appends",
+        (
+            Edit(
+                follower,
+                "_holds",
+                "return index <= raft.log.last_index and raft.log.term_at(index) == term",
+                "return index <= raft.log.last_index",
+            ),
+        ),
+        ("LogMatching", "CommittedStays", "AssertionError"),
+        seeds=100,
+    ),
+    Mutant(
+        "a deposed leader logs what clients sent",
+        (
+            Edit(
+                replica.Replica,
+                "step",
+                "if leadership is not None and self.core.role is Role.LEADER:",
+                "if leadership is not None:",
+            ),
+        ),
+        ("LogMatching", "AssertionError"),
+    ),
+    Mutant(
+        "repetitions are logged and applied",
+        (
+            Edit(
+                intake.Intake,
+                "expected",
+                "return self._expected.get(session.id) or session.last + 1",
+                "return session.last + 1",
+            ),
+            Edit(
+                executor.Executor,
+                "apply",
+                "if session is None or sequence != session.last + 1:",
+                "if session is None:",
+            ),
+        ),
+        ("EqualStates",),
+    ),
+    Mutant(
+        "a repetition takes a new sequence",
+        (
+            Edit(
+                intake.Intake,
+                "commands",
+                "expected = self.expected(session)",
+                "expected = first = self.expected(session); header = header._replace(first_sequence=first)",
+            ),
+        ),
+        ("ExactlyOnce", "OwnResult", "ProgramOrder"),
+    ),
+    Mutant(
+        "the window forgets results that nobody acknowledged",
+        (
+            Edit(
+                executor.Executor,
+                "apply",
+                "session.acknowledge(sequence - window)",
+                "session.acknowledge(sequence - 1)",
+            ),
+        ),
+        ("EqualStates",),
+    ),
+    Mutant(
+        "a new leader serves before its no-op is applied",
+        (
+            Edit(
+                leadership.Leadership,
+                "settle",
+                "if self.executor.applied_index < self.noop_index:",
+                "if False:",
+            ),
+        ),
+        ("OpenSessionsStay", "OwnResult"),
+        seeds=100,
+    ),
+    Mutant(
+        "reads are served without confirmation",
+        (
+            Edit(
+                read_index.ReadIndex,
+                "confirmed",
+                "while self._started and self._started[0][0] <= through:",
+                "while self._started:",
+            ),
+        ),
+        ("Linearizable",),
+        seeds=200,
+    ),
+)
+
+
+@contextmanager
+def broken(mutant: Mutant) -> Iterator[None]:
+    """The code with this mutant in it."""
+    with ExitStack() as stack:
+        for edit in mutant.edits:
+            stack.enter_context(patch.object(edit.owner, edit.name, _changed(edit)))
+        yield
+
+
+def _changed(edit: Edit) -> FunctionType:
+    original = inspect.getattr_static(edit.owner, edit.name)
+    source = textwrap.dedent(inspect.getsource(original))
+    found = source.count(edit.line)
+    assert found == 1, f"{edit.line!r} is {found} times in {original.__qualname__}: the mutant has to follow the code"
+    module = sys.modules[original.__module__]
+    code = compile(source.replace(edit.line, edit.replacement), f"<mutant of {module.__file__}>", "exec")
+    namespace: dict[str, Any] = {}
+    exec(code, module.__dict__, namespace)
+    changed = namespace[edit.name]
+    assert isinstance(changed, FunctionType)
+    return changed
