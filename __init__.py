@@ -14,11 +14,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .client.aio import AsyncClient, connect_async
     from .client.protocol.errors import (
+        BadArgument,
         Closed,
+        ConnectFailed,
         DeadlineExceeded,
+        MachineError,
         OcelogError,
         OutcomeUnknown,
+        Refused,
         SessionExpired,
+        UnknownOperation,
+        WrongType,
     )
     from .client.sync import Client, connect
 
@@ -32,16 +38,28 @@ _HOMES = {
     "DeadlineExceeded": "client.protocol.errors",
     "SessionExpired": "client.protocol.errors",
     "Closed": "client.protocol.errors",
+    "BadArgument": "client.protocol.errors",
+    "ConnectFailed": "client.protocol.errors",
+    "MachineError": "client.protocol.errors",
+    "Refused": "client.protocol.errors",
+    "UnknownOperation": "client.protocol.errors",
+    "WrongType": "client.protocol.errors",
 }
 
 __all__ = [
     "AsyncClient",
+    "BadArgument",
     "Client",
     "Closed",
+    "ConnectFailed",
     "DeadlineExceeded",
+    "MachineError",
     "OcelogError",
     "OutcomeUnknown",
+    "Refused",
     "SessionExpired",
+    "UnknownOperation",
+    "WrongType",
     "__version__",
     "connect",
     "connect_async",

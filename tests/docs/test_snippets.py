@@ -1,8 +1,8 @@
 """Every snippet of README.md and docs/ runs: python blocks as programs, console blocks command by command.
 
-Both meet a real cluster; the documents' default endpoint stands for its. In a console block a line that begins with `$ ` is a
-command and what follows it is its output, in which numbers and the order of lines may differ; a block marked
-`<!-- not run -->` in the line before it is left out, and the reason must follow in that comment.
+Each meets a fresh cluster of processes; the documents' default endpoint stands for its. In a console block a line that
+begins with `$ ` is a command and what follows it is its output, in which numbers and the order of lines may differ; a
+block marked `<!-- not run: reason -->` in the line before it is left out.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def blocks(kind: str) -> list[object]:
     return found
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with LocalCluster(shards=2, replicas=3, data=str(tmp_path_factory.mktemp("snippets"))) as cluster:
+@pytest.fixture
+def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
+    replicas = getattr(request, "param", 1)
+    with LocalCluster(shards=2, replicas=replicas) as cluster:
         yield cluster.endpoints[0]
 
 
@@ -65,6 +66,7 @@ def test_python_block_runs(text: str, endpoint: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("endpoint", [3], indirect=True)
 @pytest.mark.parametrize("text", blocks("console"))
 def test_console_block_prints_what_it_says(text: str, endpoint: str, tmp_path: Path) -> None:
     for command, expected in commands(text):
