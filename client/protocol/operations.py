@@ -61,7 +61,7 @@ def decode(data: bytes, nesting_max: int | None = 32) -> list[Any]:
 
     With None as `nesting_max` the limits are not checked: for bytes that were admitted under them before.
     """
-    if nesting_max is not None and (len(data) > SCANNED_BYTES_MIN or nesting_max < 32):
+    if nesting_max is not None and len(data) > SCANNED_BYTES_MIN:
         check_structure(data, nesting_max)
     try:
         operation = _decode(data)
@@ -73,6 +73,11 @@ def decode(data: bytes, nesting_max: int | None = 32) -> list[Any]:
         raise BadOperation(f"the resource must be an index, not {operation[0]!r:.40}")
     if type(operation[1]) is not str:
         raise BadOperation(f"the operation's name must be a string, not {type(operation[1]).__name__}")
+    if nesting_max is not None and nesting_max < len(data) <= SCANNED_BYTES_MIN:
+        for argument in operation:
+            if type(argument) is list or type(argument) is dict:
+                check_structure(data, nesting_max)
+                break
     return operation
 
 

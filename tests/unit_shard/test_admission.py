@@ -12,13 +12,14 @@ from ocelog.log.entry import COMMAND, RELEASE, RESOURCE, SNAPSHOT, VOID
 from ocelog.shard.admission import judge
 
 LIMITS = Limits(operation_bytes_max=1000, name_bytes_max=10)
-MAP, COUNTER = 2, 3
+MAP, COUNTER, TOY = 2, 3, 4
 
 
 @pytest.fixture
 def executor(entries):
     session = entries.register()
-    assert (entries.open(session, 1, "map", "m"), entries.open(session, 2, "counter", "c")) == (MAP, COUNTER)
+    for sequence, (index, type_name) in enumerate([(MAP, "map"), (COUNTER, "counter"), (TOY, "toy")], 1):
+        assert entries.open(session, sequence, type_name, type_name) == index
     return entries.executor
 
 
@@ -83,13 +84,16 @@ def test_an_open_is_an_entry_of_its_own_kind(executor):
     assert judge(data, executor, LIMITS)[:3] == (RESOURCE, SNAPSHOT, data)
 
 
-def test_nesting_is_bounded(executor):
+@pytest.mark.parametrize(
+    ("levels", "nesting_max", "kind"), [(32, 32, COMMAND), (33, 32, VOID), (4, 4, COMMAND), (5, 4, VOID), (300, 32, VOID)]
+)
+def test_nesting_is_bounded(executor, levels, nesting_max, kind):
     """Deeper than the limit is refused, however few bytes it takes."""
     deep = [1]
-    for _ in range(40):
+    for _ in range(levels - 2):
         deep = [deep]
-    assert judge(encode([MAP, "put", b"k", deep]), executor, Limits()).payload[0] == errors.BAD_OPERATION
-    assert judge(encode([COUNTER, "set", deep]), executor, Limits(nesting_max=3)).payload[0] == errors.BAD_OPERATION
+    verdict = judge(encode([TOY, "tell", deep]), executor, Limits(nesting_max=nesting_max))
+    assert verdict.kind == kind
 
 
 @given(st.binary(max_size=200))
