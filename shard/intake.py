@@ -222,6 +222,9 @@ class Intake:
     def _answer(self, session: Session, waiting: Waiting) -> None:
         """Send the results of sequences first..last, all of them applied."""
         first, last = waiting.first, waiting.last
+        if self.outbox.full:
+            self._refuse(waiting, session.id, errors.BUSY, "too many answers at once", BUSY_RETRY_MS)
+            return
         known = session.results
         forgotten = (0, ACKNOWLEDGED)
         found = [known.get(sequence, forgotten) for sequence in range(first, last + 1)]

@@ -223,7 +223,7 @@ class Leadership:
 
     def has_work(self) -> bool:
         """Whether something waits for the next turn's log or read round."""
-        return bool(self.intake.records) or self.reads.has_arrived()
+        return bool(self.intake.records) or self.reads.has_work()
 
     def _begin(self) -> None:
         self._begun = True

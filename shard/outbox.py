@@ -7,6 +7,8 @@ from typing import NamedTuple
 from ..client.protocol import frames
 from ..client.protocol.frames import REPLY, Frame, Item
 
+TURN_BYTES_MAX = 64 * 1024 * 1024
+
 
 class Origin(NamedTuple):
     """Where a request came from: the router's identity and its number for the client (0: the router itself)."""
@@ -18,7 +20,8 @@ class Origin(NamedTuple):
 class Outbox:
     """Answers by router, in the order they were given.
 
-    `term`, `leader` and `index` go into every header and are kept current by the replica.
+    `term`, `leader` and `index` go into every header and are kept current by the replica. A question of a few bytes may
+    have an answer of megabytes, so whoever makes large answers stops when the turn's are `full`.
     """
 
     def __init__(self, shard: int) -> None:
@@ -27,6 +30,12 @@ class Outbox:
         self.leader = frames.NO_LEADER_KNOWN
         self.index = 0
         self._by_router: dict[bytes, list[Item]] = {}
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether this turn's answers have more than TURN_BYTES_MAX bytes."""
+        return self._bytes > TURN_BYTES_MAX
 
     def answer(
         self,
@@ -57,6 +66,7 @@ class Outbox:
             self.leader,
             retry_after_ms,
         )
+        self._bytes += len(body)
         item = Item(origin.route, frames.request_frames(header, body))
         items = self._by_router.get(origin.router)
         if items is None:
@@ -90,4 +100,5 @@ class Outbox:
     def take(self) -> dict[bytes, list[Item]]:
         """Everything queued since the last call, by router."""
         taken, self._by_router = self._by_router, {}
+        self._bytes = 0
         return taken

@@ -68,6 +68,7 @@ class Reads:
         self._last_id = 0
         self._waiting = 0
         self._bytes = 0
+        self._postponed = False
 
     def add(self, read: Read) -> None:
         """Take a read that arrived this turn."""
@@ -82,9 +83,9 @@ class Reads:
         """Sessions that seem to be gone; told again by `confirm` once leadership was confirmed."""
         self._suspects.extend(session_ids)
 
-    def has_arrived(self) -> bool:
-        """Whether something waits for a round to begin."""
-        return bool(self._arrived or self._suspects)
+    def has_work(self) -> bool:
+        """Whether something waits for a round to begin, or could not be answered in this turn for its size."""
+        return bool(self._arrived or self._suspects) or self._postponed
 
     def next_round(self) -> int | None:
         """The id of a round for what arrived since the last one, or None when nothing did."""
@@ -107,7 +108,12 @@ class Reads:
             return
         applied = self.executor.applied_index
         blocked = []
+        self._postponed = False
         for index, read in self._confirmed:
+            if self.outbox.full:
+                self._postponed = True
+                blocked.append((index, read))
+                continue
             if index <= applied and self._answered(read):
                 pass
             elif now <= read.deadline:

@@ -7,6 +7,7 @@ from ocelog.client.protocol import errors, frames
 from ocelog.client.protocol.limits import Limits
 from ocelog.log.entry import COMMAND, HEADER, KEEP_ALIVE, UNREGISTER, VOID
 from ocelog.shard import intake as intake_module
+from ocelog.shard import outbox as outbox_module
 from ocelog.shard.executor import Executor
 
 
@@ -306,6 +307,20 @@ def test_large_results_are_answered_in_several_messages(kit):
     answers = desk.turn()
     assert [(answer.reply.first_sequence, answer.reply.count) for answer in answers] == [(7, 2), (9, 2), (11, 1)]
     assert [value[:1] for answer in answers for value in answer.values] == [bytes([n]) for n in range(5)]
+
+
+def test_repetitions_cannot_ask_for_more_than_a_turn_may_answer(desk, kit, session, monkeypatch):
+    """Beyond that BUSY names what to repeat, and nothing is lost."""
+    monkeypatch.setattr(outbox_module, "TURN_BYTES_MAX", 1500)
+    things = desk.open(session, 1, "map")
+    put = kit.operation(things, "put", b"k", bytes(900))
+    desk.commands(session, 2, put, put)
+    desk.turn()
+    for _ in range(4):
+        desk.commands(session, 2, put, put)
+    answers = desk.turn()
+    assert [answer.kind for answer in answers] == [frames.RESULTS] * 2 + [frames.REFUSED] * 2
+    assert {(answer.code, answer.reply.first_sequence) for answer in answers[2:]} == {(errors.BUSY, 2)}
 
 
 def test_window_and_acknowledged_are_what_the_client_said(desk, kit, session, toy):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ocelog.client.protocol import errors, frames
 from ocelog.client.protocol.limits import Limits
+from ocelog.shard import outbox as outbox_module
 
 
 @pytest.fixture
@@ -81,6 +82,19 @@ def test_answers_have_a_bounded_size(desk, kit, session, toy):
     desk.turn()
     desk.query(session, *[kit.operation(toy, "words")] * 2)
     assert [code for code, _ in desk.turn()[0].results] == [errors.OK, errors.TOO_LARGE]
+
+
+def test_large_answers_are_spread_over_turns(desk, kit, session, toy, monkeypatch):
+    """A few bytes may ask for megabytes: what a turn answers is bounded, the rest follows at once."""
+    monkeypatch.setattr(outbox_module, "TURN_BYTES_MAX", 150)
+    desk.commands(session, 2, kit.operation(toy, "tell", bytes(90)))
+    desk.turn()
+    for _ in range(5):
+        desk.query(session, kit.operation(toy, "words"))
+    answered = []
+    while desk.leadership.has_work():
+        answered.append(len(desk.turn()))
+    assert answered == [2, 2, 1]
 
 
 @pytest.mark.parametrize("bound", ["waiting_max", "bytes_max"])
