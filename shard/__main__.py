@@ -16,7 +16,7 @@ import signal
 import sys
 from typing import Any
 
-SWITCH_INTERVAL_SECONDS = 0.0005
+SWITCH_INTERVAL_SECONDS = 0.0001
 """The sync thread must get the interpreter soon after its fdatasync, also while the loop is busy."""
 
 

@@ -46,19 +46,12 @@ class Turn:
 
     __slots__ = ("answers", "job", "messages", "owes_notice", "unfinished")
 
-    def __init__(
-        self,
-        messages: list[Message],
-        answers: dict[bytes, list[Item]],
-        job: PersistJob | None,
-        unfinished: bool,
-        owes_notice: bool,
-    ) -> None:
+    def __init__(self, messages: list[Message], job: PersistJob | None, owes_notice: bool) -> None:
         self.messages = messages
-        self.answers = answers
         self.job = job
-        self.unfinished = unfinished
         self.owes_notice = owes_notice
+        self.answers: dict[bytes, list[Item]] = {}
+        self.unfinished = False
 
 
 class _LogView:
@@ -218,10 +211,17 @@ class Replica:
     # -- the end of a turn ---------------------------------------------------------------------------
 
     def step(self, monotonic_ms: int, wall_ms: int, *, notify: bool = True) -> Turn:
-        """Log what the turn brought, apply what is committed, and hand out what has to leave.
+        """The end of a turn, whole: `decide`, then `apply`."""
+        turn = self.decide(monotonic_ms, wall_ms, notify=notify)
+        self.apply(turn)
+        return turn
 
-        `notify=False` keeps back messages that would tell followers a new commit index and nothing else; if there are
-        any, `Turn.owes_notice` says so, and the caller steps again soon.
+    def decide(self, monotonic_ms: int, wall_ms: int, *, notify: bool = True) -> Turn:
+        """Log what the turn brought; returns the messages to peers and the job to begin, before anything is applied.
+
+        The disk and the peers then work while `apply` runs. `notify=False` keeps back messages that would tell
+        followers a new commit index and nothing else; if there are any, `Turn.owes_notice` says so, and the caller
+        steps again soon.
         """
         leadership = self.leadership
         # A message or tick of this turn may have ended the term already; what clients sent into it must not be logged,
@@ -240,13 +240,17 @@ class Replica:
         while self._take_output(messages, notify):
             self._begin_term(monotonic_ms, wall_ms)
         self._last_batch = None
-        unfinished = self._apply()
+        return Turn(messages, self._next_job(), self.core.owes_notice)
+
+    def apply(self, turn: Turn) -> None:
+        """Apply what is committed and put the answers into the turn that `decide` returned."""
+        turn.unfinished = self._apply_committed()
         if self.leadership is not None:
             self.leadership.settle()
-            unfinished = unfinished or self.leadership.has_work()
+            turn.unfinished = turn.unfinished or self.leadership.has_work()
         else:
             self.executor.forget_moved()
-        return Turn(messages, self.outbox.take(), self._next_job(), unfinished, self.core.owes_notice)
+        turn.answers = self.outbox.take()
 
     def _log_records(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
         intake = leadership.intake
@@ -287,7 +291,7 @@ class Replica:
             assert batch.last_index == last, f"append of {first}..{last} reads only to {batch.last_index}"
         return batch
 
-    def _apply(self) -> bool:
+    def _apply_committed(self) -> bool:
         """Apply what is committed, at most APPLY_ENTRIES_MAX; returns whether more is waiting."""
         executor = self.executor
         commit_index = self.core.commit_index

@@ -165,8 +165,10 @@ class Server:
                     # After a pause this is one tick, not many: patience counts turns that really ran.
                     self.replica.tick()
                     next_tick = now + tick_seconds
-                turn = self.replica.step(int(now * 1000), int(time.time() * 1000), notify=not readable)
+                turn = self.replica.decide(int(now * 1000), int(time.time() * 1000), notify=not readable)
                 self._send(turn)
+                self.replica.apply(turn)
+                self._answer(turn)
                 unfinished, owes_notice = turn.unfinished, turn.owes_notice
         finally:
             self._close()
@@ -217,17 +219,19 @@ class Server:
     # -- what leaves ---------------------------------------------------------------------------------
 
     def _send(self, turn: Turn) -> None:
-        """Answers first: someone waits for them. Then peers, then the disk, which works while the loop blocks."""
-        if turn.answers:
-            for router, items in turn.answers.items():
-                self._send_answers(router, items)
-            self._clients.used()
+        """Give peers and the disk their work; they do it while this loop applies."""
         for message in turn.messages:
             socket = self._to_peer.get(message.to)
             if socket is not None:
                 _send_frames(socket, peers.encode(message, self.identity))
         if turn.job is not None:
             self._sync.submit(turn.job)
+
+    def _answer(self, turn: Turn) -> None:
+        if turn.answers:
+            for router, items in turn.answers.items():
+                self._send_answers(router, items)
+            self._clients.used()
 
     def _send_answers(self, router: bytes, items: Sequence[Item]) -> None:
         for bundle in bundles(items, BUNDLE_BYTES_MAX):
