@@ -108,10 +108,10 @@ class RaftSection(Section):
     inflight_bytes_max: int = _whole(8 * MIB, KIB, 4096 * MIB)
 
     def check(self) -> None:
-        if self.election_ticks < 2 * self.heartbeat_ticks:
+        if self.election_ticks < 3 * self.heartbeat_ticks:
             raise ConfigError(
-                f"raft.election_ticks is {self.election_ticks}, and must be at least twice raft.heartbeat_ticks "
-                f"({self.heartbeat_ticks}): one late heartbeat would start an election"
+                f"raft.election_ticks is {self.election_ticks}, and must be at least three times raft.heartbeat_ticks "
+                f"({self.heartbeat_ticks}): two lost heartbeats would start an election"
             )
         if self.inflight_bytes_max < self.append_bytes_max:
             raise ConfigError(

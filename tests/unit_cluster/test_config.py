@@ -19,7 +19,7 @@ from ocelog.cluster.errors import ConfigError
         ({"cluster": {"data": ""}}, "cluster.data is empty"),
         (
             {"raft": {"election_ticks": 3}},
-            "raft.election_ticks is 3, and must be at least twice raft.heartbeat_ticks (2)",
+            "raft.election_ticks is 3, and must be at least three times raft.heartbeat_ticks (2)",
         ),
         (
             {"raft": {"inflight_bytes_max": 1024}},
