@@ -29,6 +29,8 @@ from .swarm import Plan
 
 CLUSTER_ID = "00112233445566778899aabbccddeeff"
 DIRECTORY = "data/shard-0/replica"
+NOTICE_DELAY = 2 * MS
+"""As in the server: a new commit index may wait so long for something to travel with."""
 WALL_START_MS = 1_700_000_000_000
 
 
@@ -70,7 +72,7 @@ class Host:
         self._job: PersistJob | None = None
         self._job_ran = False
         self._next_tick = 0
-        self._turn_due = False
+        self._turn_at: int | None = None
         network.attach(self.name, self._receive)
 
     # -- life and death ------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ class Host:
         self.incarnation += 1
         self._peers, self._bundles, self._gone = [], [], []
         self._done = self._job = None
-        self._turn_due = False
+        self._turn_at = None
         self.paused_until = 0
 
     def _run_partly(self, job: PersistJob) -> None:
@@ -174,9 +176,11 @@ class Host:
             self._wake(0)
 
     def _wake(self, delay: int) -> None:
-        if not self._turn_due:
-            self._turn_due = True
-            self.scheduler.after(delay, self._turn, self.incarnation)
+        """Take a turn in `delay`, unless one is due before that."""
+        at = self.scheduler.now + delay
+        if self._turn_at is None or at < self._turn_at:
+            self._turn_at = at
+            self.scheduler.after(delay, self._turn, self.incarnation, at)
 
     def _wait_for_tick(self) -> None:
         self.scheduler.after(self._next_tick - self.scheduler.now, self._tick_due, self.incarnation)
@@ -185,33 +189,32 @@ class Host:
         if incarnation == self.incarnation:
             self._wake(0)
 
-    def _turn(self, incarnation: int) -> None:
-        if incarnation != self.incarnation or self.replica is None:
+    def _turn(self, incarnation: int, at: int) -> None:
+        if incarnation != self.incarnation or self.replica is None or at != self._turn_at:
             return
-        self._turn_due = False
+        self._turn_at = None
         if self.scheduler.now < self.paused_until:
             self._wake(self.paused_until - self.scheduler.now)
             return
         replica = self.replica
-        try:
-            turn = self._run_replica(replica)
-        except NoSpace:
-            self._stop_for_space()
-            return
+        turn = self._run_replica(replica)
         for callback in self.on_turn:
             callback(self, turn)
         self.changed_from = replica.log.last_index + 1
         self._send(turn)
         if turn.unfinished:
             self._wake(self.scheduler.between(0, 100))
+        elif turn.owes_notice:
+            self._wake(NOTICE_DELAY)
 
     def _run_replica(self, replica: Replica) -> Turn:
+        busy = bool(self._done or self._peers or self._bundles or self._gone)
         self._drain(replica)
         if self.scheduler.now >= self._next_tick:
             replica.tick()
             self._next_tick = self.scheduler.now + self.plan.tick
             self._wait_for_tick()
-        return replica.step(self._monotonic_ms(), self.wall_ms())
+        return replica.step(self._monotonic_ms(), self.wall_ms(), notify=not busy)
 
     def _stop_for_space(self) -> None:
         """What the process does when it cannot go on without room: it exits, and its supervisor starts it again."""

@@ -7,9 +7,10 @@ outcome.trace                # equal for equal seeds, on any machine and under a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from unittest.mock import patch
 
 from ocelog.log.entry import RELEASE
@@ -23,7 +24,7 @@ from .network import Network
 from .observer import Observer, Violation
 from .raft_checkers import RAFT_CHECKERS
 from .scheduler import MS, SECOND, Scheduler
-from .swarm import Plan, draw
+from .swarm import draw
 
 LIVENESS_MAX = 60 * SECOND
 """Virtual time within which a healed cluster has to have answered everything."""
@@ -48,16 +49,17 @@ class Run:
     restarts: int
     answered: int
     unknown: int
-    bytes_in_flight: int = 0
 
 
 class Simulation:
-    """The parts of one run, put together; `plan` overrides what the seed would draw."""
+    """The parts of one run, put together; `overrides` are fields of the plan that are not left to the seed."""
 
-    def __init__(self, seed: int, *, plan: Plan | None = None, listener: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, seed: int, *, listener: Callable[[str], None] | None = None, overrides: Mapping[str, Any] | None = None
+    ) -> None:
         self.seed = seed
         self.scheduler = Scheduler(seed, listener)
-        self.plan = plan or draw(self.scheduler.rng)
+        self.plan = replace(draw(self.scheduler.rng), **(overrides or {}))
         self.network = Network(self.scheduler, self.plan.weather)
         self.workload = Workload()
         self.observer = Observer(self.plan.members, self.workload)
@@ -146,9 +148,9 @@ class Simulation:
         )
 
 
-def run(seed: int, *, listener: Callable[[str], None] | None = None) -> Run:
+def run(seed: int, *, overrides: Mapping[str, Any] | None = None) -> Run:
     """Run one seed. Raises Failure."""
-    return Simulation(seed, listener=listener).run()
+    return Simulation(seed, overrides=overrides).run()
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class Plan:
     burst_max: int
     keys: int
     query_share: float
+    readers: float
     give_up: float
     bad_share: float
     misdirect: float
@@ -117,6 +118,7 @@ def draw(rng: Random) -> Plan:
         burst_max=burst_max,
         keys=rng.randint(1, 5),
         query_share=rng.choice((0.1, 0.3, 0.6)),
+        readers=rng.choice((0.0, 0.4)),
         give_up=share(0.2),
         bad_share=share(0.15),
         misdirect=share(0.1),

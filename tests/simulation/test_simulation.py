@@ -1,0 +1,85 @@
+"""The seeds of every test run, and what makes them worth running: equal traces, real faults, checkers that see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .mutants import MUTANTS, Mutant, broken
+from .simulation import Failure, run
+
+SEEDS = 240
+CHUNK = 10
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = [line.split() for line in (ROOT / "tests/simulation/kept_seeds.txt").read_text().splitlines()]
+
+
+def failures_of(seeds: range) -> list[str]:
+    """Run these seeds; returns what failed, each with how to replay it."""
+    failed = []
+    for seed in seeds:
+        try:
+            run(seed)
+        except Failure as failure:
+            failed.append(str(failure))
+    return failed
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_seeds_keep_every_promise(first: int) -> None:
+    """Whatever crashes, is lost or is cut off, every checker stays silent and every call ends."""
+    failed = failures_of(range(first, first + CHUNK))
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(10_000, 15_000, 100))
+def test_a_campaign_of_seeds_keeps_every_promise(first: int) -> None:
+    """The same for longer."""
+    failed = failures_of(range(first, first + 100))
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.mark.parametrize("seed", [int(words[0]) for words in KEPT if words and words[0] != "#"])
+def test_seeds_that_once_failed_stay_fixed(seed: int) -> None:
+    """See kept_seeds.txt."""
+    assert not failures_of(range(seed, seed + 1))
+
+
+def test_the_seeds_go_where_it_hurts() -> None:
+    """Crashes, elections, unknown outcomes and answered calls all happen, so silence means something."""
+    runs = [run(seed) for seed in range(20)]
+    assert sum(each.restarts for each in runs) > 20
+    assert sum(each.terms for each in runs) > 40
+    assert sum(each.unknown for each in runs) > 5
+    assert sum(each.answered for each in runs) > 2000
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_seed_replays_exactly(hash_seed: str) -> None:
+    """The trace of another process under another PYTHONHASHSEED is the same, event for event."""
+    here = [run(seed).trace for seed in (1, 2, 4)]
+    program = "from tests.simulation.simulation import run; print([run(seed).trace for seed in (1, 2, 4)])"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    there = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert there.stdout.strip() == str(here)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "-"))
+def test_a_break_is_caught(mutant: Mutant) -> None:
+    """With the break in place, one of its checkers is the first to complain within the stated number of seeds."""
+    with broken(mutant):
+        for seed in range(mutant.seeds):
+            try:
+                run(seed, overrides=mutant.overrides)
+            except Failure as failure:
+                first_line = str(failure).splitlines()[0]
+                assert any(name in first_line for name in mutant.caught_by), first_line
+                return
+    pytest.fail(f"{mutant.title}: not caught within {mutant.seeds} seeds")
