@@ -40,6 +40,7 @@ class Window:
         self.resend_at = inf
         self.holding = False
         self._resend_from = 0
+        self._all_sent_at = -inf
         self._messages: dict[int, tuple[int, int]] = {}
         self._silence = Backoff(random, *RESEND_SECONDS)
         self._refusals = Backoff(random, *REFUSED_SECONDS)
@@ -60,6 +61,8 @@ class Window:
     def sent(self, request: int, first: int, count: int, now: float) -> None:
         """A message with these sequences leaves."""
         self._messages[request] = (first, first + count - 1)
+        if first <= self.acknowledged + 1:
+            self._all_sent_at = now
         if self.resend_at == inf:
             self.resend_at = now + self._silence.next()
 
@@ -123,13 +126,16 @@ class Window:
         """From which sequence to repeat because a timer ran out, or None when none did."""
         if now < self.resend_at:
             return None
-        return self._resend_from if self.holding else 0
+        # What was taken before the refusal may have been answered into the void, and a full disk can refuse for hours.
+        answers_overdue = now - self._all_sent_at >= RESEND_SECONDS[1]
+        return self._resend_from if self.holding and not answers_overdue else 0
 
     def restart(self, first: int, now: float) -> None:
         """Everything from `first` on (0: everything) is being repeated: end a hold, begin to wait again."""
         self.holding = False
         if first <= self.acknowledged + 1:
             self._messages.clear()
+            self._all_sent_at = now
         self.resend_at = now + self._silence.next() if self.pending else inf
 
     def batches(self, first: int = 0) -> Iterator[list[Call]]:
