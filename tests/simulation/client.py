@@ -28,13 +28,18 @@ OPERATIONS = ("put", "put", "put", "put_if_absent", "replace", "remove")
 
 @dataclass(eq=False)
 class Operation:
-    """One call and what is known of it. `serial` is 0 for a query; `known_index` is what was known when it began."""
+    """One call and what is known of it.
+
+    `serial` is 0 for a query; `known_index` is what everybody together knew of the log when it began; `behind` is the
+    command that its client had submitted last.
+    """
 
     client: str
     serial: int
     resource: str
     parts: tuple[Any, ...]
     known_index: int
+    behind: Operation | None
     call: Call = field(init=False)
     session_id: int = 0
 
@@ -93,6 +98,8 @@ class SimClient:
         self._resources = {"map": Resource("m", "map", 0), "counter": Resource("c", "counter", 0)}
         self._connection = 1
         self._operations: dict[Call, Operation] = {}
+        self._latest_command: Operation | None = None
+        self._closing = False
         self.session.connected(self.name, self._connection, self.scheduler.seconds)
 
     def restart(self) -> None:
@@ -100,6 +107,13 @@ class SimClient:
         self.scheduler.note(f"{self.name} restarts")
         self.workload.open.difference_update(self._operations.values())
         self.begin()
+
+    def close(self) -> None:
+        """End the session in good order; another one begins when that is done."""
+        self.scheduler.note(f"{self.name} closes its session")
+        self._closing = True
+        self.session.close(self.scheduler.seconds)
+        self._act()
 
     def reconnect(self) -> None:
         """The router is lost and another one found."""
@@ -122,7 +136,8 @@ class SimClient:
         scheduler, plan = self.scheduler, self.plan
         if not self.working:
             return
-        if scheduler.now >= self.paused_until and len(self._operations) < 3 * plan.in_flight_max:
+        idle = len(self._operations) < 3 * plan.in_flight_max and not self._closing
+        if idle and scheduler.now >= self.paused_until:
             for _ in range(scheduler.between(1, plan.burst_max)):
                 self.issue()
             self._act()
@@ -152,7 +167,9 @@ class SimClient:
         """Begin this operation; without a timeout it gets one of the plan's kind."""
         scheduler = self.scheduler
         now = scheduler.seconds
-        operation = Operation(self.name, serial, resource, parts, self.workload.known_index)
+        operation = Operation(self.name, serial, resource, parts, self.workload.known_index, self._latest_command)
+        if not is_query:
+            self._latest_command = operation
         if not timeout:
             timeout = 0.05 + scheduler.rng.random() if scheduler.chance(self.plan.give_up) else 1000.0
         call = Call(self._resources[resource], parts, is_query, now, now + timeout, self, None)
@@ -175,12 +192,20 @@ class SimClient:
         self.session.pump(now)
         self._send()
         self._collect(self.session.envelope.session)
+        if self._closing and self.session.closed:
+            self.begin()
         wake_at = self.session.wake_at()
         if wake_at < inf:
             self._wake(max(1, int((wake_at - now) * SECOND) + 1))
 
-    def wake(self) -> None:
-        """Act now."""
+    def finish(self) -> None:
+        """No more work but one last write and read, which have to succeed."""
+        self.working = False
+        if self._closing:
+            self.restart()
+        serial = self.workload.next_serial()
+        self.submit("counter", ("add", serial), serial=serial, timeout=1000.0)
+        self.submit("counter", ("get",), is_query=True, timeout=1000.0)
         self._act()
 
     def _wake(self, delay: int) -> None:

@@ -99,10 +99,13 @@ class Faults:
         host.wall_offset_ms += self.scheduler.rng.choice((-3_600_000, -500, 500, 3_600_000))
 
     def _full_disk(self) -> None:
-        host = self._victim()
-        self.scheduler.note(f"the disk of {host.name} is full")
-        host.disk.capacity = 0
-        self.scheduler.after(self.scheduler.between(100 * MS, self.plan.full_disk_max), self._free_disk, host)
+        """One disk, or the one that all replicas share."""
+        victims = list(self.hosts) if self.scheduler.chance(0.3) else [self._victim()]
+        duration = self.scheduler.between(100 * MS, self.plan.full_disk_max)
+        for host in victims:
+            self.scheduler.note(f"the disk of {host.name} is full")
+            host.disk.capacity = 0
+            self.scheduler.after(duration, self._free_disk, host)
 
     def _free_disk(self, host: Host) -> None:
         host.disk.capacity = host.disk_bytes
@@ -113,10 +116,7 @@ class Faults:
 
     def _restart_client(self) -> None:
         client = self.scheduler.rng.choice(self.clients)
-        if self.scheduler.chance(0.5):
-            client.reconnect()
-        else:
-            client.restart()
+        self.scheduler.rng.choice((client.reconnect, client.restart, client.close))()
 
     def stop(self) -> None:
         """No more faults: everything is healed, everybody runs."""

@@ -15,7 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from ocelog.log.log import SyncJob
-from ocelog.shard import executor, intake, leadership, persist, replica
+from ocelog.shard import executor, intake, leadership, persist, reads, replica
 from ocelog.shard.raft import election, follower, read_index, replication, state
 
 from .scheduler import SECOND
@@ -206,6 +206,18 @@ MUTANTS = (
         ),
         ("EqualStates", "AssertionError"),
         seeds=100,
+    ),
+    Mutant(
+        "queries overtake the commands that were sent before them",
+        (
+            Edit(
+                reads.Reads,
+                "_answered",
+                "elif read.header.first_sequence > session.last:",
+                "elif False:",
+            ),
+        ),
+        ("ReadsOwnWrites",),
     ),
     Mutant(
         "reads are served without confirmation",

@@ -96,10 +96,7 @@ class Simulation:
     def _finish(self) -> None:
         """Everything asked is answered, one more write and read per client succeed, and all replicas end equal."""
         for client in self.clients:
-            client.working = False
-            client.submit("counter", ("add", self.workload.next_serial()), serial=self.workload.serial, timeout=1000.0)
-            client.submit("counter", ("get",), is_query=True, timeout=1000.0)
-            client.wake()
+            client.finish()
         deadline = self.scheduler.now + LIVENESS_MAX
         while self.workload.open and self.scheduler.now < deadline:
             self.scheduler.run_until(self.scheduler.now + 100 * MS)
