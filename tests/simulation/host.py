@@ -35,7 +35,7 @@ WALL_START_MS = 1_700_000_000_000
 
 
 class Killed(Exception):
-    """Raised by the disk in the middle of a persist job whose process is being killed."""
+    """Raised by the disk in the middle of what a process does when it is killed; names the operation not done."""
 
 
 class Host:
@@ -84,11 +84,18 @@ class Host:
         plan, rng = self.plan, Random(self.scheduler.rng.getrandbits(32))
         identity = Identity(cluster_id=CLUSTER_ID, shard=0, member=self.member, incarnation=1)
         config = LogConfig(segment_bytes_max=plan.segment_bytes_max, segment_entries_max=plan.segment_entries_max)
+        if self.scheduler.chance(plan.start_crash):
+            self._kill_after(self.scheduler.between(0, 8))
         try:
             _, meta, log = open_directory(self.disk, DIRECTORY, expected=identity, config=config)
-        except NoSpace:
+        except (Killed, NoSpace) as reason:
+            self.scheduler.note(f"{self.name} does not start: {reason}")
+            if isinstance(reason, Killed) and self.scheduler.chance(plan.power_loss):
+                self.disk.crash()
             self.scheduler.after(SECOND // 2, self.start)
             return
+        finally:
+            self.disk.operation_hook = None
         self.replica = Replica(
             shard=0,
             member=self.member,
@@ -135,7 +142,17 @@ class Host:
 
     def _run_partly(self, job: PersistJob) -> None:
         """Carry out some of the job's disk operations, maybe none, maybe all."""
-        left = self.scheduler.between(0, 6)
+        self._kill_after(self.scheduler.between(0, 12))
+        try:
+            job.run()
+        except (Killed, NoSpace):
+            pass
+        finally:
+            self.disk.operation_hook = None
+
+    def _kill_after(self, operations: int) -> None:
+        """Let so many operations of the disk happen, and the next one not."""
+        left = operations
 
         def hook(what: str) -> None:
             nonlocal left
@@ -144,12 +161,6 @@ class Host:
             left -= 1
 
         self.disk.operation_hook = hook
-        try:
-            job.run()
-        except (Killed, NoSpace):
-            pass
-        finally:
-            self.disk.operation_hook = None
 
     def pause(self, duration: int) -> None:
         """Stop taking turns for a while, as with SIGSTOP; what arrives waits. The disk goes on."""

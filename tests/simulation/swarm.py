@@ -36,6 +36,7 @@ class Plan:
     power_loss: float
     down_max: int
     blackout: float
+    start_crash: float
     pause_interval: int
     pause_max: int
     cut_interval: int
@@ -100,6 +101,7 @@ def draw(rng: Random) -> Plan:
         power_loss=rng.choice((0.0, 0.5, 1.0)),
         down_max=rng.choice((200 * MS, 3 * SECOND)),
         blackout=rng.choice((0.0, 0.0, 0.2)),
+        start_crash=share(0.5),
         pause_interval=sometimes(SECOND, 5 * SECOND),
         pause_max=rng.choice((300 * MS, 3 * SECOND)),
         cut_interval=sometimes(SECOND // 2, 3 * SECOND),
