@@ -29,6 +29,11 @@ def replica_directory(data: str, shard: int, replica: int) -> str:
     return os.path.join(data, f"shard-{shard}", f"replica-{replica}")
 
 
+def witness_path(data: str, shard: int, replica: int) -> str:
+    """What tells that a replica has run, kept apart from its directory so that the two are not lost together."""
+    return os.path.join(data, "members", f"{shard}-{replica}")
+
+
 def peer_address(sockets: str, shard: int, replica: int) -> str:
     """Where a replica listens to the other members of its shard."""
     return f"ipc://{sockets}/s{shard}r{replica}.p"
@@ -63,7 +68,8 @@ def open_replica(options: dict[str, Any]) -> Server:
     lock = DirectoryLock.acquire(directory)
     expected = Identity(cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=1)
     config = LogConfig(**settings["log"])
-    identity, meta, log = open_directory(disk, directory, expected=expected, config=config)
+    witness = witness_path(options["data"], shard, member)
+    identity, meta, log = open_directory(disk, directory, expected=expected, config=config, witness=witness)
     raft = dict(settings["raft"])
     tick_ms = raft.pop("tick_ms")
     replica = Replica(
