@@ -168,12 +168,14 @@ class Watch:
                 continue
             if child.output is not None and self._is_polled(child.output):
                 self._selector.unregister(child.output)
+            was_ready = child.ready
             child.forget()
             self._has_changed = True
             if not (child.held or self._stop_requested):
                 self._after_end(child, code, now, child.error_file.last_line())
-            elif self._stop_requested and code not in (0, -signal.SIGKILL):
-                logger.warning("%s %s while stopping: %s", child.name, describe(code), child.error_file.last_line())
+            elif self._stop_requested and not _is_orderly(code, was_ready):
+                said = child.error_file.last_line()
+                logger.warning("%s %s while stopping%s", child.name, describe(code), f": {said}" if said else "")
 
     def _after_end(self, child: Child, code: int, now: float, last_line: str) -> None:
         decision = child.decide(code, now)
@@ -219,3 +221,8 @@ class Watch:
 
     def _finished(self) -> bool:
         return self._phases == []
+
+
+def _is_orderly(code: int, was_ready: bool) -> bool:
+    """Whether an end during a stop needs no word: killed by us, or caught by SIGTERM before it could handle it."""
+    return code in (0, -signal.SIGKILL) or (code == -signal.SIGTERM and not was_ready)

@@ -1,7 +1,8 @@
 """Stands in for a replica or a router in tests of the supervisor: follows the child's contract and does nothing else.
 
-How it behaves is read from `<data>/behaviour/<name>` at its start: words out of `silent` (no ready line), `stubborn`
-(ignores SIGTERM and the end of its input), or `exit=CODE` (says a line on standard error and ends).
+How it behaves is read from `<data>/behaviour/<name>` at its start: words out of `silent` (no ready line), `young`
+(still without a handler of SIGTERM), `stubborn` (ignores SIGTERM and the end of its input), or `exit=CODE` (says a line
+on standard error and ends).
 """
 
 import json
@@ -27,7 +28,7 @@ def main() -> int:
             return int(word.removeprefix("exit="))
     if "stubborn" in words:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    else:
+    elif "young" not in words:
         signal.signal(signal.SIGTERM, lambda *_: ended(0))
     if "silent" not in words:
         line = {"ready": True, "pid": os.getpid()}

@@ -260,6 +260,21 @@ def test_a_stubborn_child_is_killed_after_the_deadline(fakes, monkeypatch, caplo
     assert "replica 0/1 did not stop within 0.3 s and is killed" in caplog.text
 
 
+def test_a_child_that_was_still_starting_may_end_by_the_signal(fakes, caplog):
+    fakes.behave("replica-0-1", "young silent")
+    supervisor = fakes.supervisor()
+    supervisor.start()
+    eventually(lambda: fakes.starts("replica-0-1"), "the child to start")
+    supervisor.stop()
+    assert "while stopping" not in caplog.text
+
+
+def test_a_child_that_was_ready_and_ends_by_the_signal_is_told(fakes, caplog):
+    fakes.behave("replica-0-1", "young")
+    fakes.running().stop()
+    assert "replica 0/1 was killed by SIGTERM while stopping\n" in caplog.text
+
+
 def test_replicas_are_not_asked_to_stop_before_the_router_has(fakes, monkeypatch):
     fakes.behave("router-0", "stubborn")
     supervisor = fakes.running()
