@@ -85,10 +85,14 @@ class LoadProcess:
     def _read(self) -> None:
         assert self.child.stdout is not None
         unpacker = msgpack.Unpacker(max_buffer_size=MESSAGE_BYTES_MAX)
-        while data := self.child.stdout.read1(1 << 20):  # type: ignore[attr-defined]
-            unpacker.feed(data)
-            for message in unpacker:
-                self._take(message)
+        try:
+            while data := self.child.stdout.read1(1 << 20):  # type: ignore[attr-defined]
+                unpacker.feed(data)
+                for message in unpacker:
+                    self._take(message)
+        except (ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
+            self.failed = self.failed or f"what it reported could not be read: {error}"
+            self.child.kill()
         self.ended.set()
         self.ready.set()
 

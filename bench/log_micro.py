@@ -36,7 +36,9 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         micros = self.seconds / self.entries * 1e6
         rate = self.entries * padded(len(PAYLOAD)) / self.seconds / 1e6
-        return f"{self.name:28} {self.entries:>9} entries  {self.seconds:8.3f} s  {micros:8.3f} us/entry  {rate:8.0f} MB/s"
+        return (
+            f"{self.name:28} {self.entries:>9} entries  {self.seconds:8.3f} s  {micros:8.3f} us/entry  {rate:8.0f} MB/s"
+        )
 
 
 def measure(directory: str, entries: int) -> list[Row]:

@@ -55,7 +55,9 @@ def replica_directories(disk: Disk, directory: str) -> list[str]:
         return [directory]
     found = [f"{directory}/{name}" for name in names if REPLICA_NAME.fullmatch(name)]
     for shard in filter(SHARD_NAME.fullmatch, names):
-        found += [f"{directory}/{shard}/{name}" for name in disk.list(f"{directory}/{shard}") if REPLICA_NAME.fullmatch(name)]
+        found += [
+            f"{directory}/{shard}/{name}" for name in disk.list(f"{directory}/{shard}") if REPLICA_NAME.fullmatch(name)
+        ]
     return found
 
 
@@ -101,9 +103,7 @@ def _meta(disk: Disk, path: str) -> Finding:
     return Finding(path, True, f"term {term}, {vote}, store {counter}")
 
 
-def _segment(
-    disk: Disk, path: str, record: SegmentRecord, shard: int | None, term: int
-) -> tuple[Finding, int]:
+def _segment(disk: Disk, path: str, record: SegmentRecord, shard: int | None, term: int) -> tuple[Finding, int]:
     """Check one segment that begins behind an entry of `term`; returns the term of its last entry too."""
     try:
         file = _Bytes(path, disk.read(path))
@@ -116,7 +116,9 @@ def _segment(
         notes = _check_entries(segment, record)
         first_term = _term_at(segment, ENTRIES_START) if segment.count else term
         if first_term < term:
-            raise Corruption(path, f"term {first_term} follows term {term}", offset=ENTRIES_START, index=record.first_index)
+            raise Corruption(
+                path, f"term {first_term} follows term {term}", offset=ENTRIES_START, index=record.first_index
+            )
     except (LogError, FileNotFoundError) as error:
         return Finding(path, False, _reason(error)), term
     last_term = _term_at(segment, segment.offset_of(segment.last_index)) if segment.count else term

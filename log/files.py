@@ -82,7 +82,9 @@ class OsMappedFile:
         try:
             os.fdatasync(self._fd)
         except OSError as error:
-            raise StorageFailed(f"{self.path}: fdatasync failed: {error}; stopping, as what is durable is unknown") from error
+            raise StorageFailed(
+                f"{self.path}: fdatasync failed: {error}; stopping, as what is durable is unknown"
+            ) from error
 
     def __del__(self) -> None:
         os.close(self._fd)

@@ -156,9 +156,7 @@ class Log:
 
     def live_indexes(self) -> npt.NDArray[np.int64]:
         """Indexes of the entries that are not released, ascending."""
-        rows = [
-            np.flatnonzero(~segment.released[: segment.count]) + segment.first_index for segment in self._segments
-        ]
+        rows = [np.flatnonzero(~segment.released[: segment.count]) + segment.first_index for segment in self._segments]
         return np.concatenate(rows) if rows else np.zeros(0, np.int64)
 
     def _segment_of(self, index: int) -> Segment:

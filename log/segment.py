@@ -89,7 +89,9 @@ class Segment:
         if format_version != FORMAT_VERSION:
             raise UnknownFormat(path, format_version, FORMAT_VERSION)
         if in_shard != shard or index != first_index:
-            raise Corruption(path, f"it is of shard {in_shard} from entry {index} on, and its name says otherwise", offset=16)
+            raise Corruption(
+                path, f"it is of shard {in_shard} from entry {index} on, and its name says otherwise", offset=16
+            )
         return cls(file, first_index, generation, version)
 
     # -- appending -----------------------------------------------------------------------------------

@@ -282,9 +282,7 @@ class Intake:
 
     def _refuse(self, waiting: Waiting, session_id: int, code: int, text: str, retry_after_ms: int = 0) -> None:
         origin, request, first, _ = waiting
-        self.outbox.refuse(
-            origin, request, session_id, code, text, first_sequence=first, retry_after_ms=retry_after_ms
-        )
+        self.outbox.refuse(origin, request, session_id, code, text, first_sequence=first, retry_after_ms=retry_after_ms)
 
     def _tell_gap(self, origin: Origin, header: Request, expected: int) -> None:
         text = f"sequence {expected} is expected next"

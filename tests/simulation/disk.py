@@ -113,12 +113,13 @@ class SimDisk:
 
     def sync_directory(self, path: str) -> None:
         self.operation(f"sync directory {path}")
-        prefix = path.rstrip("/") + "/"
-        inside = [name for name in self._durable_names if name.startswith(prefix)]
-        for name in inside:
-            if name not in self.files:
-                del self._durable_names[name]
-        self._durable_names.update({name: file for name, file in self.files.items() if name.startswith(prefix)})
+        # Only the names in this very directory: a subdirectory has to be synced for itself.
+        directory = path.rstrip("/")
+        inside = {name: file for name, file in self.files.items() if name.rpartition("/")[0] == directory}
+        gone = [name for name in self._durable_names if name.rpartition("/")[0] == directory and name not in inside]
+        for name in gone:
+            del self._durable_names[name]
+        self._durable_names.update(inside)
 
     def exists(self, path: str) -> bool:
         return path in self.files or bool(self.list(path))

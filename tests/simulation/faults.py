@@ -74,7 +74,10 @@ class Faults:
         self._victim().pause(self.scheduler.between(50 * MS, self.plan.pause_max))
 
     def _cut(self) -> None:
-        """Separate some replicas, or one client, from the rest, in both directions or in one."""
+        """Separate some replicas, or one client, from the rest, in both directions or in one.
+
+        Often the clients still reach everybody: then a cut-off leader goes on collecting what it cannot commit.
+        """
         rng = self.scheduler.rng
         draw = rng.random()
         if draw < 0.2:
@@ -83,14 +86,19 @@ class Faults:
             group = [host.name for host in rng.sample(list(self.hosts), rng.randint(1, len(self.hosts)))]
         else:
             group = [self._victim().name]
-        # Some of the clients are on their side.
-        group += [client.name for client in self.clients if client.name not in group and rng.random() < 0.4]
+        others = [name for name in self.network.names if name not in group]
+        if rng.random() < 0.5:
+            others = [name for name in others if name.startswith("replica")]
+        else:
+            joining = [client.name for client in self.clients if client.name in others and rng.random() < 0.4]
+            group += joining
+            others = [name for name in others if name not in joining]
         inward, outward = (True, True)
         if self.scheduler.chance(self.plan.one_way):
             inward = rng.random() < 0.5
             outward = not inward
         self.scheduler.note(f"cut off: {', '.join(group)}, in {inward}, out {outward}")
-        self.network.separate(group, inward=inward, outward=outward)
+        self.network.separate(group, others, inward=inward, outward=outward)
         self._break_connections(group)
         self.scheduler.after(self.scheduler.between(50 * MS, self.plan.cut_max), self.network.heal)
 

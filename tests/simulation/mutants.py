@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-from ocelog.log.log import SyncJob
+from ocelog.log.log import Log, SyncJob
 from ocelog.shard import executor, intake, leadership, persist, reads, replica
 from ocelog.shard.raft import election, follower, read_index, replication, state
 
@@ -92,6 +92,35 @@ MUTANTS = (
         "a sync that syncs nothing",
         (Edit(SyncJob, "run", "for step in self._steps:", "for step in ():"),),
         ("SyncedSurvives",),
+    ),
+    Mutant(
+        "a sync counts for entries that came after it",
+        (
+            Edit(
+                Log,
+                "sync_done",
+                "durable = job.index if self._truncated_to is None else min(job.index, self._truncated_to)",
+                "durable = min(job.index, self.last_index)",
+            ),
+        ),
+        ("PromisesAreDurable", "CommittedIsDurable"),
+        # Slow syncs, and tails of deposed leaders to be truncated while one is under way.
+        overrides={
+            "cut_interval": SECOND,
+            "sync_min": 20_000,
+            "sync_max": 80_000,
+            "clients": 4,
+            "think_max": 100_000,
+            "burst_max": 4,
+            "in_flight_max": 16,
+            "query_share": 0.1,
+        },
+        seeds=120,
+    ),
+    Mutant(
+        "the names of new segments are not synced",
+        (Edit(Log, "_manifest_steps", 'disk.sync_directory(f"{self._directory}/log")', "pass"),),
+        ("Corruption",),
     ),
     Mutant(
         "several votes in a term",

@@ -71,11 +71,12 @@ class Network:
         if (source, to) not in self.cut:
             self._receivers[to](source, frames)
 
-    def separate(self, group: Sequence[str], *, inward: bool = True, outward: bool = True) -> None:
-        """Cut this group off from everyone else: what goes in, what comes out, or both."""
-        outside = [name for name in self._receivers if name not in group]
+    def separate(
+        self, group: Sequence[str], others: Sequence[str], *, inward: bool = True, outward: bool = True
+    ) -> None:
+        """Cut this group off from the others: what goes in, what comes out, or both."""
         for name in group:
-            for other in outside:
+            for other in others:
                 if outward:
                     self.cut.add((name, other))
                 if inward:

@@ -161,17 +161,21 @@ class SyncedSurvives(Checker):
 
 
 class PromisesAreDurable(Checker):
-    """Votes and acknowledgements leave only when what they promise is durable (5.2, 5.3; figure 2)."""
+    """Votes and acknowledgements leave only when what they promise is durable (5.2, 5.3; figure 2).
+
+    And what the core takes for durable, to promise it later, is.
+    """
 
     def turned(self, host: Host, turn: Turn) -> None:
         stored = self.observer.hard_states[host.member]
+        believed, durable = host.replica.core.persisted_index, len(self.observer.durable[host.member])
+        self.check(believed <= durable, f"{host.name} believes {believed} entries to be durable, {durable} are")
         for message in turn.messages:
             if isinstance(message, Vote):
                 self.check(stored == (message.term, host.member), f"{host.name} stored {stored}, sends {message}")
             elif isinstance(message, VoteResponse) and message.granted:
                 self.check(stored == (message.term, message.to), f"{host.name} stored {stored}, sends {message}")
             elif isinstance(message, AppendResponse) and message.success:
-                durable = len(self.observer.durable[host.member])
                 kept = stored[0] >= message.term and durable >= message.match_index
                 self.check(kept, f"{host.name} stored {stored} and {durable} entries, sends {message}")
 

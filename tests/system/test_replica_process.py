@@ -85,9 +85,7 @@ class Router:
     def message(self, kind, body=b"", *, session=0, first=0, count=0, key=KEY, shard=0):
         """One message in frames; its request id is `requests`."""
         self.requests += 1
-        header = REQUEST.pack(
-            VERSION, kind, shard, 0, 0, count, self.requests, session, key, first, 0, 0, 1, 60_000
-        )
+        header = REQUEST.pack(VERSION, kind, shard, 0, 0, count, self.requests, session, key, first, 0, 0, 1, 60_000)
         return frames.request_frames(header, body)
 
     def send(self, *parts):
@@ -264,7 +262,11 @@ def test_random_bytes_in_every_place_harm_nobody(start, connect):
         kind = draw.choice([*range(9), 0x85, draw.randrange(256)])
         body = draw.choice([put, frames.pack_parts([put]), b"", draw.randbytes(draw.randrange(200))])
         message = hostile.message(
-            kind, body, session=draw.choice([session, 1, 0]), first=number % 5, count=draw.choice([0, 1, 1, 2, 65535]),
+            kind,
+            body,
+            session=draw.choice([session, 1, 0]),
+            first=number % 5,
+            count=draw.choice([0, 1, 1, 2, 65535]),
             key=draw.choice([KEY, b"x" * 16]),
         )
         if draw.random() < 0.6:

@@ -35,9 +35,13 @@ def test_the_header_is_as_the_format_says() -> None:
     """The layout other languages and old files rely on, spelled out byte by byte."""
     data, sizes = encode(0x0102030405060708, 0x0A0B0C0D, 0x1112131415161718, [SAMPLE])
     assert sizes.tolist() == [56]
-    assert data[4:] == bytes.fromhex(
-        "07000000 0807060504030201 0d0c0b0a 08 01 0700 1817161514131211 0800000000000000 0900000000000000"
-    ) + b"payload\0"
+    assert (
+        data[4:]
+        == bytes.fromhex(
+            "07000000 0807060504030201 0d0c0b0a 08 01 0700 1817161514131211 0800000000000000 0900000000000000"
+        )
+        + b"payload\0"
+    )
     assert HEADER.size == HEADER_BYTES == 48
 
 

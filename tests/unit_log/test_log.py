@@ -233,7 +233,11 @@ def test_obsolete_files_go(place: Place, log: Log) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "bound"),
-    [("segment_bytes_max", 4095, "4096"), ("segment_bytes_max", 1 << 32, str((1 << 32) - 1)), ("segment_entries_max", 0, "1")],
+    [
+        ("segment_bytes_max", 4095, "4096"),
+        ("segment_bytes_max", 1 << 32, str((1 << 32) - 1)),
+        ("segment_entries_max", 0, "1"),
+    ],
 )
 def test_a_bad_config_names_field_value_and_bound(field: str, value: int, bound: str) -> None:
     with pytest.raises(ValueError, match=f"{field} is {value}.*{bound}"):

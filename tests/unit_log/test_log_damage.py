@@ -269,7 +269,11 @@ def test_arbitrary_bytes_are_no_manifest(data: bytes) -> None:
         Manifest.decode("m", data)
 
 
-@given(st.recursive(st.none() | st.integers(-5, 2**64 - 1) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=6)))
+@given(
+    st.recursive(
+        st.none() | st.integers(-5, 2**64 - 1) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=6)
+    )
+)
 @settings(max_examples=300, deadline=None)
 def test_a_whole_envelope_with_any_body_is_a_manifest_or_corruption(body: object) -> None:
     try:

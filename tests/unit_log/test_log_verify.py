@@ -168,7 +168,9 @@ def test_every_byte_of_garbage_is_a_finding_and_no_error(data: Path) -> None:
 
 def test_the_command_line(data: Path) -> None:
     """The whole way, as a user calls it; the modules that check are not needed to ask for help."""
-    done = subprocess.run([sys.executable, "-P", "-m", "ocelog", "log", "verify", str(data)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ocelog", "log", "verify", str(data)], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == _verify(data)[1]
     code = "import sys, ocelog.log.verbs; assert 'numpy' not in sys.modules"

@@ -75,7 +75,9 @@ def test_new_directories_are_durable_in_their_parents(tmp_path: Path, monkeypatc
     assert len(synced) == 3
 
 
-@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, NoSpace), (errno.EDQUOT, NoSpace), (errno.EIO, StorageFailed)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, NoSpace), (errno.EDQUOT, NoSpace), (errno.EIO, StorageFailed)]
+)
 def test_a_full_disk_is_told_apart_from_a_broken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[LogError]
 ) -> None:

@@ -181,10 +181,7 @@ def state_of(executor: Executor) -> dict[str, Any]:
             (s.id, s.client_id, s.key, s.timeout_ms, s.last, s.acknowledged, s.results, s.result_bytes)
             for s in executor.sessions
         ],
-        "resources": [
-            (r.index, r.name, r.type_name, dict(vars(r.machine)))
-            for r in executor.resources.values()
-        ],
+        "resources": [(r.index, r.name, r.type_name, dict(vars(r.machine))) for r in executor.resources.values()],
         "timers": sorted(executor.timers._heap),
         "released": executor.released,
     }

@@ -85,7 +85,8 @@ def test_an_open_is_an_entry_of_its_own_kind(executor):
 
 
 @pytest.mark.parametrize(
-    ("levels", "nesting_max", "kind"), [(32, 32, COMMAND), (33, 32, VOID), (4, 4, COMMAND), (5, 4, VOID), (300, 32, VOID)]
+    ("levels", "nesting_max", "kind"),
+    [(32, 32, COMMAND), (33, 32, VOID), (4, 4, COMMAND), (5, 4, VOID), (300, 32, VOID)],
 )
 def test_nesting_is_bounded(executor, levels, nesting_max, kind):
     """Deeper than the limit is refused, however few bytes it takes."""

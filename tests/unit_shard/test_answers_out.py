@@ -78,7 +78,9 @@ def test_an_error_text_may_hold_anything():
     assert encode_error(errors.MACHINE_ERROR, "\ud800") == b"\x25?"
 
 
-@pytest.mark.parametrize(("sizes", "cut"), [([1, 1], [2]), ([60, 60, 60], [1, 1, 1]), ([50, 50, 1], [2, 1]), ([500, 1], [1, 1])])
+@pytest.mark.parametrize(
+    ("sizes", "cut"), [([1, 1], [2]), ([60, 60, 60], [1, 1, 1]), ([50, 50, 1], [2, 1]), ([500, 1], [1, 1])]
+)
 def test_bundles_stay_within_their_size(sizes, cut):
     """One router's turn is not one enormous frame; a single large answer still leaves."""
     items = [Item(1, [bytes(size)]) for size in sizes]

@@ -16,7 +16,9 @@ def spend(session, size):
     session.result_bytes += size
 
 
-@given(st.lists(st.one_of(st.integers(1, 50).map(lambda n: ("spend", n)), st.integers(0, 80).map(lambda n: ("ack", n)))))
+@given(
+    st.lists(st.one_of(st.integers(1, 50).map(lambda n: ("spend", n)), st.integers(0, 80).map(lambda n: ("ack", n))))
+)
 def test_results_are_kept_for_what_is_applied_and_not_acknowledged(steps):
     """The invariant of the module, and the bytes that go with it."""
     session = Session(1, "tester", KEY, 1000)
