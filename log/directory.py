@@ -21,8 +21,10 @@ def open_directory(
     file outside the directory: once it is there, an empty directory was lost too, and with it the vote and what was
     acknowledged. Such a member must not vote as if it were new.
     """
-    if witness is not None and disk.exists(witness) and not disk.exists(f"{directory}/identity"):
-        raise Corruption(f"{directory}/identity", f"it is missing, but {witness} says that this replica has run before")
+    if witness is not None and disk.exists(witness):
+        for path in (f"{directory}/identity", f"{directory}/{NAME}"):
+            if not disk.exists(path):
+                raise Corruption(path, f"it is missing, but {witness} says that this replica has run before")
     disk.make_directory(directory)
     identity = Identity.load_or_create(disk, directory, expected)
     meta = Meta.load(disk, directory)

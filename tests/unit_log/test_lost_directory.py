@@ -33,3 +33,14 @@ def test_a_first_start_that_was_cut_off_goes_on(place: Place) -> None:
     open_directory(place.disk, place.directory, expected=EXPECTED, config=CONFIG, witness=witness)
     assert place.disk.exists(witness)
     open_directory(place.disk, place.directory, expected=EXPECTED, config=CONFIG, witness=witness)
+
+
+def test_a_directory_with_nothing_left_but_its_identity_is_refused(place: Place) -> None:
+    """It looks like a first start that was cut off, but for the witness."""
+    witness = f"{place.directory}-members/0-0"
+    open_directory(place.disk, place.directory, expected=EXPECTED, config=CONFIG, witness=witness)
+    rest = f"{place.directory}-rest"
+    place.disk.make_directory(rest)
+    Identity.load_or_create(place.disk, rest, EXPECTED)
+    with pytest.raises(Corruption, match="manifest.* missing.*this replica has run before"):
+        open_directory(place.disk, rest, expected=EXPECTED, config=CONFIG, witness=witness)
