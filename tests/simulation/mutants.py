@@ -132,7 +132,7 @@ MUTANTS = (
                 "free = raft.leader is None",
             ),
         ),
-        ("OneVotePerTerm",),
+        ("OneVotePerTerm", "PromisesAreDurable", "ElectionSafety"),
         seeds=200,
     ),
     Mutant(
