@@ -19,7 +19,7 @@ def test_a_directory_that_was_emptied_is_refused(place: Place) -> None:
     witness = f"{place.directory}-members/0-0"
     open_directory(place.disk, place.directory, expected=EXPECTED, config=CONFIG, witness=witness)
     emptied = f"{place.directory}-emptied"
-    with pytest.raises(Corruption, match="identity.* missing.*this replica has run before") as caught:
+    with pytest.raises(Corruption, match=r"identity.* missing.*this replica has run before") as caught:
         open_directory(place.disk, emptied, expected=EXPECTED, config=CONFIG, witness=witness)
     assert caught.value.exit_code == 65
     assert witness in str(caught.value)
@@ -42,5 +42,5 @@ def test_a_directory_with_nothing_left_but_its_identity_is_refused(place: Place)
     rest = f"{place.directory}-rest"
     place.disk.make_directory(rest)
     Identity.load_or_create(place.disk, rest, EXPECTED)
-    with pytest.raises(Corruption, match="manifest.* missing.*this replica has run before"):
+    with pytest.raises(Corruption, match=r"manifest.* missing.*this replica has run before"):
         open_directory(place.disk, rest, expected=EXPECTED, config=CONFIG, witness=witness)
