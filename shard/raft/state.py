@@ -29,6 +29,7 @@ class RaftState:
         "config",
         "configuration",
         "elapsed",
+        "has_known_leader",
         "heartbeat_due",
         "heartbeat_elapsed",
         "leader",
@@ -87,6 +88,7 @@ class RaftState:
         # Every role. `elapsed` counts ticks since a leader was heard, a vote was granted or a campaign began.
         self.role: Role = FOLLOWER
         self.leader: int | None = None
+        self.has_known_leader = False  # since this process started
         self.reported_role: tuple[Role, int | None, int] = (self.role, self.leader, self.term)
         self.ticks = 0
         self.elapsed = 0
@@ -148,6 +150,7 @@ class RaftState:
             )
         self.role = role
         self.leader = leader
+        self.has_known_leader = self.has_known_leader or leader is not None
         self.elapsed = 0
         self.timeout = self.draw_timeout()
         self.matched = 0
@@ -184,8 +187,8 @@ class RaftState:
 
     def draw_timeout(self) -> int:
         """The randomised election timeout (paper 5.2)."""
-        if self.term == 0:
-            return self.draw_retry()  # nobody has ever led: there is no leader to wait for
+        if not self.has_known_leader:
+            return self.draw_retry()  # after a start nobody is known to lead: there is no silence to wait out
         return self.rng.randrange(self.config.election_ticks, 2 * self.config.election_ticks)
 
     def draw_retry(self) -> int:

@@ -18,8 +18,17 @@ def test_servers_start_as_followers():
 def test_election_timeouts_are_drawn_at_random_from_the_interval():
     """5.2: election timeouts are chosen randomly from a fixed interval."""
     config = RaftConfig(election_ticks=10)
-    drawn = {Member(0, [0, 1, 2], config=config, seed=seed, term=1).core.timeout for seed in range(300)}
-    assert drawn == set(range(10, 20))
+    members = [Member(0, [0, 1, 2], config=config, seed=seed, term=1) for seed in range(300)]
+    for member in members:
+        member.receive(Heartbeat(term=1, sender=1, to=0, commit_index=0, round=1, sent_through=0))
+    assert {member.core.timeout for member in members} == set(range(10, 20))
+
+
+def test_a_member_that_has_heard_no_leader_since_its_start_waits_less():
+    """Not of the paper (docs/decisions/0001): a started cluster has no leader whose silence it would have to wait out."""
+    config = RaftConfig(election_ticks=10)
+    drawn = {Member(0, [0, 1, 2], config=config, seed=seed, term=7).core.timeout for seed in range(300)}
+    assert drawn == set(range(1, 6))
 
 
 def test_randomised_timeouts_make_split_votes_rare():

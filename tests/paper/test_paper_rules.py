@@ -206,7 +206,7 @@ def test_a_follower_without_leader_becomes_candidate():
 def test_a_leader_or_a_granted_vote_restarts_the_timeout(message):
     """Figure 2, followers: ... without receiving AppendEntries from the current leader or granting a vote."""
     member = follower(term=1)
-    for _ in range(10):
+    for _ in range(member.core.timeout - 1):
         member.core.tick()
     answers(member, message)
     for _ in range(member.core.timeout - 1):
