@@ -96,6 +96,8 @@ class Operation:
 
     def refusal(self, arguments: list[Any]) -> str | None:
         """Why these arguments do not fit, or None when they do."""
+        if tuple(map(type, arguments)) == self.types:
+            return None
         count = len(arguments)
         if not self.arguments_min <= count <= self.arguments_max:
             return f"{self.name} takes {self._takes()}, got {count}"
