@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 APPLY_ENTRIES_MAX = 4000
 """Entries applied in one turn, so that a replica with much to catch up still hears its peers."""
 
+APPLY_WHILE_SYNCING_MAX = 64
+"""The same for a follower whose disk is at work, so that its acknowledgement leaves when the disk is done."""
+
 
 class Turn:
     """What leaves a replica at the end of a turn.
@@ -296,7 +299,8 @@ class Replica:
         executor = self.executor
         commit_index = self.core.commit_index
         if executor.applied_index < commit_index:
-            last = min(commit_index, executor.applied_index + APPLY_ENTRIES_MAX)
+            most = APPLY_ENTRIES_MAX if self._job is None or self.leadership is not None else APPLY_WHILE_SYNCING_MAX
+            last = min(commit_index, executor.applied_index + most)
             for buffer, offsets in self.log.runs(executor.applied_index + 1, last):
                 executor.apply(buffer, offsets)
             released = executor.take_released()

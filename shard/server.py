@@ -30,7 +30,7 @@ MESSAGES_PER_TURN_MAX = 256
 BUNDLE_BYTES_MAX = 8 * 1024 * 1024
 """Answers are copied into bundles of about this size, so that one router's turn is not one enormous frame."""
 
-NOTICE_DELAY_SECONDS = 0.002
+NOTICE_DELAY_SECONDS = 0.010
 """How long a loop with nothing to do waits for an Append that tells a new commit index, before it tells it alone."""
 
 PEER_HIGH_WATER = 1000
