@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 APPLY_ENTRIES_MAX = 4000
 """Entries applied in one turn, so that a replica with much to catch up still hears its peers."""
 
-APPLY_WHILE_SYNCING_MAX = 64
+APPLY_WHILE_SYNCING_MAX = 128
 """The same for a follower whose disk is at work, so that its acknowledgement leaves when the disk is done."""
 
 
