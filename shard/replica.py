@@ -1,8 +1,8 @@
 """One replica without sockets, clocks or threads: the Raft core, the log, the executor and a leader's term joined.
 
 Whoever drives it (the process in `server.py`, the simulation) hands in messages, ticks and finished persist jobs, and
-once per turn calls `step`, which returns what has to leave: messages to peers, answers to routers, and at most one
-persist job at a time. Time comes in as numbers.
+once per turn calls `decide` and then `apply` (or `step`, which is both). What has to leave is in the `Turn`: messages
+to peers, answers to routers, and at most one persist job at a time. Time comes in as numbers.
 
 Invariants: nothing is acknowledged before the job that makes it durable is done; entries are applied in order and
 only up to the commit index; messages that rest on durability are dropped if the term has moved on meanwhile.
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 APPLY_ENTRIES_MAX = 4000
 """Entries applied in one turn, so that a replica with much to catch up still hears its peers."""
 
-APPLY_WHILE_SYNCING_MAX = 128
+APPLY_WHILE_SYNCING_MAX = 64
 """The same for a follower whose disk is at work, so that its acknowledgement leaves when the disk is done."""
 
 

@@ -1,8 +1,8 @@
 """The process of one replica: its sockets, its timers and its sync thread around a `Replica`. It decides nothing.
 
-One thread, one poll loop. A turn drains every socket, steps the replica once, sends what the step returned, and hands
-at most one persist job to the sync thread. The process blocks once per turn and never spins while a sync is under
-way.
+One thread, one poll loop. A turn drains every socket, lets the replica decide, gives the peers their messages and the
+sync thread at most one persist job, and then, while those work, lets the replica apply and sends the answers. The
+process blocks once per turn and never spins while a sync is under way.
 """
 
 from __future__ import annotations

@@ -13,21 +13,12 @@ import msgpack
 
 from ... import __version__
 from ...client.protocol.frames import Frame
+from ..status import REPLICA_FIELDS
 
 ROUND_S = 1.0
 WAITING_MAX = 1024
-_FIELDS = (
-    "pid",
-    "role",
-    "term",
-    "commit_index",
-    "applied_index",
-    "last_index",
-    "sessions",
-    "log_bytes",
-    "memory_bytes",
-    "cpu_percent",
-)
+_FIELDS = REPLICA_FIELDS[1:]
+"""What a replica tells of itself; its id is known here already."""
 
 
 class Asker:
