@@ -94,6 +94,38 @@ class LogSection(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompactionSection(Section):
+    """When the log is cleaned, and how much of it at a time; see docs/compaction.md.
+
+    `enabled` 0 leaves every entry in the log unless somebody asks for a run. `threshold_percent` is the dead part of a
+    segment, times its version, from which a minor compaction rewrites it. `lag_bytes_max` is how far an available
+    member may be behind before the segments that it still needs are compacted all the same. `disk_ratio_percent` is
+    the log's bytes over its live bytes that start a run at once. One sealed segment is read and checked every
+    `scrub_interval_ms`. `snapshot_items_per_turn` bounds how many sessions or resources a snapshot takes between two
+    turns of the loop. `nice` is the compactor's priority, 19 the lowest. Members compare digests at every index that is
+    a multiple of `digest_entries`.
+    """
+
+    enabled: int = _whole(1, 0, 1)
+    minor_interval_ms: int = _whole(60_000, 100, 86_400_000)
+    major_interval_ms: int = _whole(3_600_000, 100, 7 * 86_400_000)
+    threshold_percent: int = _whole(50, 1, 1000)
+    lag_bytes_max: int = _whole(256 * MIB, 0, 1 << 50)
+    disk_ratio_percent: int = _whole(300, 101, 100_000)
+    scrub_interval_ms: int = _whole(60_000, 10, 86_400_000)
+    snapshot_items_per_turn: int = _whole(256, 1, 1 << 20)
+    nice: int = _whole(10, 0, 19)
+    digest_entries: int = _whole(65_536, 1, 1 << 40)
+
+    def check(self) -> None:
+        if self.major_interval_ms < self.minor_interval_ms:
+            raise ConfigError(
+                f"compaction.major_interval_ms is {self.major_interval_ms}, and must be at least "
+                f"compaction.minor_interval_ms ({self.minor_interval_ms})"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RaftSection(Section):
     """Raft's times, in ticks of `tick_ms`, and how much may be under way to one follower.
 
@@ -175,12 +207,22 @@ CLUSTER_WIDE: dict[str, tuple[str, ...]] = {
     "raft": tuple(item.name for item in fields(RaftSection)),
     "session": tuple(item.name for item in fields(SessionSection)),
     "limits": tuple(item.name for item in fields(LimitsSection)),
+    "compaction": ("digest_entries",),
 }
 """Section to the fields that must be equal in every process; replicas that differ would apply differently."""
 
 
 _SECTIONS: dict[str, type[Section]] = {
-    cls.title(): cls for cls in (ClusterSection, LogSection, RaftSection, SessionSection, LimitsSection, LoggingSection)
+    cls.title(): cls
+    for cls in (
+        ClusterSection,
+        LogSection,
+        CompactionSection,
+        RaftSection,
+        SessionSection,
+        LimitsSection,
+        LoggingSection,
+    )
 }
 
 
@@ -190,6 +232,7 @@ class Settings:
 
     cluster: ClusterSection = field(default_factory=ClusterSection)
     log: LogSection = field(default_factory=LogSection)
+    compaction: CompactionSection = field(default_factory=CompactionSection)
     raft: RaftSection = field(default_factory=RaftSection)
     session: SessionSection = field(default_factory=SessionSection)
     limits: LimitsSection = field(default_factory=LimitsSection)

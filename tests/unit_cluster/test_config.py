@@ -1,7 +1,10 @@
 """Settings: bounds, relations, names, and the digest over what must be equal in a cluster."""
 
 import json
+import re
+from pathlib import Path
 
+import ocelog
 import pytest
 from ocelog.client.protocol.limits import Limits
 from ocelog.cluster.config import CLUSTER_WIDE, Settings, field_names, section_names
@@ -31,6 +34,12 @@ from ocelog.cluster.errors import ConfigError
         (
             {"log": {"segment_bytes_max": 1 << 32}},
             "log.segment_bytes_max is 4294967296, and must be at most 4294967295",
+        ),
+        ({"compaction": {"enabled": 2}}, "compaction.enabled is 2, and must be at most 1"),
+        ({"compaction": {"nice": -1}}, "compaction.nice is -1, and must be at least 0"),
+        (
+            {"compaction": {"minor_interval_ms": 1000, "major_interval_ms": 500}},
+            "compaction.major_interval_ms is 500, and must be at least compaction.minor_interval_ms (1000)",
         ),
         ({"logging": {"level": "loud"}}, "logging.level is 'loud', and must be one of debug, info, warning, error"),
         ({"logging": 3}, "[logging] is 3, and must be a section"),
@@ -92,9 +101,23 @@ def _another(title: str, name: str, value: object) -> object:
     texts = {"listen": "tcp://127.0.0.1:7401", "data": "elsewhere", "level": "debug"}
     if name in texts:
         return texts[name]
-    smaller = name in ("replicas", "operation_bytes_max", "append_bytes_max", "name_bytes_max", "timeout_ms_min")
+    smaller = name in (
+        "replicas",
+        "operation_bytes_max",
+        "append_bytes_max",
+        "name_bytes_max",
+        "timeout_ms_min",
+        "enabled",
+    )
     return value - 1 if smaller else value + 1
 
 
 def test_the_protocol_is_told_the_same_defaults():
     assert Settings().protocol_limits() == Limits()
+
+
+def test_the_operations_guide_lists_every_setting_with_its_default():
+    document = (Path(ocelog.__file__).parent / "docs" / "operations.md").read_text()
+    listed = dict(re.findall(r"^\| `(\w+\.\w+)` \| (\S+) \|", document, re.MULTILINE))
+    sections = Settings().sections()
+    assert listed == {f"{title}.{name}": str(sections[title][name]) for title in sections for name in sections[title]}
