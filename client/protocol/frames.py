@@ -25,6 +25,7 @@ UNREGISTER = 4
 COMMAND = 5
 QUERY = 6
 STATUS = 7
+ADMIN = 8
 # Answers, cluster to client: the request's kind with the top bit set, and three that answer nothing in particular.
 WELCOME = 0x81
 REGISTERED = 0x82
@@ -33,6 +34,7 @@ UNREGISTERED = 0x84
 RESULTS = 0x85
 ANSWERS = 0x86
 STATUS_REPORT = 0x87
+ADMIN_REPORT = 0x88
 LEADER = 0x90
 REFUSED = 0xFF
 
