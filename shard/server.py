@@ -19,8 +19,9 @@ from ..client.protocol.frames import BUNDLE_ITEMS_MAX, BadFrame, Frame, Item, pa
 from ..client.protocol.limits import UNCOPIED_BYTES_MIN
 from ..log.files import DirectoryLock
 from . import peers
+from .persist import PersistJob
 from .replica import Replica, Turn
-from .sync import SyncThread
+from .job_thread import JobThread
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Server:
         self._clients.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._to_peer: dict[int, zmq.Socket[bytes]] = {}
         self._monitors: dict[int, _Inbox] = {}
-        self._sync = SyncThread()
+        self._sync: JobThread[PersistJob] = JobThread("sync")
         self._epoll = select.epoll()
         for descriptor in (self._peers.descriptor, self._clients.descriptor, self._sync.descriptor):
             self._epoll.register(descriptor, select.EPOLLIN)

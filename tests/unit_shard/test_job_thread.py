@@ -1,4 +1,4 @@
-"""The sync thread: one job after the other, beside the loop, and no end of a job is lost."""
+"""A job thread: one job after the other, beside the loop, and no end of a job is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import pytest
 from ocelog.log.errors import StorageFailed
 from ocelog.shard.persist import PersistJob
-from ocelog.shard.sync import SyncThread
+from ocelog.shard.job_thread import JobThread
 
 PATIENCE_MS = 20_000
 
@@ -31,7 +31,7 @@ class Job:
 
 @pytest.fixture
 def thread():
-    thread = SyncThread()
+    thread = JobThread("jobs")
     yield thread
     thread.stop()
 
@@ -73,7 +73,7 @@ def test_what_a_job_raises_is_raised_on_the_loop(thread):
 
 def test_stopping_waits_for_the_job_under_way():
     """Nothing is cut off in the middle of a write."""
-    thread, gate = SyncThread(), threading.Event()
+    thread, gate = JobThread("jobs"), threading.Event()
     job = Job(gate)
     thread.submit(job)
     threading.Timer(0.05, gate.set).start()
