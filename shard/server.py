@@ -19,9 +19,9 @@ from ..client.protocol.frames import BUNDLE_ITEMS_MAX, BadFrame, Frame, Item, pa
 from ..client.protocol.limits import UNCOPIED_BYTES_MIN
 from ..log.files import DirectoryLock
 from . import peers
+from .job_thread import JobThread
 from .persist import PersistJob
 from .replica import Replica, Turn
-from .job_thread import JobThread
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 from ocelog.log.errors import StorageFailed
-from ocelog.shard.persist import PersistJob
 from ocelog.shard.job_thread import JobThread
+from ocelog.shard.persist import PersistJob
 
 PATIENCE_MS = 20_000
 
