@@ -1,7 +1,8 @@
 """The manifest: the only list of what counts. A segment that it does not name does not exist, whatever files there are.
 
 Replaced whole, so a crash leaves the old one or the new one, both complete. Truncation is a manifest that says "counts up
-to i - 1": the bytes stay as they were.
+to i - 1": the bytes stay as they were. Above the dense index D no entry is missing; at and below it segments may be sparse,
+and ranges of indexes without any entry need no segment.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import NamedTuple
 
 from .envelope import unwrap, wrap
 from .errors import Corruption
+from .segment import SPARSE_VERSION_MIN
 
 MAGIC = b"OCELOGMF"
-VERSION = 1
+VERSION = 2
 NAME = "manifest"
 
 
@@ -32,20 +34,27 @@ class SegmentRecord(NamedTuple):
         return f"{self.first_index}-{self.generation}.seg"
 
 
+def snapshot_name(index: int, generation: int) -> str:
+    """The file name of a snapshot, in the directory `snapshots`."""
+    return f"{index}-{generation}.snap"
+
+
 @dataclass(slots=True)
 class Manifest:
-    """`generation` is the highest ever given to a file. S, D and the term at D are 0 as long as nothing was compacted."""
+    """`generation` is the highest ever given to a file. The other numbers are 0 as long as there is no snapshot."""
 
     generation: int = 0
     snapshot_index: int = 0
+    snapshot_generation: int = 0
     dense_index: int = 0
     term_at_dense: int = 0
     segments: list[SegmentRecord] = field(default_factory=list)
 
     def encode(self) -> bytes:
         """The bytes of the manifest file."""
-        numbers = [self.generation, self.snapshot_index, self.dense_index, self.term_at_dense]
-        return wrap(MAGIC, VERSION, [*numbers, [list(record) for record in self.segments]])
+        snapshot = (self.snapshot_index, self.snapshot_generation)
+        segments = [list(record) for record in self.segments]
+        return wrap(MAGIC, VERSION, [self.generation, *snapshot, self.dense_index, self.term_at_dense, segments])
 
     @classmethod
     def decode(cls, path: str, data: bytes) -> Manifest:
@@ -53,24 +62,39 @@ class Manifest:
         body = unwrap(path, data, MAGIC, VERSION)
         try:
             *numbers, records = body
-            generation, snapshot_index, dense_index, term_at_dense = (_whole(number) for number in numbers)
+            generation, index, snapshot_generation, dense_index, term = (_whole(number) for number in numbers)
             segments = [_record(record) for record in records]
         except (TypeError, ValueError) as error:
             raise Corruption(path, f"its body is not a manifest: {error}") from None
-        manifest = cls(generation, snapshot_index, dense_index, term_at_dense, segments)
+        manifest = cls(generation, index, snapshot_generation, dense_index, term, segments)
         manifest._check(path)
         return manifest
 
+    @property
+    def snapshot_name(self) -> str | None:
+        """The file name of the snapshot, None without one."""
+        return snapshot_name(self.snapshot_index, self.snapshot_generation) if self.snapshot_index else None
+
     def _check(self, path: str) -> None:
-        """Segments follow each other without a gap, and only the last may be open."""
+        """Segments ascend, nothing is missing above D, and only the last may be open."""
+        if self.dense_index > self.snapshot_index:
+            raise Corruption(path, f"its dense index {self.dense_index} is above its snapshot's {self.snapshot_index}")
+        if self.snapshot_generation > self.generation:
+            raise Corruption(path, f"its snapshot is of a generation above {self.generation}")
+        last_index = 0
         for position, record in enumerate(self.segments):
-            last = position == len(self.segments) - 1
-            if record.counts_to is None and not last:
-                raise Corruption(path, f"segment {record.file_name} is open and not the last one")
-            if not last and self.segments[position + 1].first_index != (record.counts_to or 0) + 1:
-                raise Corruption(path, f"the segment behind {record.file_name} does not follow it")
+            name = record.file_name
+            if record.counts_to is None and position < len(self.segments) - 1:
+                raise Corruption(path, f"segment {name} is open and not the last one")
+            if record.first_index <= last_index:
+                raise Corruption(path, f"segment {name} begins at or below {last_index}, where the one before it ends")
+            if record.first_index - 1 > max(last_index, self.dense_index):
+                raise Corruption(path, f"segment {name} leaves a gap behind {last_index}, above {self.dense_index}")
+            if record.version >= SPARSE_VERSION_MIN and (record.counts_to or record.first_index) > self.dense_index:
+                raise Corruption(path, f"segment {name} is sparse and not below the dense index {self.dense_index}")
             if record.generation > self.generation:
-                raise Corruption(path, f"segment {record.file_name} is of a generation above {self.generation}")
+                raise Corruption(path, f"segment {name} is of a generation above {self.generation}")
+            last_index = record.counts_to or record.first_index
 
 
 def _whole(value: object) -> int:
@@ -86,4 +110,6 @@ def _record(fields: object) -> SegmentRecord:
     record = SegmentRecord(_whole(fields[0]), _whole(fields[1]), _whole(fields[2]), counts_to)
     if record.first_index < 1 or (counts_to is not None and counts_to < record.first_index):
         raise ValueError(f"segment {record.file_name} counts from {record.first_index} to {counts_to}")
+    if counts_to is None and record.version >= SPARSE_VERSION_MIN:
+        raise ValueError(f"segment {record.file_name} is sparse and open")
     return record

@@ -3,7 +3,8 @@
 Unsynced pages reach a disk in any order, so a valid entry may follow a torn one. What tells a torn tail, which was never
 acknowledged, from corruption is the sync mark: damage at or below it (as far as the manifest counts) is corruption and
 refused; above it the log is cut at the first bad entry. Closed segments were synced whole before the manifest
-named their successor, so damage anywhere in them is corruption.
+named their successor, so damage anywhere in them is corruption. What may be missing below the dense index is told by the live
+set of the snapshot and by nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .entry import HEADER, MODE_AT, damage, padded
 from .errors import Corruption
 from .files import Disk
 from .manifest import NAME, Manifest, SegmentRecord
-from .segment import ENTRIES_START, FOOTER, ROW_BYTES, Segment
+from .segment import ENTRIES_START, FOOTER, ROW_BYTES, SPARSE_ROW_BYTES, Segment
 from .terms import TermRuns
 
 logger = logging.getLogger(__name__)
@@ -58,26 +59,42 @@ def open_segments(disk: Disk, directory: str, shard: int, manifest: Manifest) ->
     """Map every segment that the manifest names and find its rows. Raises Corruption or UnknownFormat."""
     segments = []
     for record in manifest.segments:
-        path = f"{directory}/log/{record.file_name}"
-        if not disk.exists(path):
-            raise Corruption(path, "the manifest names it and it is missing", index=record.first_index)
-        segment = Segment.map(
-            disk.open(path), shard=shard, first_index=record.first_index, generation=record.generation
-        )
         if record.counts_to is None:
+            segment = _map(disk, directory, shard, record)
             _scan_open(segment)
         else:
-            _load_closed(segment, record, record.counts_to)
+            segment = open_closed(disk, directory, shard, record)
         segments.append(segment)
     return segments
 
 
-def _load_closed(segment: Segment, record: SegmentRecord, counts_to: int) -> None:
-    if not (segment.load_rows() and segment.last_index >= counts_to):
+def open_closed(disk: Disk, directory: str, shard: int, record: SegmentRecord) -> Segment:
+    """Map a segment that is not appended to, and take its rows up to where it counts. Raises Corruption, UnknownFormat."""
+    segment = _map(disk, directory, shard, record)
+    assert record.counts_to is not None, f"{record.file_name} is open"
+    counts_to = record.counts_to
+    if segment.index is not None:
+        if not segment.load_rows():
+            # Whether the scan found all that has to be there is told by the live set.
+            problem = scan(segment, counts_to)
+            logger.warning("%s: its arrays are damaged, the entries were read instead: %s", segment.file.path, problem)
+    elif not (segment.load_rows() and segment.last_index >= counts_to):
         problem = scan(segment, counts_to)
         if problem is not None:
             raise Corruption(segment.file.path, problem, offset=segment.end, index=segment.last_index + 1)
     segment.cut(counts_to)
+    return segment
+
+
+def _map(disk: Disk, directory: str, shard: int, record: SegmentRecord) -> Segment:
+    path = f"{directory}/log/{record.file_name}"
+    if not disk.exists(path):
+        raise Corruption(path, "the manifest names it and it is missing", index=record.first_index)
+    segment = Segment.map(disk.open(path), shard=shard, first_index=record.first_index, generation=record.generation)
+    if segment.version != record.version:
+        text = f"it is of segment version {segment.version}, and the manifest says {record.version}"
+        raise Corruption(path, text, offset=20)
+    return segment
 
 
 def _scan_open(segment: Segment) -> None:
@@ -119,29 +136,36 @@ def _clear_tail(segment: Segment) -> int:
 def scan(segment: Segment, counts_to: int | None) -> str | None:
     """Find the rows of a segment by reading its entries, up to `counts_to` or the first one that is not valid.
 
-    Returns what is wrong with the entry behind the last row, or None when `counts_to` was reached or nothing follows.
+    Returns what is wrong with the entry behind the last row, or None when `counts_to` was reached or nothing follows. In a
+    sparse segment whatever follows the entries cannot be told from a bad one, unless an entry of `counts_to` is there.
     """
     buffer, position, index = segment.buffer, ENTRIES_START, segment.first_index
+    sparse = segment.index is not None
+    row_bytes = SPARSE_ROW_BYTES if sparse else ROW_BYTES
     offsets: list[int] = []
+    indexes: list[int] = []
     last_term = 0
     problem: str | None = None
     unpack = HEADER.unpack_from
     while counts_to is None or index <= counts_to:
-        limit = segment.file.size - FOOTER.size - ROW_BYTES * len(offsets)
+        limit = segment.file.size - FOOTER.size - row_bytes * len(offsets)
         problem = damage(buffer, position, limit)
         if problem is not None:
             break
         _, length, found, term, *_ = unpack(buffer, position)
-        if found != index or term < last_term:
+        if found < index or (found > index and not sparse) or term < last_term:
             problem = f"entry {found} of term {term} follows entry {index - 1} of term {last_term}"
             break
+        if counts_to is not None and found > counts_to:
+            break
         offsets.append(position)
+        indexes.append(found)
         position += padded(length)
-        index += 1
+        index = found + 1
         last_term = term
     rows = np.array(offsets, np.uint32)
     modes = np.frombuffer(buffer, np.uint8)[rows.astype(np.int64) + MODE_AT]
-    segment.adopt_rows(rows, modes, position)
+    segment.adopt_rows(rows, modes, position, np.array(indexes, np.uint64) if sparse else None)
     return problem
 
 

@@ -1,10 +1,14 @@
-"""One segment: a preallocated, mapped file of entries, and numpy arrays that say where each one is and whether it lives.
+"""One segment: a mapped file of entries, and numpy arrays that say where each one is and whether it lives.
 
 Layout (docs/log.md): a 64-byte header with two sync-mark slots, then entries, each padded to 8 bytes; a sealed segment has its
 arrays and a footer at the very end of the file. It knows nothing of other segments.
 
-Invariants: row = index - first_index (a segment that was never rewritten is dense); offsets strictly increase; `end` is where
-the next entry goes; bytes that were handed out are never rewritten; the file is never shortened.
+A segment that was never rewritten (version 1) is *dense*: row = index - first_index. A rewritten or installed one (version 2
+and up) is *sparse*: it has rows only for the entries that are there, their sorted indexes beside them, and it covers a
+range of indexes that it need not fill.
+
+Invariants: offsets strictly increase; `end` is where the next entry goes, and only dense segments are appended to; bytes that
+were handed out are never rewritten; the file is never shortened.
 """
 
 from __future__ import annotations
@@ -32,8 +36,15 @@ FOOTER = struct.Struct("<8sIQQI")
 """Magic, entry count, first index, end of the entries, crc of the arrays and of the footer with this field 0."""
 FOOTER_MAGIC = b"OCELOGFT"
 ROW_BYTES = 6
-"""A row of the arrays on disk: offset uint32, released bool, mode uint8."""
+"""A row of a dense segment's arrays on disk: offset uint32, released bool, mode uint8."""
+SPARSE_FOOTER_MAGIC = b"OCELOGFS"
+SPARSE_ROW_BYTES = 14
+"""A row of a sparse segment's arrays on disk: index uint64, offset uint32, mode uint8, released bool."""
+SPARSE_VERSION_MIN = 2
 ROWS_AT_FIRST = 1024
+
+Indexes = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
 
 assert HEAD.size == MARK_OFFSETS[0]
 assert MARK_OFFSETS[0] + MARK.size == MARK_OFFSETS[1]
@@ -41,7 +52,7 @@ assert MARK_OFFSETS[1] + MARK.size == ENTRIES_START
 
 
 class Segment:
-    """See the module. `count` rows of the arrays are in use."""
+    """See the module. `count` rows of the arrays are in use; `index` is None in a dense segment."""
 
     def __init__(self, file: MappedFile, first_index: int, generation: int, version: int) -> None:
         self.file = file
@@ -51,6 +62,8 @@ class Segment:
         self.version = version
         self.count = 0
         self.end = ENTRIES_START
+        self.index: Indexes | None = None if version < SPARSE_VERSION_MIN else np.zeros(0, np.uint64)
+        self._covers_to = first_index - 1
         self.offset: npt.NDArray[np.uint32] = np.zeros(ROWS_AT_FIRST, np.uint32)
         self.released: npt.NDArray[np.bool_] = np.zeros(ROWS_AT_FIRST, np.bool_)
         self.mode: npt.NDArray[np.uint8] = np.zeros(ROWS_AT_FIRST, np.uint8)
@@ -59,17 +72,17 @@ class Segment:
 
     @property
     def last_index(self) -> int:
-        """Index of the last entry; first_index - 1 when there is none."""
-        return self.first_index + self.count - 1
+        """Where a dense segment ends: its last entry, first_index - 1 when there is none; and up to where a sparse one covers."""
+        return self.first_index + self.count - 1 if self.index is None else self._covers_to
 
     @classmethod
     def create(
         cls, file: MappedFile, *, shard: int, first_index: int, generation: int, created_ms: int, version: int = 1
     ) -> Segment:
         """Begin a segment in a fresh file of zeros."""
-        head = (MAGIC, FORMAT_VERSION, 0, shard, version, first_index, created_ms)
-        checksum = crc32(HEAD.pack(*head))
-        HEAD.pack_into(file.buffer, 0, *head[:2], checksum, *head[3:])
+        file.buffer[:ENTRIES_START] = header(
+            shard=shard, first_index=first_index, version=version, created_ms=created_ms
+        )
         return cls(file, first_index, generation, version)
 
     @classmethod
@@ -134,34 +147,93 @@ class Segment:
             self.released = _grown(self.released, self.count, grown)
             self.mode = _grown(self.mode, self.count, grown)
 
-    def adopt_rows(self, offsets: npt.NDArray[np.uint32], modes: npt.NDArray[np.uint8], end: int) -> None:
-        """Take the rows that a scan or the footer found."""
+    def adopt_rows(
+        self, offsets: npt.NDArray[np.uint32], modes: npt.NDArray[np.uint8], end: int, index: Indexes | None = None
+    ) -> None:
+        """Take the rows that a scan, the footer or a writer found; a sparse segment's with their indexes."""
+        assert (index is None) == (self.index is None), f"{self.file.path} has version {self.version}"
         self.count = len(offsets)
         self.offset = offsets
         self.mode = modes
+        self.index = index
         self.released = np.zeros(self.count, np.bool_)
         self.end = end
 
     def cut(self, last_index: int) -> None:
-        """Entries above `last_index` do not count any more. The bytes stay, and nothing is appended behind them."""
-        count = last_index - self.first_index + 1
+        """Entries above `last_index` do not count any more. The bytes stay, and nothing is appended behind them.
+
+        It is also what tells a sparse segment up to where it covers.
+        """
+        count = self.rows_through(last_index)
+        if self.index is not None:
+            self._covers_to = last_index
         if count < self.count:
             self.end = int(self.offset[count])
             self.count = count
 
     # -- reading -------------------------------------------------------------------------------------
 
+    def row_of(self, index: int) -> int:
+        """The row of an entry. Raises Corruption when it is not there."""
+        if self.index is None:
+            row = index - self.first_index
+            if 0 <= row < self.count:
+                return row
+        else:
+            # As a Python int it would have numpy widen a copy of all the indexes.
+            row = int(np.searchsorted(self.index[: self.count], np.uint64(index)))
+            if row < self.count and int(self.index[row]) == index:
+                return row
+        raise Corruption(self.file.path, "the entry is missing", index=index)
+
+    def rows_of(self, indexes: Indexes) -> Rows:
+        """The rows of entries, in the order of their indexes, ascending. Raises Corruption naming the first that is not there."""
+        if self.index is None:
+            # An index below the first one wraps around, which as a signed number is below zero.
+            rows = (indexes - np.uint64(self.first_index)).view(np.int64)
+            found = (rows >= 0) & (rows < self.count)
+        else:
+            present = self.index[: self.count]
+            rows = np.searchsorted(present, indexes)
+            found = rows < self.count
+            found[found] = present[rows[found]] == indexes[found]
+        if not found.all():
+            raise Corruption(self.file.path, "the entry is missing", index=int(indexes[np.argmin(found)]))
+        return rows
+
+    def rows_through(self, index: int) -> int:
+        """How many rows are of entries up to `index`."""
+        if self.index is None:
+            return min(max(index - self.first_index + 1, 0), self.count)
+        return int(np.searchsorted(self.index[: self.count], np.uint64(index), side="right"))
+
+    def indexes(self, rows: Rows | None = None) -> Indexes:
+        """The indexes of rows, of all by default."""
+        if self.index is not None:
+            return self.index[: self.count] if rows is None else self.index[rows]
+        return ((np.arange(self.count) if rows is None else rows) + self.first_index).astype(np.uint64)
+
+    def sizes(self, rows: Rows | None = None) -> Sizes:
+        """Bytes of the entries of ascending rows, of all by default, padding included."""
+        if rows is None:
+            rows = np.arange(self.count)
+        ends = self.offset[np.minimum(rows + 1, self.count - 1)]
+        if len(rows) and rows[-1] == self.count - 1:
+            ends[-1] = self.end
+        return ends - self.offset[rows]
+
     def end_of(self, index: int) -> int:
         """Where the entry of `index` ends, padding included."""
-        row = index - self.first_index + 1
+        row = self.row_of(index) + 1
         return int(self.offset[row]) if row < self.count else self.end
 
     def offset_of(self, index: int) -> int:
-        """Where the entry of `index` begins."""
-        return int(self.offset[index - self.first_index])
+        """Where the entry of `index` begins. Raises Corruption when it is not there."""
+        return int(self.offset[self.row_of(index)])
 
     def offsets(self, first: int, last: int) -> npt.NDArray[np.uint32]:
-        """Where the entries first..last begin."""
+        """Where the entries first..last of a dense segment begin."""
+        assert self.index is None, f"{self.file.path} is sparse"
         return self.offset[first - self.first_index : last - self.first_index + 1]
 
     # -- durability ----------------------------------------------------------------------------------
@@ -183,11 +255,9 @@ class Segment:
 
     def seal_bytes(self) -> bytes:
         """The arrays and the footer, as they stand at the end of a sealed file."""
-        count = self.count
-        arrays = self.offset[:count].tobytes() + self.released[:count].tobytes() + self.mode[:count].tobytes()
-        footer = (FOOTER_MAGIC, count, self.first_index, self.end)
-        checksum = crc32(FOOTER.pack(*footer, 0), crc32(arrays))
-        return arrays + FOOTER.pack(*footer, checksum)
+        rows = slice(self.count)
+        index = None if self.index is None else self.index[rows]
+        return seal(self.first_index, self.end, self.offset[rows], self.mode[rows], self.released[rows], index)
 
     def write_seal(self, sealed: bytes) -> None:
         """Put what `seal_bytes` returned behind the entries. Runs on the sync thread, before a sync of the file."""
@@ -196,19 +266,56 @@ class Segment:
         self.buffer[start:] = sealed
 
     def load_rows(self) -> bool:
-        """Take the rows from the footer; False when there is none that is valid, and the entries must be scanned."""
+        """Take the rows from the footer; False when there is none that is valid, and the entries must be scanned.
+
+        A sparse segment covers up to its last entry then; `cut` says what it really covers.
+        """
         size = self.file.size
         magic, count, first_index, end, checksum = FOOTER.unpack_from(self.buffer, size - FOOTER.size)
-        start = size - FOOTER.size - ROW_BYTES * count
-        if magic != FOOTER_MAGIC or first_index != self.first_index or not ENTRIES_START <= end <= start:
+        sparse = self.index is not None
+        known_magic, row_bytes = (SPARSE_FOOTER_MAGIC, SPARSE_ROW_BYTES) if sparse else (FOOTER_MAGIC, ROW_BYTES)
+        start = size - FOOTER.size - row_bytes * count
+        if magic != known_magic or first_index != self.first_index or not ENTRIES_START <= end <= start:
             return False
         arrays = bytes(self.buffer[start : size - FOOTER.size])
         if crc32(FOOTER.pack(magic, count, first_index, end, 0), crc32(arrays)) != checksum:
             return False
-        offsets = np.frombuffer(arrays, np.uint32, count)
-        modes = np.frombuffer(arrays, np.uint8, count, offset=5 * count)
-        self.adopt_rows(offsets, modes, end)
+        if sparse:
+            index = np.frombuffer(arrays, np.uint64, count)
+            offsets = np.frombuffer(arrays, np.uint32, count, offset=8 * count)
+            modes = np.frombuffer(arrays, np.uint8, count, offset=12 * count)
+            self.adopt_rows(offsets, modes, end, index)
+            self._covers_to = int(index[-1]) if count else self.first_index - 1
+        else:
+            offsets = np.frombuffer(arrays, np.uint32, count)
+            modes = np.frombuffer(arrays, np.uint8, count, offset=5 * count)
+            self.adopt_rows(offsets, modes, end)
         return True
+
+
+def header(*, shard: int, first_index: int, version: int, created_ms: int) -> bytes:
+    """The first ENTRIES_START bytes of a segment's file, without a sync mark."""
+    head = (MAGIC, FORMAT_VERSION, 0, shard, version, first_index, created_ms)
+    checksum = crc32(HEAD.pack(*head))
+    return HEAD.pack(*head[:2], checksum, *head[3:]).ljust(ENTRIES_START, b"\0")
+
+
+def seal(
+    first_index: int,
+    end: int,
+    offset: npt.NDArray[np.uint32],
+    mode: npt.NDArray[np.uint8],
+    released: npt.NDArray[np.bool_],
+    index: Indexes | None = None,
+) -> bytes:
+    """The arrays and the footer of a segment whose entries end at `end`; with `index`, of a sparse one."""
+    if index is None:
+        arrays = offset.tobytes() + released.tobytes() + mode.tobytes()
+    else:
+        arrays = index.tobytes() + offset.tobytes() + mode.tobytes() + released.tobytes()
+    footer = (FOOTER_MAGIC if index is None else SPARSE_FOOTER_MAGIC, len(offset), first_index, end)
+    checksum = crc32(FOOTER.pack(*footer, 0), crc32(arrays))
+    return arrays + FOOTER.pack(*footer, checksum)
 
 
 Scalar = TypeVar("Scalar", bound=np.generic)

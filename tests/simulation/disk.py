@@ -7,10 +7,11 @@ itself; names (creations, renames, removals) are lost together since the last sy
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from ocelog.log.errors import NoSpace
+from ocelog.log.files import Extent, Part
 
 BLOCK_BYTES = 512
 
@@ -80,6 +81,17 @@ class SimDisk:
         self.files[path] = SimFile(self, path, bytes(size))
         return self.files[path]
 
+    def write(self, path: str, parts: Iterable[Part]) -> int:
+        self.operation(f"write {path}")
+        assert path not in self.files, f"{path} exists"
+        data = b"".join(_bytes_of(part) for part in parts)
+        if len(data) > self.free_bytes(path):
+            raise NoSpace(f"{path}: no room for {len(data)} bytes on the disk")
+        file = self.files[path] = SimFile(self, path, bytes(len(data)))
+        file.buffer[:] = data
+        file.sync()
+        return len(data)
+
     def open(self, path: str) -> SimFile:
         file = self._existing(path)
         return file
@@ -134,3 +146,7 @@ class SimDisk:
         if path not in self.files:
             raise FileNotFoundError(path)
         return self.files[path]
+
+
+def _bytes_of(part: Part) -> bytes:
+    return bytes(part.file.buffer[part.start : part.end] if isinstance(part, Extent) else part)

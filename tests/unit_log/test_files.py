@@ -6,12 +6,13 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
-from ocelog.log.errors import DirectoryInUse, NoSpace, StorageFailed
-from ocelog.log.files import DirectoryLock, OsDisk
+from ocelog.log.errors import Corruption, DirectoryInUse, NoSpace, StorageFailed
+from ocelog.log.files import EXTENT_BYTES_MIN, DirectoryLock, Extent, OsDisk, Part
 
 from tests.simulation.disk import SimDisk
 
@@ -40,6 +41,88 @@ def test_replace_rename_remove_and_list(place: Place) -> None:
     disk.sync_directory(directory)
     assert disk.list(directory) == ["c"]
     assert disk.exists(f"{directory}/c") and not disk.exists(f"{directory}/b")
+
+
+def test_a_file_written_whole_holds_its_parts_in_order(place: Place) -> None:
+    """Short parts, empty ones, and stretches of another file above and below the size that is copied by the kernel."""
+    disk, directory = place.disk, place.directory
+    source = disk.create(f"{directory}/source", 4 * EXTENT_BYTES_MIN)
+    source.buffer[:] = bytes(range(256)) * (source.size // 256)
+    parts: list[Part] = [b"head", b"", Extent(source, 5, 7), memoryview(b"abc")[1:]]
+    parts += [bytes([number % 251]) * (number % 7) for number in range(3000)]
+    parts += [Extent(source, 3, 3 + EXTENT_BYTES_MIN), b"tail", Extent(source, 100, source.size), b""]
+    flat = [part.file.buffer[part.start : part.end] if isinstance(part, Extent) else part for part in parts]
+    wanted = b"".join(flat)
+    assert disk.write(f"{directory}/a", iter(parts)) == len(wanted)
+    assert disk.read(f"{directory}/a") == wanted
+    assert bytes(disk.open(f"{directory}/a").buffer) == wanted
+    assert disk.write(f"{directory}/empty", []) == 0
+
+
+def test_a_file_is_written_whole_or_not_at_all(place: Place) -> None:
+    """Also when it is the parts that fail: whoever reads another file to make them may find it damaged."""
+
+    def parts() -> Iterator[Part]:
+        yield b"some"
+        raise Corruption("elsewhere", "for a test")
+
+    with pytest.raises(Corruption):
+        place.disk.write(f"{place.directory}/a", parts())
+    assert place.disk.list(place.directory) == []
+
+
+def test_a_name_is_written_once(place: Place) -> None:
+    place.disk.write(f"{place.directory}/a", [b"first"])
+    with pytest.raises((StorageFailed, AssertionError)):
+        place.disk.write(f"{place.directory}/a", [b"second"])
+    assert place.disk.read(f"{place.directory}/a") == b"first"
+
+
+@pytest.mark.parametrize("call", ["writev", "fsync", "copy_file_range"])
+def test_a_disk_that_fills_while_a_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    source = OsDisk().create(str(tmp_path / "source"), EXTENT_BYTES_MIN)
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(NoSpace):
+        OsDisk().write(str(tmp_path / "a"), [b"a", Extent(source, 0, source.size)])
+    assert os.listdir(tmp_path) == ["source"]
+    with pytest.raises(NoSpace):
+        SimDisk(Random(1), capacity=100).write("a", [bytes(101)])
+
+
+def test_what_the_kernel_cannot_copy_or_write_at_once_is_written_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two file systems there is no copy_file_range, and a write may be cut short."""
+
+    def cannot(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    def short(fd: int, parts: list[bytes | memoryview]) -> int:
+        return os.write(fd, b"".join(parts)[:7])
+
+    monkeypatch.setattr(os, "copy_file_range", cannot)
+    monkeypatch.setattr(os, "writev", short)
+    source = OsDisk().create(str(tmp_path / "source"), EXTENT_BYTES_MIN)
+    source.buffer[:] = b"0123456789abcdef" * (source.size // 16)
+    parts: list[Part] = [b"abc", b"", b"defghijkl", Extent(source, 0, source.size), b"m" * 20]
+    OsDisk().write(str(tmp_path / "a"), parts)
+    assert (tmp_path / "a").read_bytes() == b"abcdefghijkl" + bytes(source.buffer) + b"m" * 20
+
+
+def test_a_written_file_survives_with_its_name_only() -> None:
+    """The simulated disk: contents are durable on return, the name after the directory's sync; before, a crash may lose it."""
+    seen = set()
+    for seed in range(40):
+        disk = SimDisk(Random(seed))
+        disk.write("d/a", [b"whole" * 500])
+        if seed % 2:
+            disk.sync_directory("d")
+        disk.crash()
+        seen.add((seed % 2, disk.read("d/a") == b"whole" * 500 if disk.exists("d/a") else None))
+    assert seen == {(0, None), (0, True), (1, True)}
 
 
 def test_a_missing_file_is_not_found(place: Place) -> None:

@@ -262,6 +262,53 @@ def test_a_manifest_that_makes_no_sense_is_refused(segments: list[tuple[int, int
         Manifest.decode("some/manifest", data)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "segments"),
+    [
+        ((0, 0, 0), [(2, 1, 1, None)]),
+        ((20, 9, 10), [(1, 1, 1, 5), (12, 2, 1, None)]),
+        ((20, 9, 10), [(12, 2, 1, None)]),
+        ((20, 9, 10), [(1, 1, 2, 11)]),
+        ((20, 9, 10), [(1, 1, 2, None)]),
+        ((20, 9, 21), []),
+        ((20, 10, 20), []),
+    ],
+    ids=[
+        "gap-at-1",
+        "gap-above-D",
+        "begins-above-D",
+        "sparse-above-D",
+        "sparse-open",
+        "D-above-S",
+        "snapshot-generation",
+    ],
+)
+def test_a_manifest_whose_snapshot_does_not_cover_what_is_missing_is_refused(
+    numbers: tuple[int, int, int], segments: list[tuple[int, int, int, int | None]]
+) -> None:
+    snapshot_index, generation, dense_index = numbers
+    records = [SegmentRecord(*fields) for fields in segments]
+    data = Manifest(9, snapshot_index, generation, dense_index, 3, records).encode()
+    with pytest.raises(Corruption, match="some/manifest"):
+        Manifest.decode("some/manifest", data)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        [],
+        [(11, 2, 1, None)],
+        [(1, 1, 2, 5), (11, 2, 1, None)],
+        [(3, 1, 2, 5), (8, 3, 7, 10), (11, 2, 1, 15), (16, 4, 1, None)],
+        [(1, 1, 1, 9), (10, 2, 1, None)],
+    ],
+)
+def test_at_and_below_the_dense_index_there_may_be_gaps(segments: list[tuple[int, int, int, int | None]]) -> None:
+    found = Manifest(9, 20, 9, 10, 3, [SegmentRecord(*fields) for fields in segments])
+    assert Manifest.decode("some/manifest", found.encode()) == found
+    assert found.snapshot_name == "20-9.snap"
+
+
 @given(data=st.binary(max_size=120))
 @settings(max_examples=300, deadline=None)
 def test_arbitrary_bytes_are_no_manifest(data: bytes) -> None:
@@ -398,9 +445,10 @@ def test_an_identity_with_another_body_is_corruption(disk: SimDisk) -> None:
             _open(disk)
 
 
-def test_an_envelope_of_a_newer_version_is_named(disk: SimDisk) -> None:
-    _replace(disk, "r/manifest", wrap(manifest.MAGIC, 2, []))
-    with pytest.raises(UnknownFormat, match="r/manifest has format version 2"):
+@pytest.mark.parametrize(("version", "age"), [(1, "an older"), (3, "a newer")])
+def test_an_envelope_of_another_version_is_named(disk: SimDisk, version: int, age: str) -> None:
+    _replace(disk, "r/manifest", wrap(manifest.MAGIC, version, []))
+    with pytest.raises(UnknownFormat, match=f"r/manifest has format version {version}, of {age} Ocelog.*version 2"):
         _open(disk)
 
 
