@@ -11,6 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol, TypeAlias
@@ -71,10 +72,13 @@ class Disk(Protocol):
         """Put `data` durably in the place of the file: all of it or nothing. Raises StorageFailed, NoSpace."""
 
     def rename(self, old: str, new: str) -> None:
-        """Rename a file; durable after sync_directory."""
+        """Rename a file or a directory; durable after sync_directory."""
 
     def remove(self, path: str) -> None:
         """Remove a file."""
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory and all that is in it."""
 
     def list(self, directory: str) -> list[str]:
         """Names in a directory, sorted."""
@@ -185,6 +189,9 @@ class OsDisk:
 
     def remove(self, path: str) -> None:
         os.unlink(path)
+
+    def remove_tree(self, path: str) -> None:
+        shutil.rmtree(path)
 
     def list(self, directory: str) -> list[str]:
         return sorted(os.listdir(directory))

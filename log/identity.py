@@ -33,11 +33,7 @@ class Identity:
                 raise Corruption(path, "it is missing, but the directory holds a log")
             disk.replace(path, wrap(MAGIC, VERSION, asdict(expected)))
             return expected
-        fields = unwrap(path, disk.read(path), MAGIC, VERSION)
-        try:
-            found = cls(**fields)
-        except TypeError:
-            raise Corruption(path, "its body is not an identity") from None
+        found = cls.decode(path, disk.read(path))
         for name in ("cluster_id", "shard", "member"):
             if getattr(found, name) != getattr(expected, name):
                 raise IdentityMismatch(
@@ -46,6 +42,17 @@ class Identity:
                 )
         return found
 
+    @classmethod
+    def decode(cls, path: str, data: bytes) -> Identity:
+        """The identity that a file holds. Raises Corruption or UnknownFormat."""
+        fields = unwrap(path, data, MAGIC, VERSION)
+        if type(fields) is not dict or {name: type(value) for name, value in fields.items()} != _TYPES:
+            raise Corruption(path, "its body is not an identity")
+        return cls(**fields)
+
     def describe(self) -> str:
         """For people."""
         return f"cluster {self.cluster_id}, shard {self.shard}, replica {self.member}"
+
+
+_TYPES = {"cluster_id": str, "shard": int, "member": int, "incarnation": int}

@@ -107,14 +107,31 @@ class SimDisk:
 
     def rename(self, old: str, new: str) -> None:
         self.operation(f"rename {old} {new}")
+        if old not in self.files:
+            self._rename_directory(old + "/", new + "/")
+            return
         file = self.files.pop(old)
         file.path = new
         self.files[new] = file
+
+    def _rename_directory(self, old: str, new: str) -> None:
+        """Its name is one in its parent: what is in it keeps what durability it has, and none of it is lost halfway."""
+        for names in (self.files, self._durable_names):
+            for path in [path for path in names if path.startswith(old)]:
+                file = names.pop(path)
+                file.path = new + path[len(old) :]
+                names[file.path] = file
 
     def remove(self, path: str) -> None:
         self.operation(f"remove {path}")
         self._existing(path)
         del self.files[path]
+
+    def remove_tree(self, path: str) -> None:
+        self.operation(f"remove tree {path}")
+        for name in [name for name in self.files if name.startswith(path + "/")]:
+            del self.files[name]
+            self._durable_names.pop(name, None)
 
     def list(self, directory: str) -> list[str]:
         prefix = directory.rstrip("/") + "/"
