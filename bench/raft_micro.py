@@ -18,7 +18,7 @@ import numpy as np
 
 from ..shard.peers import Entries, PeerIdentity, decode, encode
 from ..shard.raft import LEADER, Raft, RaftConfig
-from ..shard.raft.messages import Append, Heartbeat, Message
+from ..shard.raft.messages import Accepted, Append, Heartbeat, Message
 
 ENTRY_BYTES = 152
 """An entry with 100 bytes of payload, padded."""
@@ -29,6 +29,7 @@ class Terms:
 
     def __init__(self) -> None:
         self.last_index = 0
+        self.dense_index = 0
         self.term = 0
 
     def term_at(self, index: int) -> int:
@@ -87,7 +88,7 @@ class Trio:
             message = wire.popleft()
             self.delivered += 1
             accepted = self.cores[message.to].receive(message)
-            if accepted is not None:
+            if isinstance(accepted, Accepted):
                 log = self.logs[message.to]
                 log.last_index, log.term = accepted.message.last_index, message.term
             self.end_turn(message.to)

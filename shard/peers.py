@@ -1,15 +1,15 @@
 """The messages of the Raft core as frames between the replicas of one shard.
 
 A message is one frame: a fixed header, then for an Append its term runs, the size of each entry and the entries'
-bytes. Entries of `UNCOPIED_BYTES_MIN` and more travel as a second frame, uncopied, straight from the log's mapping. All
-numbers are little-endian:
+bytes. An Install has sizes and bytes too, or, as long as the bytes belong to the snapshot's file, bytes alone. Bytes of
+`UNCOPIED_BYTES_MIN` and more travel as a second frame, uncopied, straight from the mapping. All numbers are little-endian:
 
     B   format version                    Q   term
     B   message type, see KINDS           5Q  the message's numbers, see KINDS; unused ones are 0
     H   shard                             I   the message's flag, see KINDS: 0 or 1
     I   sender                            I   term runs: (first index Q, term Q) each
     I   receiver                          I   entries: size in bytes (I) each, padding included
-    I   sender's incarnation              Q   bytes of all entries
+    I   sender's incarnation              Q   bytes behind the sizes
     8s  first half of the cluster id      I   CRC-32 of all of the message but this field
 
 It must never know what a message means. Invariant: whatever the bytes, `decode` returns a message whose numbers agree
@@ -30,9 +30,9 @@ import numpy.typing as npt
 
 from ..client.protocol.limits import UNCOPIED_BYTES_MIN
 from .raft import messages as raft
-from .raft.messages import Append, Message, TermRuns
+from .raft.messages import Append, Install, Message, TermRuns
 
-VERSION = 1
+VERSION = 2
 
 HEADER = struct.Struct("<BBHIII8sQ5QIIIQ")
 CHECKSUM = struct.Struct("<I")
@@ -46,12 +46,13 @@ Frame = bytes | memoryview
 
 
 class Kind(NamedTuple):
-    """How one type of message fills the header: its code, its numbers in order, and its boolean, if it has one."""
+    """How one type of message fills the header: its code, its numbers in order, its boolean, and if it has `entries`."""
 
     code: int
     type: type[Message]
     numbers: tuple[str, ...]
     flag: str | None = None
+    carries: bool = False
 
 
 KINDS = (
@@ -59,10 +60,18 @@ KINDS = (
     Kind(2, raft.PreVoteResponse, (), "granted"),
     Kind(3, raft.Vote, ("last_index", "last_term")),
     Kind(4, raft.VoteResponse, (), "granted"),
-    Kind(5, raft.Append, ("prev_index", "prev_term", "last_index", "commit_index")),
+    Kind(5, raft.Append, ("prev_index", "prev_term", "last_index", "commit_index"), carries=True),
     Kind(6, raft.AppendResponse, ("match_index", "rejected_index", "hint_index", "hint_term", "last_index"), "success"),
     Kind(7, raft.Heartbeat, ("commit_index", "round", "sent_through")),
     Kind(8, raft.HeartbeatResponse, ("round", "last_index"), "lost"),
+    Kind(
+        9,
+        raft.Install,
+        ("snapshot_index", "snapshot_term", "from_index", "position", "snapshot_bytes"),
+        "last",
+        carries=True,
+    ),
+    Kind(10, raft.InstallResponse, ("snapshot_index", "from_index", "position"), "restart"),
 )
 _BY_CODE = {kind.code: kind for kind in KINDS}
 _BY_TYPE = {kind.type: kind for kind in KINDS}
@@ -72,7 +81,7 @@ _NO_NUMBERS = (0,) * NUMBERS_MAX
 class BadFrame(ValueError):
     """A message that cannot be taken. `reason` is one word, for counting; the text says what was expected and found.
 
-    Reasons: frames, length, version, checksum, cluster, shard, receiver, sender, type, header, entries.
+    Reasons: frames, length, version, checksum, cluster, shard, receiver, sender, type, header, entries, install.
     """
 
     def __init__(self, reason: str, text: str) -> None:
@@ -101,7 +110,7 @@ class PeerIdentity:
 
 
 class Entries:
-    """The entries of a received Append: their bytes one after the other, and the size of each (uint32, padded)."""
+    """What a received Append or Install carries: bytes, and the size of each entry in them (uint32, padded)."""
 
     __slots__ = ("data", "sizes")
 
@@ -111,18 +120,20 @@ class Entries:
 
 
 def encode(message: Message, identity: PeerIdentity) -> list[Frame]:
-    """The frames of `message`. An Append with entries needs `entries` with .data (buffer) and .sizes (uint32 array)."""
+    """The frames of `message`. What it carries is `entries` with .data (buffer) and .sizes (uint32 array), or None."""
     kind = _BY_TYPE[type(message)]
     runs = sizes = b""
     data: Frame = b""
     count = 0
-    if type(message) is Append and message.entries is not None:
-        runs = b"".join([RUN.pack(first, term) for first, term in message.runs])
-        sizes, data = message.entries.sizes.astype("<u4", copy=False).tobytes(), message.entries.data
-        count = len(message.entries.sizes)
-        assert count == message.last_index - message.prev_index, (
-            f"{count} entries attached to an Append of ({message.prev_index}, {message.last_index}]"
-        )
+    entries = message.entries if isinstance(message, Append | Install) else None
+    if entries is not None:
+        sizes, data = entries.sizes.astype("<u4", copy=False).tobytes(), entries.data
+        count = len(entries.sizes)
+        if type(message) is Append:
+            runs = b"".join([RUN.pack(first, term) for first, term in message.runs])
+            assert count == message.last_index - message.prev_index, (
+                f"{count} entries attached to an Append of ({message.prev_index}, {message.last_index}]"
+            )
     values = tuple([getattr(message, name) for name in kind.numbers])
     header = HEADER.pack(
         VERSION,
@@ -149,7 +160,7 @@ def encode(message: Message, identity: PeerIdentity) -> list[Frame]:
 def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
     """The message that `frames` hold, for `identity` to receive. Raises BadFrame.
 
-    An Append's `entries` are `Entries` over the memory of the frames, or None if it carries none.
+    `entries` are `Entries` over the memory of the frames, or None if the message carries no bytes.
     """
     if not 1 <= len(frames) <= 2:
         raise BadFrame("frames", f"a message has one or two frames, this one has {len(frames)}")
@@ -166,16 +177,22 @@ def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
     if kind is None:
         raise BadFrame("type", f"message type {code} is not known here")
     fields = _fields(kind, values, flag)
-    if kind.type is not Append:
+    if not kind.carries:
         if runs or count or size:
             raise BadFrame("header", f"a {kind.type.__name__} carries no entries")
-    else:
+        return kind.type(term=term, sender=sender, to=to, **fields)
+    if kind.type is Append:
         fields["runs"] = tuple(RUN.iter_unpack(frame[HEADER_BYTES : HEADER_BYTES + runs * RUN.size]))
         _check_append(term, fields, count)
+        if size and not count:
+            raise BadFrame("entries", f"{size} bytes for no entries")
+    else:
+        _check_install(term, fields, runs, count, size)
+    if count or size:
+        sizes = np.frombuffer(frame, "<u4", count, HEADER_BYTES + runs * RUN.size)
         if count:
-            sizes = np.frombuffer(frame, "<u4", count, HEADER_BYTES + runs * RUN.size)
             _check_sizes(sizes, size)
-            fields["entries"] = Entries(data, sizes)
+        fields["entries"] = Entries(data, sizes)
     return kind.type(term=term, sender=sender, to=to, **fields)
 
 
@@ -236,6 +253,22 @@ def _check_append(term: int, fields: dict[str, Any], count: int) -> None:
     within = runs[0][0] == prev_index + 1 and runs[-1][0] <= last_index and prev_term <= runs[0][1]
     if not (rising and within and runs[0][1] >= 1 and runs[-1][1] <= term):
         raise BadFrame("entries", f"the terms {runs[:3]}... do not fit ({prev_index}, {last_index}] in term {term}")
+
+
+def _check_install(term: int, fields: dict[str, Any], runs: int, count: int, size: int) -> None:
+    """The stream is the snapshot's file, then entries of (from_index, snapshot_index]; a part is of one or the other."""
+    first, last, last_term = fields["from_index"], fields["snapshot_index"], fields["snapshot_term"]
+    position, snapshot_bytes = fields["position"], fields["snapshot_bytes"]
+    if runs:
+        raise BadFrame("header", "an Install has no term runs")
+    if not (first < last and 1 <= last_term <= term and snapshot_bytes > 0):
+        raise BadFrame("install", f"no snapshot of {snapshot_bytes} bytes, ({first}, {last}] in term {last_term}")
+    if count:
+        fits = position >= snapshot_bytes and count <= last - first
+    else:
+        fits = not size or position + size <= snapshot_bytes
+    if not fits or (fields["last"] and position + size < snapshot_bytes):
+        raise BadFrame("install", f"{size} bytes, {count} entries at {position}, do not fit a file of {snapshot_bytes}")
 
 
 def _check_sizes(sizes: npt.NDArray[np.uint32], size: int) -> None:

@@ -30,7 +30,7 @@ from .outbox import Origin, Outbox
 from .persist import PersistJob
 from .raft.config import RaftConfig
 from .raft.core import Raft
-from .raft.messages import Append, Message, Role, RoleChange
+from .raft.messages import Accepted, Append, Message, Role, RoleChange
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,10 @@ class _LogView:
         self._log = log
         self.term_at = log.term_at
         self.fit = log.fit
+
+    @property
+    def dense_index(self) -> int:
+        return 0
 
     @property
     def last_index(self) -> int:
@@ -139,7 +143,7 @@ class Replica:
     def receive_peer(self, message: Message) -> None:
         """Take a Raft message and carry out at once what it does to the log."""
         accepted = self.core.receive(message)
-        if accepted is None:
+        if type(accepted) is not Accepted:
             return
         log = self.log
         if accepted.truncate_to is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import election, follower, replication
+from . import election, follower, install, replication
 from .messages import (
     CANDIDATE,
     FOLLOWER,
@@ -25,6 +25,8 @@ from .messages import (
     AppendResponse,
     Heartbeat,
     HeartbeatResponse,
+    Install,
+    InstallResponse,
     Message,
     Output,
     PreVote,
@@ -33,6 +35,7 @@ from .messages import (
     Vote,
     VoteResponse,
 )
+from .progress import INSTALL
 from .state import RaftState
 
 
@@ -41,7 +44,8 @@ class Raft(RaftState):
 
     `member`, `voters`: who we are and who votes. `log`: a LogView of the replica's log. `rng`: the only source of
     chance. `term`, `voted_for`: the hard state as last made durable. `persisted_index`: how far the log is durable, all
-    of it by default. Readable at any time: `role`, `term`, `voted_for`, `leader`, `commit_index`, `persisted_index`.
+    of it by default. `commit_index`: known to be committed, the index of the snapshot that the log has below it.
+    Readable at any time: `role`, `term`, `voted_for`, `leader`, `commit_index`, `persisted_index`, `installing`.
     """
 
     __slots__ = ()
@@ -54,8 +58,11 @@ class Raft(RaftState):
         else:
             election.tick(self)
 
-    def receive(self, message: Message) -> Accepted | None:
-        """A message arrived. An Accepted must be carried out on the log before the next call into the core."""
+    def receive(self, message: Message) -> Accepted | Install | InstallResponse | None:
+        """A message arrived. An Accepted must be carried out on the log before the next call into the core.
+
+        An Install is to be staged and answered by the replica, an InstallResponse is an answer to one that it sends.
+        """
         if message.to != self.member or message.sender not in self.peers:
             return None
         if message.term != self.term and not self._settle_term(message):
@@ -91,6 +98,26 @@ class Raft(RaftState):
             return False
         self.reads.add(read_id)
         return True
+
+    @property
+    def installs(self) -> dict[int, int]:
+        """Leader: who cannot be caught up by Appends, and from which index on each needs to be installed."""
+        return {peer: progress.install_from for peer, progress in self.progress.items() if progress.state is INSTALL}
+
+    def begin_install(self, snapshot_index: int, snapshot_term: int) -> bool:
+        """The staged snapshot is about to be published; false if it must not be, because it is not needed any more.
+
+        From now on until `installed` (or `not_installed`) neither an Append nor an Install is taken.
+        """
+        return install.begin_install(self, snapshot_index, snapshot_term)
+
+    def installed(self, index: int) -> None:
+        """The publish is durable and the log has changed: last_index == dense_index == `index`."""
+        install.installed(self, index)
+
+    def not_installed(self) -> None:
+        """The publish could not be carried out; the log is as it was."""
+        self.installing = False
 
     def peer_gone(self, member: int) -> None:
         """The connection to `member` closed: a leader may be dead, and to a follower everything under way is lost.
@@ -134,21 +161,21 @@ class Raft(RaftState):
             return True  # about a term that nobody is in yet
         if isinstance(message, Vote) and self.hears_leader:
             return False  # thesis 4.2.3: neither the vote nor the term, while a leader is heard
-        leader = message.sender if isinstance(message, Append | Heartbeat) else None
+        leader = message.sender if isinstance(message, Append | Heartbeat | Install) else None
         self.enter_term(message.term, None)
         self.become(FOLLOWER, leader, f"{message.sender} is in term {message.term}")
         return True
 
     def _answer_earlier_term(self, message: Message) -> bool:
         """Requests are answered, so that their sender learns our term; answers are stale."""
-        if isinstance(message, Append):
+        if isinstance(message, Append | Install):
             self.send(AppendResponse(term=self.term, sender=self.member, to=message.sender, success=False))
         elif isinstance(message, Heartbeat):
             self.send(HeartbeatResponse(term=self.term, sender=self.member, to=message.sender))
         return isinstance(message, PreVote | Vote)
 
 
-Handler = Callable[[RaftState, Any], Accepted | None]
+Handler = Callable[[RaftState, Any], Accepted | Install | InstallResponse | None]
 
 
 def ignored(reason: str) -> Handler:
@@ -178,6 +205,8 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (FOLLOWER, AppendResponse): _NOT_LEADING,
     (FOLLOWER, Heartbeat): follower.on_heartbeat,
     (FOLLOWER, HeartbeatResponse): _NOT_LEADING,
+    (FOLLOWER, Install): install.on_install,
+    (FOLLOWER, InstallResponse): _NOT_LEADING,
     (PRE_CANDIDATE, PreVote): election.on_pre_vote,
     (PRE_CANDIDATE, PreVoteResponse): election.on_pre_vote_response,
     (PRE_CANDIDATE, Vote): election.on_vote,
@@ -186,6 +215,8 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (PRE_CANDIDATE, AppendResponse): _NOT_LEADING,
     (PRE_CANDIDATE, Heartbeat): follower.on_heartbeat,
     (PRE_CANDIDATE, HeartbeatResponse): _NOT_LEADING,
+    (PRE_CANDIDATE, Install): install.on_install,
+    (PRE_CANDIDATE, InstallResponse): _NOT_LEADING,
     (CANDIDATE, PreVote): election.on_pre_vote,
     (CANDIDATE, PreVoteResponse): ignored("the pre-vote is won already"),
     (CANDIDATE, Vote): election.on_vote,
@@ -194,6 +225,8 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (CANDIDATE, AppendResponse): _NOT_LEADING,
     (CANDIDATE, Heartbeat): follower.on_heartbeat,
     (CANDIDATE, HeartbeatResponse): _NOT_LEADING,
+    (CANDIDATE, Install): install.on_install,
+    (CANDIDATE, InstallResponse): _NOT_LEADING,
     (LEADER, PreVote): election.on_pre_vote,
     (LEADER, PreVoteResponse): _NOT_CAMPAIGNING,
     (LEADER, Vote): election.on_vote,
@@ -202,5 +235,7 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (LEADER, AppendResponse): replication.on_append_response,
     (LEADER, Heartbeat): impossible,
     (LEADER, HeartbeatResponse): replication.on_heartbeat_response,
+    (LEADER, Install): impossible,
+    (LEADER, InstallResponse): install.on_install_response,
 }
 assert len(HANDLERS) == len(Role) * len(MESSAGE_TYPES), "a pair of role and message is missing"

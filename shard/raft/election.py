@@ -15,7 +15,7 @@ from .state import RaftState
 def tick(raft: RaftState) -> None:
     """A tick of anyone but a leader."""
     raft.elapsed += 1
-    if raft.elapsed >= raft.timeout and raft.member in raft.configuration.voters:
+    if raft.elapsed >= raft.timeout and raft.member in raft.configuration.voters and not raft.installing:
         ask_for_pre_votes(raft)
 
 

@@ -14,6 +14,8 @@ from .state import RaftState
 def on_append(raft: RaftState, message: Append) -> Accepted | None:
     """Entries of this term's leader. Returns what the replica must do to its log before the next call."""
     raft.hear_leader(message.sender)
+    if raft.installing:
+        return None  # the log is about to be another one
     if message.prev_index > raft.commit_index and not _holds(raft, message.prev_index, message.prev_term):
         _reject(raft, message)
         return None
@@ -97,7 +99,10 @@ def _advance_commit(raft: RaftState, log_end: int) -> None:
 
 
 def _reject(raft: RaftState, message: Append) -> None:
-    """Refuse, with the last place where our log may agree: at or before prev_index, in a term not after prev_term."""
+    """Refuse, with the last place where our log may agree: at or before prev_index, in a term not after prev_term.
+
+    And with the last where it surely does: what is committed is in every later leader's log (5.4.3).
+    """
     last_index = raft.log.last_index
     highest = min(message.prev_index, last_index)
     hint_index = last_of_term(raft.log, message.prev_term, raft.commit_index, highest)
@@ -107,6 +112,7 @@ def _reject(raft: RaftState, message: Append) -> None:
             sender=raft.member,
             to=message.sender,
             success=False,
+            match_index=raft.commit_index,
             rejected_index=message.prev_index,
             hint_index=hint_index,
             hint_term=raft.log.term_at(hint_index),

@@ -12,14 +12,18 @@ from .messages import TermRuns
 
 
 class LogView(Protocol):
-    """The replica's log, read-only. Indexes outside [1, last_index] are never asked for, but for term_at(0)."""
+    """The replica's log, read-only. Every entry above dense_index is present; nothing below it is ever asked for."""
+
+    @property
+    def dense_index(self) -> int:
+        """Entries at or below it may be missing; it is never above the commit index, and 0 if none is missing."""
 
     @property
     def last_index(self) -> int:
         """Index of the last entry appended, durable or not; 0 if there is none."""
 
     def term_at(self, index: int) -> int:
-        """Term of the entry at `index`; 0 for index 0."""
+        """Term of the entry at `index`, for dense_index <= index <= last_index; 0 for index 0."""
 
     def fit(self, first: int, last: int, bytes_max: int) -> int:
         """Largest index, first <= index <= last, so that one Append can carry the entries first..index."""

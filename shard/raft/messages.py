@@ -2,7 +2,8 @@
 
 Everything here is numbers: an Append names the entries it carries by index and term, and the replica attaches their
 bytes on the way out and finds them on the way in. Messages are plain slots dataclasses, since a frozen one costs four
-times as much to make; nobody changes a message after it was sent, except for the replica's `Append.entries`.
+times as much to make; nobody changes a message after it was sent, except for the replica's `Append.entries`. A
+replica that serves or receives an install makes `Install` and `InstallResponse` itself.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class AppendResponse(Message):
     """Success: the follower holds, durably, this leader's log through match_index. Leaves once that is durable.
 
     Failure: the entry at rejected_index is missing or of another term. The follower's log may agree with the leader's
-    no further than hint_index, whose term there is hint_term (paper 5.3: skipping a term at a time).
+    no further than hint_index, whose term there is hint_term (paper 5.3: skipping a term at a time). It surely agrees
+    through match_index, here the follower's commit index, of which nothing is said about its disk.
     """
 
     success: bool
@@ -122,6 +124,38 @@ class HeartbeatResponse(Message):
     lost: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
+class Install(Message):
+    """The paper's InstallSnapshot: a part of a snapshot and of the live entries in (from_index, snapshot_index].
+
+    For a member whose own log agrees through from_index, its commit index; 0 for one that has nothing. What travels is a
+    stream of snapshot_bytes of the snapshot's file and then entries; `position` is where this part begins in it, `last`
+    says that the stream ends with it. `entries` is opaque to the core: `data`, and the size of each entry in it, no sizes
+    as long as the bytes are the file's.
+    """
+
+    snapshot_index: int
+    snapshot_term: int
+    from_index: int
+    position: int
+    snapshot_bytes: int
+    last: bool = False
+    entries: Any = None
+
+
+@dataclass(slots=True, kw_only=True)
+class InstallResponse(Message):
+    """Of the stream named by (snapshot_index, from_index), everything before `position` has arrived.
+
+    `restart`: what is below from_index here does not go with it; a stream from 0 is wanted.
+    """
+
+    snapshot_index: int
+    from_index: int
+    position: int
+    restart: bool = False
+
+
 MESSAGE_TYPES: tuple[type[Message], ...] = (
     PreVote,
     PreVoteResponse,
@@ -131,6 +165,8 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     AppendResponse,
     Heartbeat,
     HeartbeatResponse,
+    Install,
+    InstallResponse,
 )
 
 

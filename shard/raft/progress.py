@@ -2,7 +2,9 @@
 
 A follower is *probed* while the leader does not know where their logs part: one Append at a time, and what it carries
 is not taken as sent. After the first success it is *replicated* to: Appends go out one after the other without waiting,
-within the in-flight limits. A rejection or a loss leads back to probing. Knows nothing of messages.
+within the in-flight limits. A rejection or a loss leads back to probing. One whose log parts from the leader's where the
+leader's has holes is *installed*: no Appends, until it says that it matches through an index above the holes. Knows nothing
+of messages.
 
 Invariant: 0 <= match_index < next_index.
 """
@@ -18,10 +20,12 @@ class ProgressState(Enum):
 
     PROBE = "probe"
     REPLICATE = "replicate"
+    INSTALL = "install"
 
 
 PROBE = ProgressState.PROBE
 REPLICATE = ProgressState.REPLICATE
+INSTALL = ProgressState.INSTALL
 
 
 class Progress:
@@ -33,6 +37,7 @@ class Progress:
         "heard_tick",
         "inflight",
         "inflight_bytes",
+        "install_from",
         "match_index",
         "next_index",
         "probe_sent",
@@ -54,6 +59,7 @@ class Progress:
         self.awaiting_since = tick
         self.inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of each unanswered Append
         self.inflight_bytes = 0
+        self.install_from = 0  # INSTALL only: the commit index of the follower when it was found to need one
 
     @property
     def sent_through(self) -> int:
@@ -75,29 +81,46 @@ class Progress:
         self.repeat_due = False
         self.awaiting_since = tick
 
-    def acknowledged(self, match_index: int, tick: int) -> bool:
-        """The follower holds the leader's log through `match_index`; true if that is news."""
+    def acknowledged(self, match_index: int, dense_index: int, tick: int) -> bool:
+        """The follower holds the leader's log, dense above `dense_index`, through `match_index`; true if that is news."""
         if match_index < self.match_index:
             return False  # an older answer that was overtaken
         news = match_index > self.match_index
         self.match_index = match_index
         self.next_index = max(self.next_index, match_index + 1)
-        if self.state is PROBE:
+        if self.state is PROBE or (self.state is INSTALL and match_index >= dense_index):
             self.state = REPLICATE
             self.next_index = match_index + 1
+        elif self.state is INSTALL and match_index > self.install_from:
+            # It has moved on, but not far enough: let it say anew what it lacks.
+            self.probe(dense_index + 1)
         if news:
             self.awaiting_since = tick
         self._land_through(match_index)
         return news
 
-    def rejected(self, rejected_index: int, agrees_through: int) -> bool:
-        """It has no match at `rejected_index`, but may agree through `agrees_through`; false if that is stale."""
-        if rejected_index <= self.match_index:
-            return False  # it has acknowledged that index since
-        if self.state is PROBE and rejected_index != self.next_index - 1:
+    def rejected(self, rejected_index: int, *, agrees_from: int, agrees_to: int, dense_index: int) -> bool:
+        """It has no match at `rejected_index`, but agrees through `agrees_from`, and at most through `agrees_to`.
+
+        False if that is stale, else it is probed again; or, where our log has holes, installed.
+        """
+        if self.state is INSTALL or rejected_index <= self.match_index:
+            return False  # it needs more than an Append, or has acknowledged that index since
+        if self.state is PROBE and rejected_index >= self.next_index:
             return False  # the answer to an earlier probe
-        self.probe(max(self.match_index, min(rejected_index - 1, agrees_through)) + 1)
+        agrees = min(rejected_index - 1, max(self.match_index, agrees_from, agrees_to))
+        self.probe(max(agrees, dense_index) + 1)
+        if agrees < dense_index:
+            self.state = INSTALL
+            self.install_from = agrees_from
         return True
+
+    def keep_above(self, dense_index: int) -> None:
+        """The leader's log has got holes through `dense_index`: nothing can be sent any more that follows them lower."""
+        if self.state is REPLICATE:
+            self.probe(dense_index + 1)
+        else:
+            self.next_index = dense_index + 1
 
     def probe(self, next_index: int) -> None:
         """Go (back) to asking where the logs part, beginning at `next_index`."""
@@ -115,7 +138,10 @@ class Progress:
 
     def unanswered_since(self, tick: int) -> bool:
         """Whether something has been waiting for an answer since `tick` or longer."""
-        waiting = self.probe_sent if self.state is PROBE else self.match_index < self.next_index - 1
+        if self.state is PROBE:
+            waiting = self.probe_sent
+        else:
+            waiting = self.state is REPLICATE and self.match_index < self.next_index - 1
         return waiting and self.awaiting_since <= tick
 
     def _land_through(self, index: int | None) -> None:

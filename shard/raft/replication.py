@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .logview import last_of_term, term_runs
 from .messages import FOLLOWER, LEADER, Append, AppendResponse, Heartbeat, HeartbeatResponse
-from .progress import PROBE, Progress
+from .progress import INSTALL, PROBE, REPLICATE, Progress
 from .quorum import reached_by_majority
 from .state import RaftState
 
@@ -37,14 +37,29 @@ def on_append_response(raft: RaftState, message: AppendResponse) -> None:
     if message.success:
         match_index, last_index = message.match_index, raft.log.last_index
         assert match_index <= last_index, f"{message.sender} matches through {match_index}, but we end at {last_index}"
-        if progress.acknowledged(message.match_index, raft.ticks):
+        if progress.acknowledged(message.match_index, raft.log.dense_index, raft.ticks):
             advance_commit(raft)
         raft.replicate_due = True
     elif message.rejected_index > progress.match_index:
-        # The follower skipped back over its terms after ours; we skip back over ours after its.
-        hint_index = min(message.hint_index, raft.log.last_index)
-        agrees_through = last_of_term(raft.log, message.hint_term, 0, hint_index)
-        raft.replicate_due |= progress.rejected(message.rejected_index, agrees_through)
+        raft.replicate_due |= progress.rejected(
+            message.rejected_index,
+            agrees_from=message.match_index,
+            agrees_to=_may_agree_through(raft, message.hint_index, message.hint_term),
+            dense_index=raft.log.dense_index,
+        )
+
+
+def _may_agree_through(raft: RaftState, hint_index: int, hint_term: int) -> int:
+    """Where a follower may agree at most, that skipped back over its terms after ours: we do so over ours after its.
+
+    Below our dense index it is no more than a bound.
+    """
+    log = raft.log
+    dense_index = log.dense_index
+    hint_index = min(hint_index, log.last_index)
+    if hint_index < dense_index or log.term_at(dense_index) > hint_term:
+        return min(hint_index, dense_index - 1)
+    return last_of_term(log, hint_term, dense_index, hint_index)
 
 
 def on_heartbeat_response(raft: RaftState, message: HeartbeatResponse) -> None:
@@ -53,7 +68,7 @@ def on_heartbeat_response(raft: RaftState, message: HeartbeatResponse) -> None:
     progress.heard_tick = raft.ticks
     progress.round = max(progress.round, message.round)
     confirm_reads(raft)
-    if message.lost and progress.state is not PROBE:
+    if message.lost and progress.state is REPLICATE:
         progress.probe(progress.match_index + 1)
         raft.replicate_due = True
     elif progress.unanswered_since(raft.ticks - raft.config.heartbeat_ticks):
@@ -113,8 +128,8 @@ def owes_notice(raft: RaftState) -> bool:
 
 
 def _lacks_notice(raft: RaftState, progress: Progress) -> bool:
-    """A probed follower could not use it."""
-    return progress.commit_sent < raft.commit_index and progress.state is not PROBE
+    """Only a follower that is replicated to could use it."""
+    return progress.commit_sent < raft.commit_index and progress.state is REPLICATE
 
 
 def _heartbeat(raft: RaftState, peer: int, progress: Progress, round: int) -> None:
@@ -133,12 +148,16 @@ def _heartbeat(raft: RaftState, peer: int, progress: Progress, round: int) -> No
 
 def _replicate(raft: RaftState, peer: int, progress: Progress) -> None:
     """Send one follower what it may be sent now."""
+    if progress.state is INSTALL:
+        return
+    if progress.next_index <= raft.log.dense_index:
+        progress.keep_above(raft.log.dense_index)
     if progress.repeat_due:
         _send_append(raft, peer, progress, progress.next_index - 1)
         progress.asked(raft.ticks)
     elif progress.state is PROBE:
         _probe(raft, peer, progress)
-    if progress.state is not PROBE:
+    if progress.state is REPLICATE:
         _pipeline(raft, peer, progress)
 
 

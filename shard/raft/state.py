@@ -32,6 +32,7 @@ class RaftState:
         "has_known_leader",
         "heartbeat_due",
         "heartbeat_elapsed",
+        "installing",
         "leader",
         "leader_commit",
         "log",
@@ -68,6 +69,7 @@ class RaftState:
         term: int = 0,
         voted_for: int | None = None,
         persisted_index: int | None = None,
+        commit_index: int = 0,
     ) -> None:
         self.member = member
         self.configuration = Configuration(voters)
@@ -83,7 +85,10 @@ class RaftState:
         self.reported_hard_state = self.stored_hard_state = (term, voted_for)
         self._adopt_term_of_log()
         self.persisted_index = log.last_index if persisted_index is None else persisted_index
-        self.commit_index = 0
+        self.commit_index = commit_index
+        assert log.dense_index <= commit_index <= log.last_index, (
+            f"the log is dense above {log.dense_index} and ends at {log.last_index}, but {commit_index} is committed"
+        )
 
         # Every role. `elapsed` counts ticks since a leader was heard, a vote was granted or a campaign began.
         self.role: Role = FOLLOWER
@@ -99,6 +104,7 @@ class RaftState:
         self.leader_commit = 0  # the highest commit index this leader has told
         self.ack_due = False
         self.answer_due: tuple[int, bool] | None = None  # (round, lost) of the heartbeat to answer this turn
+        self.installing = False  # a snapshot is being published in place of the log
         self.unless_appended = (0, False, 0)  # matched, ack_due, commit_index before the last Append was accepted
 
         # Candidate and pre-candidate.

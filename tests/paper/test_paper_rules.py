@@ -101,7 +101,7 @@ def test_term_vote_and_entries_are_durable_before_the_answer():
     member.receive(append(term=2, prev=(1, 1), entries=[2]))
     assert member.turn() == []
     assert [type(message) for message in member.sync()] == [AppendResponse]
-    assert (member.disk.hard_state, [term for term, _ in member.disk.entries]) == ((2, None), [1, 2])
+    assert (member.disk.hard_state, [term for term, _ in member.disk.files.entries]) == ((2, None), [1, 2])
 
 
 def test_a_vote_is_durable_before_it_is_granted():

@@ -19,6 +19,8 @@ from ocelog.shard.raft.messages import (
     AppendResponse,
     Heartbeat,
     HeartbeatResponse,
+    Install,
+    InstallResponse,
     PreVote,
     PreVoteResponse,
     Vote,
@@ -49,6 +51,21 @@ def append_of(sizes, *, prev=(7, 2), term=4, runs=None) -> Append:
     )
 
 
+def install_of(data, sizes=(), *, position=0, last=False, file_bytes=500, prev=7, term=4) -> Install:
+    """A part of an install of (prev, 20] with a snapshot of `file_bytes`."""
+    return Install(
+        term=term,
+        **ENDS,
+        snapshot_index=20,
+        snapshot_term=3,
+        from_index=prev,
+        position=position,
+        snapshot_bytes=file_bytes,
+        last=last,
+        entries=Entries(memoryview(data), np.array(sizes, np.uint32)) if data else None,
+    )
+
+
 MESSAGES = [
     PreVote(term=5, **ENDS, last_index=9, last_term=4),
     PreVoteResponse(term=5, **ENDS, granted=True),
@@ -59,6 +76,9 @@ MESSAGES = [
     AppendResponse(term=5, **ENDS, success=False, rejected_index=9, hint_index=7, hint_term=3, last_index=8),
     Heartbeat(term=5, **ENDS, commit_index=7, round=3, sent_through=9),
     HeartbeatResponse(term=5, **ENDS, round=3, last_index=9, lost=True),
+    install_of(b"", position=2**64 - 1, last=True),
+    InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=300),
+    InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=0, restart=True),
 ]
 
 
@@ -160,7 +180,7 @@ def test_lengths_that_the_frame_does_not_have_are_refused_before_anything_is_rea
 def test_another_version_is_named():
     frame = bytearray(encode(MESSAGES[0], SENDER)[0])
     frame[0] = 9
-    with pytest.raises(BadFrame, match="version 9 is not known here, 1 is"):
+    with pytest.raises(BadFrame, match="version 9 is not known here, 2 is"):
         decode([bytes(frame)], RECEIVER)
 
 
@@ -190,7 +210,63 @@ def test_fields_that_a_type_does_not_use_must_be_zero():
         refused([resigned(bytes(other))], "header")
 
 
-def test_only_an_append_carries_entries():
+@pytest.mark.parametrize(
+    ("data", "sizes", "position", "last"),
+    [
+        (b"a" * 500, (), 0, True),
+        (b"a" * 100, (), 400, False),
+        (b"a" * UNCOPIED_BYTES_MIN, (UNCOPIED_BYTES_MIN - 56, 56), 500, False),
+        (b"a" * 112, (56, 56), 2**40, True),
+    ],
+)
+def test_parts_of_an_install_travel(data, sizes, position, last):
+    message = install_of(data, sizes, position=position, last=last)
+    frames = encode(message, SENDER)
+    assert len(frames) == (2 if len(data) >= UNCOPIED_BYTES_MIN else 1)
+    decoded = decode(frames, RECEIVER)
+    assert isinstance(decoded, Install)
+    assert bytes(decoded.entries.data) == data
+    assert decoded.entries.sizes.tolist() == list(sizes)
+    decoded.entries = message.entries
+    assert decoded == message
+    if len(frames) == 2:
+        assert frames[1] is message.entries.data
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (install_of(b"a" * 501), "install"),
+        (install_of(b"a" * 101, position=400), "install"),
+        (install_of(b"a" * 100, position=500), "install"),
+        (install_of(b"a" * 56, (56,), position=499), "install"),
+        (install_of(b"a" * 14, (1,) * 14, position=500), "install"),
+        (install_of(b"a" * 56, (50,), position=500), "entries"),
+        (install_of(b"a" * 499, last=True), "install"),
+        (install_of(b"", position=400, last=True), "install"),
+        (install_of(b"a", prev=20), "install"),
+        (install_of(b"a", prev=21), "install"),
+        (install_of(b"a", term=2), "install"),
+        (install_of(b"", file_bytes=0), "install"),
+    ],
+)
+def test_parts_that_no_install_can_have_are_refused(message, reason):
+    refused(encode(message, SENDER), reason)
+
+
+def test_bytes_that_are_no_entries_are_refused_in_an_append():
+    message = append_of([])
+    message.entries = Entries(memoryview(b"a" * 8), np.array([], np.uint32))
+    refused(encode(message, SENDER), "entries")
+
+
+def test_an_install_has_no_term_runs():
+    frame = bytearray(encode(append_of([56]), SENDER)[0])
+    frame[1] = 9
+    refused([resigned(bytes(frame))], "header")
+
+
+def test_a_message_that_carries_nothing_has_no_entries():
     frame = bytearray(encode(append_of([56]), SENDER)[0])
     frame[1] = 7  # a Heartbeat
     struct.pack_into("<Q", frame, 56, 0)
@@ -253,6 +329,8 @@ def test_arbitrary_bytes_are_refused(frames):
 @given(st.data())
 def test_a_damaged_message_with_a_right_checksum_is_refused_or_consistent(data):
     message = data.draw(st.sampled_from([*MESSAGES, append_of([56, 64]), append_of([56] * 3, runs=((8, 2), (9, 4)))]))
+    # An Install with bytes of either kind is as good.
+    message = data.draw(st.sampled_from([message, install_of(b"abc"), install_of(b"a" * 112, (56, 56), position=500)]))
     frame = bytearray(encode(message, SENDER)[0])
     for _ in range(data.draw(st.integers(1, 3))):
         offset = data.draw(st.integers(28, len(frame) - 1))
@@ -267,3 +345,11 @@ def test_a_damaged_message_with_a_right_checksum_is_refused_or_consistent(data):
         assert int(sizes.sum()) == len(decoded.entries.data)
         assert decoded.runs[0][0] == decoded.prev_index + 1
         assert decoded.runs[-1][1] <= decoded.term
+    if isinstance(decoded, Install):
+        assert decoded.from_index < decoded.snapshot_index
+        assert 1 <= decoded.snapshot_term <= decoded.term
+        size = len(decoded.entries.data) if decoded.entries is not None else 0
+        if decoded.entries is not None and len(decoded.entries.sizes):
+            assert (int(decoded.entries.sizes.sum()), decoded.position >= decoded.snapshot_bytes) == (size, True)
+        elif size:
+            assert decoded.position + size <= decoded.snapshot_bytes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ocelog.shard.raft import LEADER
 
-from .raft_member import Entry, Member
+from .raft_disk import Entry
+from .raft_member import Member
 
 
 class Committed:
@@ -29,9 +30,10 @@ class ElectionSafety:
 
 
 class LogMatching:
-    """If two logs hold an entry of the same index and term, they are the same through it (5.3).
+    """If two logs hold an entry of the same index and term, what both hold through it is the same (5.3).
 
-    By induction it is enough that an index and a term always come with the same value and the same term before.
+    By induction it is enough that an index and a term always come with the same value and the same term before; where
+    a log has holes, the snapshot over them says what was there.
     """
 
     def __init__(self) -> None:
@@ -39,17 +41,40 @@ class LogMatching:
         self.checked: dict[int, list[Entry]] = {}
 
     def check(self, member: Member) -> None:
-        entries = member.log.entries
+        files = member.log.files
         known = self.checked.setdefault(member.member, [])
-        same = min(len(known), len(entries))
-        while same and known[same - 1] != entries[same - 1]:
+        same = min(len(known), len(files.entries))
+        while same and known[same - 1] != files.held(same):
             same -= 1
         del known[same:]
-        for index in range(same + 1, len(entries) + 1):
-            term, value = entries[index - 1]
-            fact = (entries[index - 2][0] if index > 1 else 0, value)
-            assert self.seen.setdefault((index, term), fact) == fact, f"two entries {index} of term {term}"
-            known.append(entries[index - 1])
+        for index in range(same + 1, len(files.entries) + 1):
+            entry, before = files.held(index), files.held(index - 1) if index > 1 else (0, "")
+            assert entry is not None and before is not None, f"{member.member} misses {index} above its dense index"
+            fact = (before[0], entry[1])
+            assert self.seen.setdefault((index, entry[0]), fact) == fact, f"two entries {index} of term {entry[0]}"
+            known.append(entry)
+
+
+class LegalHoles:
+    """An entry is missing only below the dense index, which a snapshot of what was committed covers."""
+
+    def __init__(self, committed: Committed) -> None:
+        self.committed = committed
+        self.checked: dict[int, object] = {}
+
+    def check(self, member: Member) -> None:
+        files = member.log.files
+        if self.checked.get(member.member) is files:
+            return
+        self.checked[member.member] = files
+        index = len(files.snapshot)
+        assert files.dense_index <= index <= len(files.entries), f"{member.member} has a snapshot at {index}"
+        assert files.snapshot == self.committed.entries[:index], f"{member.member} has a snapshot of something else"
+        for number, entry in enumerate(files.entries, 1):
+            if entry is None:
+                assert number <= files.dense_index, f"{member.member} misses {number}"
+            elif number <= index:
+                assert entry == files.snapshot[number - 1], f"{member.member} holds another entry {number}"
 
 
 class StateMachineSafety:
@@ -63,13 +88,14 @@ class StateMachineSafety:
         core = member.core
         started, before = self.through.get(member.member, (core, 0))
         if started is not core:
-            before = 0  # it has started again, and learns its commit index anew
+            before = 0  # it has started again, and learns its commit index anew, but for its snapshot
         index = core.commit_index
         assert index >= before, f"the commit index of {member.member} fell from {before} to {index}"
         self.through[member.member] = (core, index)
         known = self.committed.entries
         for position in range(before, index):
-            entry = member.log.entries[position]
+            entry = member.log.files.held(position + 1)
+            assert entry is not None
             if position < len(known):
                 assert known[position] == entry, f"entry {position + 1} is {known[position]} here and {entry} there"
             else:
@@ -91,7 +117,7 @@ class LeaderCompleteness:
         self.checked.add((core.member, core.term))
         for position, term in enumerate(self.committed.in_term):
             if term < core.term:
-                held = member.log.entries[position] if position < member.log.last_index else None
+                held = member.log.files.held(position + 1)
                 wanted = self.committed.entries[position]
                 assert held == wanted, f"leader {core.member} of term {core.term} has {held}, not {wanted}"
 
@@ -107,7 +133,7 @@ class DurableMajority:
     def check(self, member: Member) -> None:
         for position in range(self.checked, len(self.committed.entries)):
             entry = self.committed.entries[position]
-            holders = [other for other in self.members if entry in other.disk.entries[position : position + 1]]
+            holders = [other for other in self.members if other.disk.files.held(position + 1) == entry]
             assert 2 * len(holders) > len(self.members), f"entry {position + 1} is on {len(holders)} disks only"
         self.checked = len(self.committed.entries)
 

@@ -7,70 +7,15 @@ happen; `crash()` keeps any part of what was written since the last finished syn
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ocelog.shard.raft import LEADER, Raft, RaftConfig, RoleChange
-from ocelog.shard.raft.messages import Append, Message
+from ocelog.shard.raft.messages import Accepted, Append, Install, InstallResponse, Message
 
-ENTRY_BYTES = 100
+from .raft_disk import Disk, Entry, Files, MemoryLog, replayed
+from .raft_transfer import Staging, Transfer
+
 NOOP = "noop"
-
-Entry = tuple[int, str]
-"""(term, value)"""
-
-
-class MemoryLog:
-    """A LogView over a list; every entry has ENTRY_BYTES."""
-
-    def __init__(self, entries: list[Entry]) -> None:
-        self.entries = entries
-
-    @property
-    def last_index(self) -> int:
-        return len(self.entries)
-
-    def term_at(self, index: int) -> int:
-        assert 0 <= index <= len(self.entries), f"term_at({index}) of {len(self.entries)} entries"
-        return self.entries[index - 1][0] if index else 0
-
-    def fit(self, first: int, last: int, bytes_max: int) -> int:
-        assert 1 <= first <= last <= len(self.entries), f"fit({first}, {last}) of {len(self.entries)} entries"
-        return max(first, min(last, first - 1 + bytes_max // ENTRY_BYTES))
-
-    def bytes_between(self, first: int, last: int) -> int:
-        return (last - first + 1) * ENTRY_BYTES
-
-    @property
-    def terms(self) -> list[int]:
-        return [term for term, _ in self.entries]
-
-
-@dataclass
-class Disk:
-    """What survives a crash, and what was written since, which may."""
-
-    entries: list[Entry] = field(default_factory=list)
-    hard_state: tuple[int, int | None] = (0, None)
-    written: list[int | Entry] = field(default_factory=list)  # an Entry is appended, an int is truncated to
-    written_hard_state: tuple[int, int | None] | None = None
-
-    def crash(self, rng: random.Random) -> None:
-        """Keep what was synced and a random beginning of what was written since; log and hard state each by itself."""
-        self.entries = replayed(self.entries, self.written[: rng.randint(0, len(self.written))])
-        if self.written_hard_state is not None and rng.random() < 0.5:
-            self.hard_state = self.written_hard_state
-        self.written, self.written_hard_state = [], None
-
-
-def replayed(entries: list[Entry], written: list[int | Entry]) -> list[Entry]:
-    """`entries` after the writes."""
-    entries = list(entries)
-    for write in written:
-        if isinstance(write, int):
-            del entries[write:]
-        else:
-            entries.append(write)
-    return entries
 
 
 @dataclass
@@ -81,6 +26,7 @@ class SyncJob:
     index: int
     hard_state: tuple[int, int | None] | None
     messages: list[Message]
+    publishes: Files | None
 
 
 class Member:
@@ -102,12 +48,12 @@ class Member:
         self.config = config or RaftConfig()
         self.rng = random.Random(seed * 1000 + member)
         entries = [(entry_term, f"old{index}") for index, entry_term in enumerate(terms or [], 1)]
-        self.disk = Disk(entries, (max([0, *(terms or [])]) if term is None else term, voted_for))
+        self.disk = Disk(Files([*entries]), (max([0, *(terms or [])]) if term is None else term, voted_for))
         self.start()
 
     def start(self) -> None:
         """Start, or start again, from the disk alone."""
-        self.log = MemoryLog(list(self.disk.entries))
+        self.log = MemoryLog(self.disk.files.copy())
         term, voted_for = self.disk.hard_state
         self.core = Raft(
             member=self.member,
@@ -117,9 +63,14 @@ class Member:
             rng=self.rng,
             term=term,
             voted_for=voted_for,
+            commit_index=len(self.log.files.snapshot),
         )
         self.after_sync: list[Message] = []
         self.job: SyncJob | None = None
+        self.transfers: dict[int, Transfer] = {}
+        self.staging: Staging | None = None
+        self.publishing: Files | None = None
+        self.said: list[Message] = []
         self.reads: list[tuple[object, int]] = []
         self.role_changes: list[RoleChange] = []
 
@@ -127,9 +78,15 @@ class Member:
 
     def receive(self, message: Message) -> None:
         """Hand a message to the core and do to the log what it says."""
-        accepted = self.core.receive(message)
-        if accepted is None:
-            return
+        wanted = self.core.receive(message)
+        if isinstance(wanted, Accepted):
+            self._accept(wanted)
+        elif isinstance(wanted, Install):
+            self._stage(wanted)
+        elif isinstance(wanted, InstallResponse):
+            self._continue_transfer(wanted)
+
+    def _accept(self, accepted: Accepted) -> None:
         append = accepted.message
         if accepted.truncate_to is not None:
             self._truncate(accepted.truncate_to)
@@ -144,6 +101,60 @@ class Member:
             self._append((self.core.term, value))
         self.core.appended()
         return self.log.last_index
+
+    # -- snapshots and installs --------------------------------------------------------------------
+
+    def compact(self, dense_index: int, missing: set[int] | None = None) -> None:
+        """Take a snapshot of what is committed and drop entries through `dense_index`: all of them, or `missing`."""
+        files, index = self.log.files, self.core.commit_index
+        assert dense_index <= index <= self.core.persisted_index, "a snapshot is of what is committed and durable"
+        snapshot = [*files.snapshot, *files.entries[len(files.snapshot) : index]]
+        gone = set(range(1, dense_index + 1)) if missing is None else missing
+        entries = [None if number in gone else entry for number, entry in enumerate(files.entries, 1)]
+        self.log.files = Files(entries, snapshot, max(dense_index, files.dense_index))
+        self.disk.written.append(self.log.files.copy())
+
+    def _transfer(self) -> list[Message]:
+        """The first part for everybody who has come to need an install; whoever needs none any more gets nothing."""
+        core, messages = self.core, []
+        installs = core.installs
+        for peer in [peer for peer in self.transfers if peer not in installs]:
+            del self.transfers[peer]
+        for peer, from_index in installs.items():
+            transfer = self.transfers.get(peer)
+            if transfer is None or transfer.from_index != from_index:
+                transfer = self.transfers[peer] = Transfer.of(self.log.files, peer, from_index)
+                messages.append(transfer.part(core.term, self.member))
+        return messages
+
+    def repeat_parts(self) -> list[Message]:
+        """What has been sent last to everybody who is being installed."""
+        return [transfer.part(self.core.term, self.member) for transfer in self.transfers.values()]
+
+    def _continue_transfer(self, response: InstallResponse) -> None:
+        transfer = self.transfers.get(response.sender)
+        if transfer is not None and response.from_index == transfer.from_index and transfer.answered(response):
+            self.said.append(transfer.part(self.core.term, self.member))
+
+    def _stage(self, message: Install) -> None:
+        stream = Staging.stream_of(message)
+        if self.staging is None or self.staging.stream != stream:
+            self.staging = Staging(stream)
+        self.staging.take(message)
+        self.said.append(
+            InstallResponse(
+                term=self.core.term,
+                sender=self.member,
+                to=message.sender,
+                snapshot_index=message.snapshot_index,
+                from_index=message.from_index,
+                position=self.staging.position,
+            )
+        )
+        if self.staging.complete and self.core.begin_install(message.snapshot_index, message.snapshot_term):
+            self.publishing = self.staging.published(self.log.files)
+            self.disk.written.append(self.publishing)
+            self.staging = None
 
     def _append(self, entry: Entry) -> None:
         self.log.entries.append(entry)
@@ -169,7 +180,8 @@ class Member:
             for message in output.messages:
                 if isinstance(message, Append):
                     message.entries = self.log.entries[message.prev_index : message.last_index]
-            messages += output.messages
+            messages += output.messages + self.said + self._transfer()
+            self.said = []
             self.after_sync += output.messages_after_sync
             self.reads += output.reads
             self.role_changes += output.role_changes
@@ -184,7 +196,10 @@ class Member:
     def begin_sync(self) -> None:
         """Begin to make durable what was written so far."""
         assert self.job is None
-        self.job = SyncJob(len(self.disk.written), self.log.last_index, self.disk.written_hard_state, self.after_sync)
+        disk = self.disk
+        self.job = SyncJob(
+            len(disk.written), self.log.last_index, disk.written_hard_state, self.after_sync, self.publishing
+        )
         self.after_sync = []
 
     def end_sync(self) -> list[Message]:
@@ -192,14 +207,18 @@ class Member:
         job, disk = self.job, self.disk
         assert job is not None
         self.job = None
-        disk.entries = replayed(disk.entries, disk.written[: job.writes])
+        disk.files = replayed(disk.files, disk.written[: job.writes])
         del disk.written[: job.writes]
         if job.hard_state is not None:
             disk.hard_state = job.hard_state
             if disk.written_hard_state == job.hard_state:
                 disk.written_hard_state = None
             self.core.stored(*job.hard_state)
-        self.core.persisted(job.index)
+        if job.publishes is None:
+            self.core.persisted(job.index)
+        else:
+            self.log.files, self.publishing = job.publishes.copy(), None
+            self.core.installed(self.log.last_index)
         return [message for message in job.messages if message.term == self.core.term]
 
     def sync(self) -> list[Message]:

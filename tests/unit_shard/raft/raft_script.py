@@ -38,7 +38,7 @@ from ocelog.shard.raft.messages import (
 )
 
 from .raft_cluster import Cluster
-from .raft_member import ENTRY_BYTES
+from .raft_disk import ENTRY_BYTES
 
 DELIVERIES_MAX = 200
 

@@ -14,13 +14,13 @@ from ocelog.shard.raft.progress import PROBE, REPLICATE, Progress
 from ocelog.shard.raft.quorum import has_won, majority, reached_by_majority
 from ocelog.shard.raft.read_index import ReadIndex
 
-from .raft_member import MemoryLog
+from .raft_disk import Files, MemoryLog
 
 TERMS = st.lists(st.integers(1, 4), max_size=12).map(sorted)
 
 
 def log_of(terms) -> MemoryLog:
-    return MemoryLog([(term, "") for term in terms])
+    return MemoryLog(Files([(term, "") for term in terms]))
 
 
 # -- quorum ----------------------------------------------------------------------------------------
@@ -64,6 +64,10 @@ def test_a_configuration_without_voters_or_with_one_twice_is_refused(voters):
 # -- progress --------------------------------------------------------------------------------------
 
 
+def rejected(progress, index, agrees_to, *, agrees_from=0, dense_index=0) -> bool:
+    return progress.rejected(index, agrees_from=agrees_from, agrees_to=agrees_to, dense_index=dense_index)
+
+
 def test_progress_begins_with_one_probe():
     progress = Progress(next_index=8, tick=0)
     assert (progress.state, progress.sent_through, progress.unanswered_since(0)) == (PROBE, 0, False)
@@ -75,33 +79,33 @@ def test_progress_begins_with_one_probe():
 
 def test_progress_replicates_after_the_first_success():
     progress = Progress(next_index=8, tick=0)
-    assert progress.acknowledged(5, tick=1)
+    assert progress.acknowledged(5, 0, tick=1)
     assert (progress.state, progress.next_index, progress.sent_through) == (REPLICATE, 6, 5)
     progress.sent(9, size=400, tick=2)
     progress.sent(12, size=300, tick=2)
     assert (progress.next_index, progress.inflight_bytes, progress.sent_through) == (13, 700, 12)
-    assert progress.acknowledged(9, tick=3)
+    assert progress.acknowledged(9, 0, tick=3)
     assert (len(progress.inflight), progress.inflight_bytes) == (1, 300)
-    assert not progress.acknowledged(7, tick=4), "overtaken"
+    assert not progress.acknowledged(7, 0, tick=4), "overtaken"
     assert progress.match_index == 9
 
 
 def test_progress_goes_back_to_where_the_logs_may_agree():
     progress = Progress(next_index=8, tick=0)
     progress.asked(tick=0)
-    assert progress.rejected(7, agrees_through=3)
+    assert rejected(progress, 7, 3)
     assert (progress.next_index, progress.probe_sent) == (4, False)
-    assert not progress.rejected(7, agrees_through=2), "the answer to an earlier probe"
-    assert progress.rejected(3, agrees_through=3), "it never goes forward, whatever the hint"
+    assert not rejected(progress, 7, 2), "the answer to an earlier probe"
+    assert rejected(progress, 3, 3), "it never goes forward, whatever the hint"
     assert progress.next_index == 3
 
 
 def test_progress_never_goes_back_below_what_matches():
     progress = Progress(next_index=8, tick=0)
-    progress.acknowledged(5, tick=0)
+    progress.acknowledged(5, 0, tick=0)
     progress.sent(9, size=1, tick=0)
-    assert not progress.rejected(5, agrees_through=0)
-    assert progress.rejected(7, agrees_through=0)
+    assert not rejected(progress, 5, 0)
+    assert rejected(progress, 7, 0)
     assert (progress.state, progress.next_index, progress.inflight_bytes) == (PROBE, 6, 0)
 
 
@@ -109,7 +113,7 @@ def test_progress_asserts_its_invariants():
     with pytest.raises(AssertionError, match="next_index is 0"):
         Progress(next_index=0, tick=0)
     progress = Progress(next_index=8, tick=0)
-    progress.acknowledged(5, tick=0)
+    progress.acknowledged(5, 0, tick=0)
     with pytest.raises(AssertionError, match="next_index is 6"):
         progress.sent(5, size=1, tick=0)
     with pytest.raises(AssertionError, match="match_index 5"):

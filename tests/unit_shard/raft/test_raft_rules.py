@@ -15,7 +15,8 @@ from ocelog.shard.raft.messages import (
 from ocelog.shard.raft.progress import PROBE
 
 from .raft_cluster import Cluster, appends, commits
-from .raft_member import ENTRY_BYTES, Member
+from .raft_disk import ENTRY_BYTES
+from .raft_member import Member
 
 # -- happy path ------------------------------------------------------------------------------------
 
