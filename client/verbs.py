@@ -61,14 +61,16 @@ COUNTER = {
 }
 
 
-def add_connection_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every verb that asks a cluster."""
+def add_connection_options(parser: argparse.ArgumentParser, timeout_s: float = TIMEOUT_S) -> None:
+    """The options of every verb that asks a cluster; `timeout_s` is how long it waits unless told otherwise."""
     parser.add_argument(
         "--endpoints",
         metavar="ENDPOINT[,...]",
         help=f"where the cluster listens (${VARIABLE}, else {DEFAULT})",
     )
-    parser.add_argument("--timeout", type=_seconds, default=TIMEOUT_S, metavar="S", help="seconds to wait (10)")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=timeout_s, metavar="S", help=f"seconds to wait ({timeout_s:g})"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -403,6 +403,7 @@ class FakeRouter:
         self.shards = shards
         self.cluster_id = cluster_id
         self.deaf = False
+        self.busy = 0
         self.refuse_hello = False
         self.requests: list[Sent] = []
         self._stop = threading.Event()
@@ -434,7 +435,21 @@ class FakeRouter:
         if request.kind == frames.STATUS:
             body = msgpack.packb({"cluster_id": self.cluster_id, "shards": []})
             return [reply(frames.STATUS_REPORT, body=body, shard=frames.NO_SHARD, request=request.request)]
+        if request.kind == frames.ADMIN:
+            return [self._administer(sent)]
         return self.shards[request.shard].handle(message)
+
+    def _administer(self, sent: Sent) -> list[bytes]:
+        """Every shard's one replica accepts; a shard that is not there is refused, and the first `busy` requests are."""
+        shard, request = sent.header.shard, sent.request
+        if shard != frames.NO_SHARD and shard >= len(self.shards):
+            return reply(frames.REFUSED, code=errors.WRONG_SHARD, request=request, body=b"no such shard")
+        if self.busy:
+            self.busy -= 1
+            return reply(frames.REFUSED, code=errors.BUSY, request=request, retry_after_ms=50)
+        asked = range(len(self.shards)) if shard == frames.NO_SHARD else [shard]
+        rows = [{"shard": one, "replica": 0, "ok": True, "asked": msgpack.unpackb(sent.body)} for one in asked]
+        return reply(frames.ADMIN_REPORT, body=msgpack.packb({"replicas": rows}), request=request)
 
     def _welcome(self, request: int) -> list[bytes]:
         if self.refuse_hello:
