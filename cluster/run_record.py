@@ -35,12 +35,13 @@ ProcessId = tuple[int, float]
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """What one supervisor has running."""
+    """What one supervisor has running; `compactor` is that process's id, None while it is down."""
 
     supervisor: ProcessId
     sockets: str
     endpoints: list[str] = field(default_factory=list)
     ready: bool = False
+    compactor: int | None = None
     children: list[ProcessId] = field(default_factory=list)
 
     def write(self, data: Path) -> None:
@@ -59,6 +60,7 @@ class RunRecord:
                 sockets=str(fields["sockets"]),
                 endpoints=[str(endpoint) for endpoint in fields["endpoints"]],
                 ready=bool(fields["ready"]),
+                compactor=_optional(fields["compactor"]),
                 children=[_process_id(child) for child in fields["children"]],
             )
         except (OSError, ValueError, TypeError, KeyError):
@@ -68,6 +70,16 @@ class RunRecord:
 def remove(data: Path) -> None:
     """Remove the record of the directory `data`."""
     (data / FILE_NAME).unlink(missing_ok=True)
+
+
+def compactor_of(data: Path) -> int | None:
+    """The process id of the compactor that serves the directory `data`, None while there is none."""
+    record = RunRecord.read(data)
+    return record.compactor if record else None
+
+
+def _optional(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _process_id(value: Any) -> ProcessId:

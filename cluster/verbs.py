@@ -1,8 +1,9 @@
-"""The verbs `ocelog up`, `ocelog stop` and `ocelog status`: their arguments, what they print, their exit codes."""
+"""The verbs `ocelog up`, `stop`, `status`, `compact` and `snapshot`: their arguments, output and exit codes."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -21,8 +22,11 @@ import psutil
 from .. import __version__
 from ..client import endpoints
 from ..client.endpoints import DEFAULT
+from ..client.protocol import frames
+from ..client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
+from ..client.protocol.errors import BadArgument
 from ..client.verbs import add_connection_options
-from . import run_record, sources, status
+from . import maintenance, run_record, sources, status
 from .config import Settings
 from .error_file import ErrorFile
 from .errors import StopTimeout
@@ -30,8 +34,9 @@ from .run_record import RunRecord
 from .supervisor import LOGS_NAME, Supervisor
 
 STOP_S_MAX = 60.0
+MAINTENANCE_S = 300.0
 POLL_S = 0.05
-STYLES = {"leader": "green", status.DOWN: "red"}
+STYLES = {"leader": "green", status.DOWN: "red", status.DIVERGED: "bold red"}
 SECURITY = "loopback only; no encryption, no authentication: every user of this machine may connect"
 
 
@@ -232,7 +237,8 @@ def _print_table(report: dict[str, Any]) -> None:
     rows = status.rows(report)
     lines = status.columns(status.HEADINGS, rows).splitlines()
     styles = ["bold", *(STYLES.get(row[status.HEADINGS.index("role")], "") for row in rows)]
-    lines.append(report["verdict"])
+    lines += [status.compactor_line(report), report["verdict"]]
+    styles += ["" if report["compactor"] else "red"]
     styles.append("bold green" if report["healthy"] else "bold red")
     if sys.stdout.isatty():
         with suppress(ImportError):  # colours need rich, which is an extra
@@ -249,3 +255,44 @@ def _print_in_colour(lines: list[str], styles: list[str]) -> None:
     for line, style in zip(lines, styles, strict=True):
         # A terminal that is too narrow wraps the line: rich would cut the cells, and a number cut short is a wrong one.
         console.print(Text(line, style), soft_wrap=True)
+
+
+# -- compact and snapshot ------------------------------------------------------------------------------
+
+
+def configure_compact(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog compact`."""
+    parser.add_argument("--major", action="store_true", help="rewrite every sealed segment, and combine small ones")
+    _add_maintenance_options(parser)
+
+
+def configure_snapshot(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog snapshot`."""
+    _add_maintenance_options(parser)
+
+
+def _add_maintenance_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shard", type=int, metavar="N", help="this shard only (all)")
+    add_connection_options(parser, MAINTENANCE_S)
+
+
+def run_compact(options: argparse.Namespace) -> int:
+    """Have every replica compact its log and wait; 75 when one did not. Raises OcelogError."""
+    return _maintain(options, AdminRequest(COMPACT, options.major))
+
+
+def run_snapshot(options: argparse.Namespace) -> int:
+    """Have every replica take a snapshot and wait; 75 when one did not. Raises OcelogError."""
+    return _maintain(options, AdminRequest(SNAPSHOT))
+
+
+def _maintain(options: argparse.Namespace, wanted: AdminRequest) -> int:
+    if options.shard is not None and not 0 <= options.shard < frames.NO_SHARD:
+        raise BadArgument(f"--shard {options.shard}: there is no such shard")
+    asked = endpoints.parse(options.endpoints)
+    outcomes = maintenance.carry_out(asked, wanted, options.shard, options.timeout)
+    if options.json:
+        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes], indent=2))
+    else:
+        print(status.columns(maintenance.HEADINGS, [outcome.cells for outcome in outcomes]))
+    return 0 if all(outcome.result == maintenance.DONE for outcome in outcomes) else os.EX_TEMPFAIL

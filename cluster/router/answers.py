@@ -1,4 +1,4 @@
-"""What a router says itself: the welcome, refusals, leader notices, and the two requests it makes of replicas.
+"""What a router says itself: the welcome, refusals, leader notices, and the requests it makes of replicas.
 
 Pure: every function returns the frames of one message.
 """
@@ -68,6 +68,6 @@ def leader_notice(shard: int, term: int, leader: int) -> list[Frame]:
     return [REPLY.pack(VERSION, frames.LEADER, shard, 0, 0, 0, 0, 0, 0, 0, term, leader, 0)]
 
 
-def ask(kind: int, shard: int, request: int) -> list[Frame]:
-    """A request the router makes of a replica for itself: HELLO or STATUS."""
-    return [REQUEST.pack(VERSION, kind, shard, 0, 0, 0, request, 0, frames.NO_KEY, 0, 0, 0, 0, 0)]
+def ask(kind: int, shard: int, request: int, body: bytes = b"") -> list[Frame]:
+    """A request the router makes of a replica for itself: HELLO, STATUS or ADMIN."""
+    return [REQUEST.pack(VERSION, kind, shard, 0, 0, 0, request, 0, frames.NO_KEY, 0, 0, 0, 0, 0) + body]

@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 import msgpack
 
 from ...client.protocol import errors, frames
+from ...client.protocol.admin import BODY_BYTES_MAX
 from ...client.protocol.frames import REPLY, REPLY_BYTES, REQUEST, REQUEST_BYTES, VERSION, BadFrame, Frame, Item
 from ...client.protocol.limits import UNCOPIED_BYTES_MIN
 from . import answers
+from .admin import NOT_CONNECTED, AdminRounds
 from .answers import RETRY_MS, refusal
 from .clients import Clients
 from .config import RouterConfig
@@ -36,16 +38,19 @@ ToClient = tuple[bytes, Sequence[Frame]]
 class Router:
     """One router of one cluster; `members` are numbered `shard * replicas + replica`.
 
-    `now` is the time of the turn in seconds, monotonic; `endpoint` is where clients reach this router.
+    `now` is the time of the turn in seconds, monotonic; `endpoint` is where clients reach this router; `compactor_of`
+    is asked for a status only and tells the process id of the host's compactor, None while it is down.
     """
 
-    def __init__(self, config: RouterConfig) -> None:
+    def __init__(self, config: RouterConfig, compactor_of: Callable[[], int | None] = lambda: None) -> None:
         self.config = config
+        self._compactor_of = compactor_of
         self.now = 0.0
         self.endpoint = config.listen
         self.clients = Clients()
         self.leaders = Leaders(config.shards, config.replicas)
         self.gathering = Gathering()
+        self.admin = AdminRounds(config.replicas)
         self.counts = {"bad_messages": 0, "not_sent": 0, "unreachable": 0, "unread": 0}
         self._request_bytes_max = REQUEST_BYTES + config.message_bytes_max
         self._welcome_body = answers.welcome_body(config)
@@ -60,6 +65,7 @@ class Router:
         handlers: dict[int, Callable[[bytes, list[Frame]], None]] = {
             frames.HELLO: self._hello,
             frames.STATUS: self._status,
+            frames.ADMIN: self._admin,
             frames.REGISTER: self._forward,
             frames.KEEP_ALIVE: self._forward,
             frames.UNREGISTER: self._forward,
@@ -82,12 +88,11 @@ class Router:
         header = parts[0]
         size = len(header) if len(parts) == 1 else _size_of_two(parts)
         if not REQUEST_BYTES <= size <= self._request_bytes_max:
-            self._wrong_size(identity, parts)
+            self._wrong_size(identity, parts, self.config.message_bytes_max)
             return
         shard = header[2] | header[3] << 8
         if shard >= self.config.shards:
-            text = f"shard {shard} is not one of the {self.config.shards} served here"
-            self._refuse(identity, header, errors.WRONG_SHARD, text)
+            self._refuse_shard(identity, header, shard)
             return
         member = self.leaders.targets[shard]
         if member is None:
@@ -107,6 +112,31 @@ class Router:
         if not self.gathering.ask(Asker(identity, _request_id(parts[0]))):
             self._refuse(identity, parts[0], errors.BUSY, "too many ask for the status at once", RETRY_MS)
 
+    def _admin(self, identity: bytes, parts: list[Frame]) -> None:
+        header = parts[0]
+        size = len(header) if len(parts) == 1 else _size_of_two(parts)
+        if not REQUEST_BYTES <= size <= REQUEST_BYTES + BODY_BYTES_MAX:
+            self._wrong_size(identity, parts, BODY_BYTES_MAX)
+            return
+        shard = header[2] | header[3] << 8
+        if shard != frames.NO_SHARD and shard >= self.config.shards:
+            self._refuse_shard(identity, header, shard)
+            return
+        body = bytes(parts[1] if len(parts) > 1 else header[REQUEST_BYTES:])
+        replicas = self.config.replicas
+        shards = range(self.config.shards) if shard == frames.NO_SHARD else (shard,)
+        members = [of * replicas + replica for of in shards for replica in range(replicas)]
+        round_id = self.admin.begin(Asker(identity, _request_id(header)), members, self.now)
+        if round_id is None:
+            self._refuse(identity, header, errors.BUSY, "too many ask replicas for something at once", RETRY_MS)
+            return
+        for member in members:
+            if self._present[member]:
+                question = answers.ask(frames.ADMIN, member // replicas, round_id, body)
+                self._to_replicas[member].append(Item(0, question))
+            else:
+                self.admin.refuse(member, round_id, NOT_CONNECTED)
+
     def _unreadable(self, identity: bytes, header: Frame) -> None:
         if len(header) and header[0] != VERSION:
             text = f"protocol version {header[0]} is not known here, {VERSION} is"
@@ -118,13 +148,17 @@ class Router:
     def _unknown_kind(self, identity: bytes, parts: list[Frame]) -> None:
         self._bad(identity, parts[0], errors.BAD_MESSAGE, f"kind 0x{parts[0][1]:02x} is not a request")
 
-    def _wrong_size(self, identity: bytes, parts: list[Frame]) -> None:
+    def _wrong_size(self, identity: bytes, parts: list[Frame], body_bytes_max: int) -> None:
         sizes = ", ".join(str(len(part)) for part in parts)
         text = (
-            f"a message is a header of {REQUEST_BYTES} bytes and at most {self.config.message_bytes_max} of body, "
+            f"a message is a header of {REQUEST_BYTES} bytes and at most {body_bytes_max} of body, "
             f"in one frame or two; this one has {sizes}"
         )
         self._bad(identity, parts[0], errors.BAD_MESSAGE, text)
+
+    def _refuse_shard(self, identity: bytes, header: Frame, shard: int) -> None:
+        text = f"shard {shard} is not one of the {self.config.shards} served here"
+        self._refuse(identity, header, errors.WRONG_SHARD, text)
 
     def _bad(self, identity: bytes, header: Frame, code: int, text: str) -> None:
         self.counts["bad_messages"] += 1
@@ -178,8 +212,11 @@ class Router:
         if head[1] == frames.LEADER:
             self._learn(member, head)
         elif head[1] == frames.STATUS_REPORT:
-            body = parts[1] if len(parts) > 1 else head[REPLY_BYTES:]
-            self.gathering.add(member, _request_id(head), body)
+            self.gathering.add(member, _request_id(head), _reply_body(parts))
+        elif head[1] == frames.ADMIN_REPORT:
+            self.admin.add(member, _request_id(head), _reply_body(parts))
+        elif head[1] == frames.REFUSED:
+            self.admin.refuse(member, _request_id(head), _sentence(parts))
 
     def _learn(self, member: int, head: Frame) -> None:
         *_, term, leader, _ = REPLY.unpack_from(head)
@@ -213,6 +250,7 @@ class Router:
 
     def _lost(self, member: int, why: str) -> None:
         self.gathering.miss(member)
+        self.admin.miss(member)
         if self._present[member]:
             self._present[member] = False
             self._lines.append(f"{self._name(member)} is lost: {why}")
@@ -229,6 +267,8 @@ class Router:
                 self._refuse(identity, parts[0], errors.NOT_SENT, text, RETRY_MS)
             elif parts[0][1] == frames.STATUS:
                 self.gathering.miss(member)
+            elif parts[0][1] == frames.ADMIN:
+                self.admin.refuse(member, _request_id(parts[0]), text)
 
     def unread(self, identity: bytes) -> None:
         """The client does not read what it gets: an answer was dropped."""
@@ -252,11 +292,13 @@ class Router:
             self._lines.append(f"refused {self._bad_peers} messages that cannot be read")
             self._bad_peers = 0
         self._gather()
+        for asker, body in self.admin.finished(self.now):
+            self._to_clients.append((asker.identity, answers.answer(frames.ADMIN_REPORT, asker.request, body)))
 
     def next_tick(self) -> float:
         """When `tick` must be called at the latest."""
-        deadline = self.gathering.deadline
-        return self._next_hello if deadline is None else min(deadline, self._next_hello)
+        deadlines = (self._next_hello, self.gathering.deadline, self.admin.deadline)
+        return min(deadline for deadline in deadlines if deadline is not None)
 
     def _greet(self) -> None:
         for member in range(self.config.members):
@@ -276,6 +318,7 @@ class Router:
         if askers:
             config = self.config
             status = merged(config.cluster_id, self.endpoint, config.shards, config.replicas, gathering.reports)
+            status["compactor"] = self._compactor_of()
             body = bytes(msgpack.packb(status))
             for asker in askers:
                 self._to_clients.append((asker.identity, answers.answer(frames.STATUS_REPORT, asker.request, body)))
@@ -313,6 +356,15 @@ class Router:
 def _request_id(header: Frame) -> int:
     """The request's id, at bytes 8 to 16 in every version of the protocol; 0 when the header ends before."""
     return int.from_bytes(header[8:16], "little") if len(header) >= 16 else 0
+
+
+def _reply_body(parts: Sequence[Frame]) -> Frame:
+    return parts[1] if len(parts) > 1 else parts[0][REPLY_BYTES:]
+
+
+def _sentence(parts: Sequence[Frame]) -> str:
+    """What a refusal says, or at least its name."""
+    return bytes(_reply_body(parts)).decode("utf-8", "replace") or errors.name_of(parts[0][4])
 
 
 def _size_of_two(parts: Sequence[Frame]) -> int:

@@ -66,7 +66,7 @@ class Gathering:
         """A replica's report. One of an earlier round, or that cannot be read, is as good as none."""
         if request != self.round or member not in self._missing:
             return
-        report = _decoded(body)
+        report = decoded(body)
         if report is not None:
             self.reports[member] = report
         self._missing.discard(member)
@@ -90,7 +90,8 @@ class Gathering:
         return served
 
 
-def _decoded(body: Frame) -> dict[str, Any] | None:
+def decoded(body: Frame) -> dict[str, Any] | None:
+    """The map that a replica reports, None when the bytes are none."""
     try:
         report = msgpack.unpackb(body, raw=False, max_ext_len=0)
     except Exception:  # msgpack raises a dozen unrelated types on bad bytes

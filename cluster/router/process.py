@@ -10,10 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import time
+from functools import partial
+from pathlib import Path
 
 import zmq
 
 from ...client.protocol.frames import Item, pack_bundle
+from ..run_record import compactor_of
 from . import sockets
 from .config import RouterConfig
 from .core import Router
@@ -27,7 +30,7 @@ class RouterProcess:
 
     def __init__(self, config: RouterConfig) -> None:
         self.config = config
-        self.core = Router(config)
+        self.core = Router(config, partial(compactor_of, Path(config.data)))
         self._stopping = False
         self.context = zmq.Context()
         self.clients = sockets.listen(self.context, config.listen, config.message_bytes_max)

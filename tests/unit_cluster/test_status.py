@@ -5,9 +5,16 @@ from ocelog.cluster import status
 
 
 def shard(shard_id: int, roles: str, *, leader: int | None = 0) -> dict:
-    names = {"L": "leader", "F": "follower", "d": "down"}
+    """A shard by one letter per replica; a leader, followers, down, and followers in each other condition."""
+    names = {"L": "leader", "d": "down"}
+    flags = {"D": "diverged", "p": "probation", "r": "rebuilding", "n": "no_space"}
     replicas = [
-        {"id": number, "pid": None if role == "d" else 100 + number, "role": names[role]}
+        {
+            "id": number,
+            "pid": None if role == "d" else 100 + number,
+            "role": names.get(role, "follower"),
+            **({flags[role]: True} if role in flags else {}),
+        }
         for number, role in enumerate(roles)
     ]
     return {"id": shard_id, "term": 3, "leader": leader, "replicas": replicas}
@@ -29,6 +36,23 @@ def shard(shard_id: int, roles: str, *, leader: int | None = 0) -> dict:
         ([shard(0, "ddd", leader=None), shard(1, "ddd", leader=None)], "unavailable: shards 0, 1 have no majority"),
         ([shard(0, "FFF", leader=None), shard(1, "LFF")], "unavailable: shard 0 has no leader"),
         ([], "unavailable: there are no shards"),
+        ([shard(0, "LrF")], "degraded: replica 1 of shard 0 is being rebuilt"),
+        ([shard(0, "Lpp")], "unavailable: shard 0 has no majority"),
+        (
+            [shard(0, "Lrr"), shard(1, "LFp")],
+            "degraded: replica 1 of shard 0 is being rebuilt; "
+            "replica 2 of shard 0 is being rebuilt; replica 2 of shard 1 is recovering and does not vote yet",
+        ),
+        (
+            [shard(0, "LDdFF")],
+            "degraded: replica 1 of shard 0 has DIVERGED from the others and serves no more; "
+            "shard 0 has lost 1 of 5 replicas, can lose 0 more",
+        ),
+        ([shard(0, "LnF")], "degraded: replica 1 of shard 0 has no disk space left"),
+        (
+            [shard(0, "LnF", leader=1)],
+            "degraded: replica 1 of shard 0 has no disk space left, so writes are refused",
+        ),
     ],
 )
 def test_verdict(shards, said):
@@ -40,12 +64,12 @@ def test_verdict(shards, said):
 def test_a_replica_that_is_down_has_dashes_and_units_are_human():
     one = shard(0, "Ld")
     one["replicas"][0].update(
-        term=3, commit_index=9, applied_index=9, last_index=10, sessions=2, log_bytes=67108864, memory_bytes=900,
-        cpu_percent=12.34,
+        term=3, commit_index=9, applied_index=9, last_index=10, snapshot_index=7, live_entries=4, sessions=2,
+        log_bytes=67108864, memory_bytes=900, cpu_percent=12.34,
     )  # fmt: skip
     up, down = status.rows({"shards": [one]})
-    assert up == ("0", "0", "100", "leader", "3", "9", "9", "10", "2", "64.0 MiB", "900 B", "12 %")
-    assert down == ("0", "1", "-", "down", *["-"] * 8)
+    assert up == ("0", "0", "100", "leader", "3", "9", "9", "10", "7", "4", "2", "64.0 MiB", "900 B", "12 %")
+    assert down == ("0", "1", "-", "down", *["-"] * 10)
     assert len(up) == len(status.HEADINGS)
 
 
@@ -55,5 +79,34 @@ def test_columns_line_up():
 
 def test_a_report_is_completed_with_its_meaning():
     report = status.complete({"cluster_id": "ab", "shards": [shard(0, "LFF")]}, ["tcp://127.0.0.1:1"])
-    assert list(report) == ["version", "cluster_id", "endpoints", "verdict", "healthy", "shards"]
+    assert list(report) == ["version", "cluster_id", "endpoints", "compactor", "verdict", "healthy", "shards"]
     assert report["healthy"] is True
+    assert list(report["shards"][0]["replicas"][0]) == list(status.REPLICA_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({}, "follower"),
+        ({"membership": "active"}, "follower"),
+        ({"membership": "passive"}, "passive"),
+        ({"membership": "passive", "rebuilding": True}, "rebuilding"),
+        ({"probation": True, "rebuilding": True}, "recovering"),
+        ({"diverged": True, "probation": True}, "DIVERGED"),
+        ({"role": "down", "diverged": None}, "down"),
+    ],
+)
+def test_the_role_is_what_ails_a_replica_else_what_it_does(fields, word):
+    assert status.role_word({"id": 1, "role": "follower", **fields}) == word
+
+
+def test_a_member_that_does_not_vote_is_no_part_of_the_majority():
+    one = shard(0, "LFFdd")
+    one["replicas"][3].update(membership="passive")
+    one["replicas"][4].update(membership="reserve")
+    assert status.spare(one) == 1
+
+
+def test_the_compactor_has_a_line_of_its_own():
+    assert status.compactor_line({"compactor": 71}) == "compactor pid 71"
+    assert status.compactor_line({"compactor": None}).startswith("compactor down")

@@ -15,6 +15,7 @@ import msgpack
 import pytest
 import zmq
 from ocelog.client.protocol import frames
+from ocelog.client.protocol.admin import unpack_admin
 from ocelog.client.protocol.frames import NO_LEADER_KNOWN, REPLY, REQUEST, VERSION, Item, Reply
 from ocelog.cluster.router.config import RouterConfig
 from ocelog.cluster.router.core import Router
@@ -155,9 +156,12 @@ class PlayedReplica:
         self.socket.send_multipart([router, *frames.pack_bundle(items)])
 
     def _to_router(self, item: Item) -> list[Any]:
-        header, _ = frames.parse_request(item.frames)
+        header, body = frames.parse_request(item.frames)
         if header.kind == frames.HELLO:
             return [reply(frames.LEADER, self.shard, 0, term=self.term, leader=self.leader)]
+        if header.kind == frames.ADMIN:
+            answer = msgpack.packb({"ok": True, "asked": list(unpack_admin(body))})
+            return [reply(frames.ADMIN_REPORT, self.shard, header.request, answer)]
         role = "leader" if self.leader == self.replica else "follower"
         body = msgpack.packb({"id": self.replica, "shard": self.shard, "pid": 1, "role": role, "term": self.term})
         return [reply(frames.STATUS_REPORT, self.shard, header.request, body)]

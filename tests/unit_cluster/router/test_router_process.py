@@ -13,7 +13,9 @@ import msgpack
 import pytest
 import zmq
 from ocelog.client.protocol import errors, frames
+from ocelog.client.protocol.admin import AdminRequest, pack_admin
 from ocelog.client.protocol.frames import NO_SHARD
+from ocelog.cluster.run_record import RunRecord
 
 pytestmark = pytest.mark.system
 
@@ -143,6 +145,35 @@ def test_status_of_the_whole_cluster(stage):
         return shard if roles == ["leader", "follower", "down"] else None
 
     assert stage.until(present)["leader"] == 0
+
+
+def test_status_names_the_compactor_that_the_supervisor_recorded(stage):
+    client = stage.client()
+
+    def compactor() -> int | None:
+        _, body = stage.ask(client, frames.STATUS_REPORT, kind=frames.STATUS, shard=NO_SHARD)
+        return msgpack.unpackb(body)["compactor"]
+
+    assert compactor() is None
+    RunRecord(supervisor=(1, 0.0), sockets="/none", compactor=4711).write(stage.folder)
+    assert compactor() == 4711
+
+
+def test_replicas_are_asked_for_a_compaction_and_their_answers_told_together(stage):
+    client = stage.client()
+    for replica in range(3):
+        stage.replica(0, replica).leader = 0
+    leader_known(stage, client)
+    body = pack_admin(AdminRequest("compact", True))
+
+    def everyone() -> list | None:
+        _, told = stage.ask(client, frames.ADMIN_REPORT, kind=frames.ADMIN, shard=0, body=body)
+        rows = msgpack.unpackb(told)["replicas"]
+        return rows if all("asked" in row for row in rows) else None  # not all may be connected at once
+
+    assert stage.until(everyone) == [
+        {"ok": True, "asked": ["compact", True], "shard": 0, "replica": replica} for replica in range(3)
+    ]
 
 
 # -- peers that do not behave ------------------------------------------------------------------------
