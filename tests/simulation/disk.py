@@ -87,6 +87,10 @@ class SimDisk:
         data = b"".join(_bytes_of(part) for part in parts)
         if len(data) > self.free_bytes(path):
             raise NoSpace(f"{path}: no room for {len(data)} bytes on the disk")
+        # Killed half-way a process leaves what it has written so far.
+        self.files[path] = SimFile(self, path, data[: self.rng.randint(0, len(data))])
+        self.files[path].durable = bytes(len(self.files[path].data))
+        self.operation(f"end of write {path}")
         file = self.files[path] = SimFile(self, path, bytes(len(data)))
         file.buffer[:] = data
         file.sync()

@@ -7,6 +7,7 @@ It does what `shard/server.py` and `shard/assembly.py` do, with a simulated disk
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from ocelog.client.protocol import frames
@@ -23,6 +24,7 @@ from ocelog.shard.raft.messages import Append, Message
 from ocelog.shard.replica import Replica, Turn
 
 from .disk import SimDisk
+from .disk_work import DiskWork, Killed, cut_after
 from .network import Frames, Network
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
@@ -32,10 +34,6 @@ DIRECTORY = "data/shard-0/replica"
 NOTICE_DELAY = 2 * MS
 """As in the server: a new commit index may wait so long for something to travel with."""
 WALL_START_MS = 1_700_000_000_000
-
-
-class Killed(Exception):
-    """Raised by the disk in the middle of what a process does when it is killed; names the operation not done."""
 
 
 class Host:
@@ -69,8 +67,7 @@ class Host:
         self._bundles: list[tuple[str, Frames]] = []
         self._gone: list[int] = []
         self._done: PersistJob | None = None
-        self._job: PersistJob | None = None
-        self._job_ran = False
+        self._persisting: DiskWork | None = None
         self._next_tick = 0
         self._turn_at: int | None = None
         network.attach(self.name, self._receive)
@@ -84,18 +81,16 @@ class Host:
         plan, rng = self.plan, Random(self.scheduler.rng.getrandbits(32))
         identity = Identity(cluster_id=CLUSTER_ID, shard=0, member=self.member, incarnation=1)
         config = LogConfig(segment_bytes_max=plan.segment_bytes_max, segment_entries_max=plan.segment_entries_max)
-        if self.scheduler.chance(plan.start_crash):
-            self._kill_after(self.scheduler.between(0, 8))
+        operations = self.scheduler.between(0, 8) if self.scheduler.chance(plan.start_crash) else -1
         try:
-            _, meta, log = open_directory(self.disk, DIRECTORY, expected=identity, config=config)
+            with cut_after(self.disk, operations):
+                _, meta, log = open_directory(self.disk, DIRECTORY, expected=identity, config=config)
         except (Killed, NoSpace) as reason:
             self.scheduler.note(f"{self.name} does not start: {reason}")
             if isinstance(reason, Killed) and self.scheduler.chance(plan.power_loss):
                 self.disk.crash()
             self.scheduler.after(SECOND // 2, self.start)
             return
-        finally:
-            self.disk.operation_hook = None
         self.replica = Replica(
             shard=0,
             member=self.member,
@@ -129,38 +124,16 @@ class Host:
         if self.replica is None:
             return
         self.scheduler.note(f"{self.name} is killed{', power lost' if power_loss else ''}")
-        if self._job is not None and not self._job_ran:
-            self._run_partly(self._job)
+        if self._persisting is not None:
+            self._persisting.cut_off()
         if power_loss:
             self.disk.crash()
         self.replica = None
         self.incarnation += 1
         self._peers, self._bundles, self._gone = [], [], []
-        self._done = self._job = None
+        self._done = self._persisting = None
         self._turn_at = None
         self.paused_until = 0
-
-    def _run_partly(self, job: PersistJob) -> None:
-        """Carry out some of the job's disk operations, maybe none, maybe all."""
-        self._kill_after(self.scheduler.between(0, 12))
-        try:
-            job.run()
-        except (Killed, NoSpace):
-            pass
-        finally:
-            self.disk.operation_hook = None
-
-    def _kill_after(self, operations: int) -> None:
-        """Let so many operations of the disk happen, and the next one not."""
-        left = operations
-
-        def hook(what: str) -> None:
-            nonlocal left
-            if left == 0:
-                raise Killed(what)
-            left -= 1
-
-        self.disk.operation_hook = hook
 
     def pause(self, duration: int) -> None:
         """Stop taking turns for a while, as with SIGSTOP; what arrives waits. The disk goes on."""
@@ -234,7 +207,7 @@ class Host:
 
     def _drain(self, replica: Replica) -> None:
         if self._done is not None:
-            job, self._done, self._job = self._done, None, None
+            job, self._done, self._persisting = self._done, None, None
             replica.job_done(job)
         arrived, self._peers = self._peers, []
         for each in arrived:
@@ -272,33 +245,27 @@ class Host:
     # -- the disk ------------------------------------------------------------------------------------
 
     def _begin_job(self, job: PersistJob) -> None:
-        """The job takes its time; its effect falls on its beginning or on its end, by chance."""
         scheduler, plan = self.scheduler, self.plan
-        self._job, self._job_ran = job, False
         duration = scheduler.between(plan.sync_min, plan.sync_max)
         if scheduler.chance(plan.sync_hang):
             duration += scheduler.between(100 * MS, 3 * SECOND)
-        if scheduler.chance(0.5):
-            self._run_job(job)
-        scheduler.after(duration, self._finish_job, job, self.incarnation)
+        self._persisting = DiskWork(
+            scheduler,
+            self.disk,
+            duration,
+            run=job.run,
+            ran=partial(self._persisted, job),
+            done=partial(self._persist_done, job),
+            no_space=self._stop_for_space,
+        )
 
-    def _run_job(self, job: PersistJob) -> None:
-        try:
-            job.run()
-        except NoSpace:
-            self._job_ran = True
-            self._stop_for_space()
-            return
-        self._job_ran = True
+    def _persisted(self, job: PersistJob) -> None:
         for callback in self.on_durable:
             callback(self, job)
 
-    def _finish_job(self, job: PersistJob, incarnation: int) -> None:
-        if incarnation == self.incarnation and not self._job_ran:
-            self._run_job(job)
-        if incarnation == self.incarnation:
-            self._done = job
-            self._wake(0)
+    def _persist_done(self, job: PersistJob) -> None:
+        self._done = job
+        self._wake(0)
 
 
 def host_name(member: int) -> str:
