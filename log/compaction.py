@@ -12,17 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .entry import RELEASE
-from .segment import ENTRIES_START, FOOTER
+from .segment import ENTRIES_START, FOOTER, SPARSE_ROW_BYTES, Indexes
 
 Numbers = npt.NDArray[np.int64]
-Indexes = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
 VERSIONS_MAX = 4
 """From this version on a segment counts as no older: without a bound one dead entry in a hundred would have a segment
 that was rewritten fifty times rewritten again, and so every minute."""
-SPARSE_ROW_BYTES = 14
-"""A row of a rewritten segment's arrays: index, offset, mode, released."""
 
 
 @dataclass(frozen=True, kw_only=True)

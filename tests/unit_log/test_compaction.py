@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ocelog.log.compaction import (
-    SPARSE_ROW_BYTES,
     MissingEntry,
     SegmentStats,
     keep_mask,
@@ -19,6 +18,7 @@ from ocelog.log.compaction import (
     within,
 )
 from ocelog.log.entry import RELEASE, SNAPSHOT
+from ocelog.log.segment import SPARSE_ROW_BYTES
 
 Row = tuple[int, int, int, int]
 """Version, entries, live entries, bytes per entry."""
