@@ -1,4 +1,4 @@
-"""What a replica asks of the compactor and what it is told: values, and their form as plain msgpack dictionaries.
+"""What a replica asks of the compactor and what it is told: values, and their form on the wire, one msgpack dictionary.
 
 What comes from outside is checked here, field by field; `from_wire` raises ValueError with a sentence and nothing else.
 """
@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+import msgpack
+
 from .manifest import SegmentRecord
 
 GROUPS_MAX = 1 << 16
 SOURCES_MAX = 1 << 16
 TEXT_MAX = 4096
+MESSAGE_BYTES_MAX = 8 << 20
 NUMBER_MAX = (1 << 64) - 1
 
 Item = TypeVar("Item")
@@ -41,20 +44,15 @@ class CompactionRequest:
     snapshot_path: str
     groups: tuple[CompactionGroup, ...]
 
-    def to_wire(self) -> dict[str, Any]:
-        """As a dictionary of strings, numbers and lists."""
+    def to_wire(self) -> bytes:
+        """As the bytes of a message."""
         groups = [[group.generation, *map(list, group.sources)] for group in self.groups]
-        return {
-            "directory": self.directory,
-            "shard": self.shard,
-            "snapshot_path": self.snapshot_path,
-            "groups": groups,
-        }
+        return _packed(vars(self) | {"groups": groups})
 
     @classmethod
-    def from_wire(cls, wire: object) -> CompactionRequest:
+    def from_wire(cls, data: bytes) -> CompactionRequest:
         """Read what `to_wire` made. Raises ValueError."""
-        fields = _dictionary(wire, "a request")
+        fields = _unpacked(data)
         return cls(
             directory=_text(fields.get("directory"), "directory"),
             shard=_number(fields.get("shard"), "shard"),
@@ -79,50 +77,61 @@ class GroupResult:
     no_space: bool = False
     damaged: tuple[str, int | None, int | None] | None = None
 
-    def to_wire(self) -> dict[str, Any]:
-        """As a dictionary."""
-        damaged = None if self.damaged is None else list(self.damaged)
-        return vars(self) | {"damaged": damaged}
-
-    @classmethod
-    def from_wire(cls, wire: object) -> GroupResult:
-        """Read what `to_wire` made. Raises ValueError."""
-        fields = _dictionary(wire, "a group's result")
-        seconds, error = fields.get("seconds"), fields.get("error")
-        if type(seconds) is not float:
-            raise ValueError(f"seconds is {seconds!r:.40} and must be a float")
-        return cls(
-            generation=_number(fields.get("generation"), "generation"),
-            entries=_number(fields.get("entries"), "entries"),
-            bytes=_number(fields.get("bytes"), "bytes"),
-            seconds=seconds,
-            error=None if error is None else _text(error, "error"),
-            no_space=fields.get("no_space") is True,
-            damaged=_damaged(fields.get("damaged")),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class CompactionResult:
-    """One result per group of the request, in its order."""
+    """One result per group of the request, in its order; none of them and an `error` for a request that was not understood."""
 
-    groups: tuple[GroupResult, ...]
+    groups: tuple[GroupResult, ...] = ()
+    error: str | None = None
 
-    def to_wire(self) -> dict[str, Any]:
-        """As a dictionary."""
-        return {"groups": [group.to_wire() for group in self.groups]}
+    def to_wire(self) -> bytes:
+        """As the bytes of a message."""
+        return _packed({"groups": [vars(group) for group in self.groups], "error": self.error})
 
     @classmethod
-    def from_wire(cls, wire: object) -> CompactionResult:
+    def from_wire(cls, data: bytes) -> CompactionResult:
         """Read what `to_wire` made. Raises ValueError."""
-        fields = _dictionary(wire, "a result")
-        return cls(groups=_tuple(fields.get("groups"), "groups", GROUPS_MAX, GroupResult.from_wire))
+        fields = _unpacked(data)
+        groups = _tuple(fields.get("groups"), "groups", GROUPS_MAX, _group_result)
+        return cls(groups=groups, error=_text_or_none(fields.get("error"), "error"))
+
+
+def _packed(fields: dict[str, Any]) -> bytes:
+    data: bytes = msgpack.packb(fields)
+    return data
+
+
+def _unpacked(data: bytes) -> dict[str, Any]:
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise ValueError(f"a message has {len(data)} bytes, more than {MESSAGE_BYTES_MAX}")
+    try:
+        fields = msgpack.unpackb(data, strict_map_key=True, max_ext_len=0)
+    except Exception as error:  # it has its own class for each of the things that can be wrong
+        raise ValueError(f"a message cannot be read: {error}") from None
+    return _dictionary(fields, "a message")
 
 
 def _dictionary(value: object, what: str) -> dict[str, Any]:
     if type(value) is not dict:
         raise ValueError(f"{what} is a dictionary, not {value!r:.40}")
     return value
+
+
+def _group_result(value: object) -> GroupResult:
+    fields = _dictionary(value, "a group's result")
+    seconds = fields.get("seconds")
+    if type(seconds) is not float:
+        raise ValueError(f"seconds is {seconds!r:.40} and must be a float")
+    return GroupResult(
+        generation=_number(fields.get("generation"), "generation"),
+        entries=_number(fields.get("entries"), "entries"),
+        bytes=_number(fields.get("bytes"), "bytes"),
+        seconds=seconds,
+        error=_text_or_none(fields.get("error"), "error"),
+        no_space=fields.get("no_space") is True,
+        damaged=_damaged(fields.get("damaged")),
+    )
 
 
 def _number(value: object, name: str) -> int:
@@ -135,6 +144,10 @@ def _text(value: object, name: str) -> str:
     if type(value) is not str or not 1 <= len(value) <= TEXT_MAX or "\0" in value:
         raise ValueError(f"{name} is {value!r:.40} and must be a string of 1 to {TEXT_MAX} characters")
     return value
+
+
+def _text_or_none(value: object, name: str) -> str | None:
+    return None if value is None else _text(value, name)
 
 
 def _tuple(value: object, name: str, items_max: int, item: Callable[[object], Item]) -> tuple[Item, ...]:

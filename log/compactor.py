@@ -17,7 +17,7 @@ import numpy as np
 
 from .checksums import Bytes, EntryCopier, pieces
 from .compaction import MissingEntry, Numbers, keep_mask, runs, within
-from .compaction_request import CompactionGroup, CompactionRequest, CompactionResult, GroupResult
+from .compaction_request import TEXT_MAX, CompactionGroup, CompactionRequest, CompactionResult, GroupResult
 from .errors import Corruption, LogError, NoSpace
 from .files import EXTENT_BYTES_MIN, Disk, Extent, Part
 from .manifest import SegmentRecord
@@ -41,34 +41,38 @@ class Kept(NamedTuple):
     ends: Numbers
 
 
-def rewrite(
+def rewrite(disk: Disk, request: CompactionRequest) -> CompactionResult:
+    """Carry out a request; what fails is told in that group's result."""
+    return CompactionResult(groups=tuple(rewrite_groups(disk, request)))
+
+
+def rewrite_groups(
     disk: Disk, request: CompactionRequest, *, stopped: Callable[[], bool] = lambda: False, verify: bool = True
-) -> CompactionResult:
-    """Carry out a request, group by group; what fails is told in that group's result.
+) -> Iterator[GroupResult]:
+    """Carry out a request, a group with each step.
 
     Raises CompactionStopped soon after `stopped()` is true. `verify` is for measuring what verifying costs.
     """
-    results: list[GroupResult] = []
     try:
         snapshot = Snapshot.open(disk, request.snapshot_path, request.shard)
     except (LogError, OSError) as error:
-        return CompactionResult(groups=tuple(_failed(group, error) for group in request.groups))
+        yield from (_failed(group, error) for group in request.groups)
+        return
     for group in request.groups:
         begun = time.perf_counter()
         try:
             entries, size = _rewrite_group(disk, request, group, snapshot, stopped, verify)
         except (LogError, OSError) as error:
-            results.append(_failed(group, error))
+            yield _failed(group, error)
         else:
             seconds = time.perf_counter() - begun
-            results.append(GroupResult(generation=group.generation, entries=entries, bytes=size, seconds=seconds))
-    return CompactionResult(groups=tuple(results))
+            yield GroupResult(generation=group.generation, entries=entries, bytes=size, seconds=seconds)
 
 
 def _failed(group: CompactionGroup, error: LogError | OSError) -> GroupResult:
     damaged = (error.path, error.offset, error.index) if isinstance(error, Corruption) else None
     return GroupResult(
-        generation=group.generation, error=str(error), no_space=isinstance(error, NoSpace), damaged=damaged
+        generation=group.generation, error=str(error)[:TEXT_MAX], no_space=isinstance(error, NoSpace), damaged=damaged
     )
 
 

@@ -22,7 +22,7 @@ SWITCH_INTERVAL_SECONDS = 0.0001
 
 def main(argument: str) -> int:
     """Run the replica that the argument describes; returns the exit code."""
-    from .process_log import start_logging
+    from ..log.process_log import start_logging
 
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

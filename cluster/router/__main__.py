@@ -16,7 +16,7 @@ from dataclasses import asdict
 
 import zmq
 
-from ...shard.process_log import start_logging
+from ...log.process_log import start_logging
 from ..errors import ClusterError, ConfigError, StartFailed
 from .config import RouterConfig
 from .process import RouterProcess

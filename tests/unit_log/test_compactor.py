@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ocelog.log import checksums
 from ocelog.log.compaction_request import CompactionRequest
-from ocelog.log.compactor import CompactionStopped, rewrite
+from ocelog.log.compactor import CompactionStopped, rewrite, rewrite_groups
 from ocelog.log.entry import HEADER_BYTES
 from ocelog.log.errors import LogError
 from ocelog.log.files import EXTENT_BYTES_MIN, Disk, Extent, OsDisk
@@ -256,7 +256,9 @@ def test_a_stop_leaves_nothing_behind(place: Place, monkeypatch: pytest.MonkeyPa
     before = names(place.disk, place.directory)
     answers = iter([False] * calls + [True] * 99)
     with pytest.raises(CompactionStopped):
-        rewrite(place.disk, request(place.directory, snapshot, (records, 80)), stopped=lambda: next(answers))
+        list(
+            rewrite_groups(place.disk, request(place.directory, snapshot, (records, 80)), stopped=lambda: next(answers))
+        )
     assert names(place.disk, place.directory) == before
 
 
@@ -294,7 +296,7 @@ def test_verifying_can_be_left_out_for_measuring(place: Place) -> None:
     offset = _offset_of(place, records[0], 3)
     place.disk.open(f"{place.directory}/log/{records[0].file_name}").buffer[offset + HEADER_BYTES] ^= 1
     wanted = request(place.directory, snapshot, (records[:1], 80))
-    assert rewrite(place.disk, wanted, verify=False).groups[0].error is None
+    assert next(rewrite_groups(place.disk, wanted, verify=False)).error is None
     with pytest.raises(LogError):
         entries_of(rewritten(place.disk, place.directory, wanted.groups[0].target))
 

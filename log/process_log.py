@@ -1,4 +1,7 @@
-"""The log file of one process: rotated, and written by a thread of its own so that logging never blocks a loop."""
+"""The log file of one process: rotated, and written by a thread of its own so that logging never blocks a loop.
+
+Not the log that the rest of this room is about. It is here because this is the lowest room, and every process has one.
+"""
 
 from __future__ import annotations
 

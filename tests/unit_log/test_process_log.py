@@ -8,7 +8,7 @@ import queue
 import threading
 
 import pytest
-from ocelog.shard import process_log
+from ocelog.log import process_log
 
 
 @pytest.fixture
