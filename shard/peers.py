@@ -5,7 +5,7 @@ bytes. An Install has sizes and bytes too, or, as long as the bytes belong to th
 `UNCOPIED_BYTES_MIN` and more travel as a second frame, uncopied, straight from the mapping. All numbers are little-endian:
 
     B   format version                    Q   term
-    B   message type, see KINDS           5Q  the message's numbers, see KINDS; unused ones are 0
+    B   message type, see KINDS           6Q  the message's numbers, see KINDS; unused ones are 0
     H   shard                             I   the message's flag, see KINDS: 0 or 1
     I   sender                            I   term runs: (first index Q, term Q) each
     I   receiver                          I   entries: size in bytes (I) each, padding included
@@ -34,13 +34,13 @@ from .raft.messages import Append, Install, Message, TermRuns
 
 VERSION = 2
 
-HEADER = struct.Struct("<BBHIII8sQ5QIIIQ")
+HEADER = struct.Struct("<BBHIII8sQ6QIIIQ")
 CHECKSUM = struct.Struct("<I")
 RUN = struct.Struct("<QQ")
 HEADER_BYTES = HEADER.size + CHECKSUM.size
-assert HEADER_BYTES == 96, "the layout in the module docstring; runs and sizes stay aligned behind it"
+assert HEADER_BYTES == 104, "the layout in the module docstring; runs and sizes stay aligned behind it"
 
-NUMBERS_MAX = 5
+NUMBERS_MAX = 6
 
 Frame = bytes | memoryview
 
@@ -67,8 +67,7 @@ KINDS = (
     Kind(
         9,
         raft.Install,
-        ("snapshot_index", "snapshot_term", "from_index", "position", "snapshot_bytes"),
-        "last",
+        ("snapshot_index", "snapshot_term", "from_index", "position", "snapshot_bytes", "entry_bytes"),
         carries=True,
     ),
     Kind(10, raft.InstallResponse, ("snapshot_index", "from_index", "position"), "restart"),
@@ -259,6 +258,7 @@ def _check_install(term: int, fields: dict[str, Any], runs: int, count: int, siz
     """The stream is the snapshot's file, then entries of (from_index, snapshot_index]; a part is of one or the other."""
     first, last, last_term = fields["from_index"], fields["snapshot_index"], fields["snapshot_term"]
     position, snapshot_bytes = fields["position"], fields["snapshot_bytes"]
+    total = snapshot_bytes + fields["entry_bytes"]
     if runs:
         raise BadFrame("header", "an Install has no term runs")
     if not (first < last and 1 <= last_term <= term and snapshot_bytes > 0):
@@ -267,8 +267,10 @@ def _check_install(term: int, fields: dict[str, Any], runs: int, count: int, siz
         fits = position >= snapshot_bytes and count <= last - first
     else:
         fits = not size or position + size <= snapshot_bytes
-    if not fits or (fields["last"] and position + size < snapshot_bytes):
-        raise BadFrame("install", f"{size} bytes, {count} entries at {position}, do not fit a file of {snapshot_bytes}")
+    if not fits or position + size > total:
+        raise BadFrame(
+            "install", f"{size} bytes, {count} entries at {position}, do not fit {snapshot_bytes} of {total}"
+        )
 
 
 def _check_sizes(sizes: npt.NDArray[np.uint32], size: int) -> None:

@@ -129,9 +129,9 @@ class Install(Message):
     """The paper's InstallSnapshot: a part of a snapshot and of the live entries in (from_index, snapshot_index].
 
     For a member whose own log agrees through from_index, its commit index; 0 for one that has nothing. What travels is a
-    stream of snapshot_bytes of the snapshot's file and then entries; `position` is where this part begins in it, `last`
-    says that the stream ends with it. `entries` is opaque to the core: `data`, and the size of each entry in it, no sizes
-    as long as the bytes are the file's.
+    stream: snapshot_bytes of the snapshot's file, then entry_bytes of entries; `position` is where this part begins in
+    it. `entries` is opaque to the core: `data`, and the size of each entry in it, no sizes as long as the bytes are the
+    file's.
     """
 
     snapshot_index: int
@@ -139,7 +139,7 @@ class Install(Message):
     from_index: int
     position: int
     snapshot_bytes: int
-    last: bool = False
+    entry_bytes: int
     entries: Any = None
 
 

@@ -1,4 +1,4 @@
-"""A member whose files are lost or damaged begins again as a new incarnation, wherever its renewal is cut off (2-log, Members)."""
+"""A member whose files are lost or damaged begins again as a new incarnation, wherever its renewal is cut off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Members whose digests differ from the majority's are found, and nobody is blamed without a majority (2-log, Rebuild)."""
+"""Members whose digests differ from the majority's are found, and nobody is blamed without a majority."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_odd_one_stops_also_when_it_leads():
     divergence.note(100, 8)
     divergence.told(0, 100, 8, VOTERS)
     divergence.told(1, 100, 7, VOTERS)
-    with pytest.raises(Diverged, match="replica 0.*entry 100.*0000000000000008"):
+    with pytest.raises(Diverged, match=r"replica 0.*entry 100.*0000000000000008"):
         divergence.told(2, 100, 7, VOTERS)
 
 

@@ -51,7 +51,7 @@ def append_of(sizes, *, prev=(7, 2), term=4, runs=None) -> Append:
     )
 
 
-def install_of(data, sizes=(), *, position=0, last=False, file_bytes=500, prev=7, term=4) -> Install:
+def install_of(data, sizes=(), *, position=0, file_bytes=500, entry_bytes=500, prev=7, term=4) -> Install:
     """A part of an install of (prev, 20] with a snapshot of `file_bytes`."""
     return Install(
         term=term,
@@ -61,7 +61,7 @@ def install_of(data, sizes=(), *, position=0, last=False, file_bytes=500, prev=7
         from_index=prev,
         position=position,
         snapshot_bytes=file_bytes,
-        last=last,
+        entry_bytes=entry_bytes,
         entries=Entries(memoryview(data), np.array(sizes, np.uint32)) if data else None,
     )
 
@@ -76,7 +76,7 @@ MESSAGES = [
     AppendResponse(term=5, **ENDS, success=False, rejected_index=9, hint_index=7, hint_term=3, last_index=8),
     Heartbeat(term=5, **ENDS, commit_index=7, round=3, sent_through=9),
     HeartbeatResponse(term=5, **ENDS, round=3, last_index=9, lost=True),
-    install_of(b"", position=2**64 - 1, last=True),
+    install_of(b"", position=2**64 - 1, entry_bytes=2**64 - 501),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=300),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=0, restart=True),
 ]
@@ -171,7 +171,7 @@ def test_frames_of_a_wrong_length_are_refused(sizes):
 
 def test_lengths_that_the_frame_does_not_have_are_refused_before_anything_is_read():
     frame = bytearray(encode(append_of([56]), SENDER)[0])
-    for offset, layout in ((76, "<I"), (80, "<I"), (84, "<Q")):
+    for offset, layout in ((84, "<I"), (88, "<I"), (92, "<Q")):
         huge = bytearray(frame)
         struct.pack_into(layout, huge, offset, 2**31)
         refused([resigned(bytes(huge))], "length")
@@ -204,23 +204,23 @@ def test_an_unknown_type_is_refused():
 
 def test_fields_that_a_type_does_not_use_must_be_zero():
     frame = bytearray(encode(PreVoteResponse(term=5, **ENDS, granted=True), SENDER)[0])
-    for offset, layout, value in ((32, "<Q", 1), (72, "<I", 2)):
+    for offset, layout, value in ((32, "<Q", 1), (80, "<I", 2)):
         other = bytearray(frame)
         struct.pack_into(layout, other, offset, value)
         refused([resigned(bytes(other))], "header")
 
 
 @pytest.mark.parametrize(
-    ("data", "sizes", "position", "last"),
+    ("data", "sizes", "position", "entry_bytes"),
     [
-        (b"a" * 500, (), 0, True),
-        (b"a" * 100, (), 400, False),
-        (b"a" * UNCOPIED_BYTES_MIN, (UNCOPIED_BYTES_MIN - 56, 56), 500, False),
-        (b"a" * 112, (56, 56), 2**40, True),
+        (b"a" * 500, (), 0, 0),
+        (b"a" * 100, (), 400, 1000),
+        (b"a" * UNCOPIED_BYTES_MIN, (UNCOPIED_BYTES_MIN - 56, 56), 500, UNCOPIED_BYTES_MIN),
+        (b"a" * 112, (56, 56), 2**40, 2**40),
     ],
 )
-def test_parts_of_an_install_travel(data, sizes, position, last):
-    message = install_of(data, sizes, position=position, last=last)
+def test_parts_of_an_install_travel(data, sizes, position, entry_bytes):
+    message = install_of(data, sizes, position=position, entry_bytes=entry_bytes)
     frames = encode(message, SENDER)
     assert len(frames) == (2 if len(data) >= UNCOPIED_BYTES_MIN else 1)
     decoded = decode(frames, RECEIVER)
@@ -242,8 +242,8 @@ def test_parts_of_an_install_travel(data, sizes, position, last):
         (install_of(b"a" * 56, (56,), position=499), "install"),
         (install_of(b"a" * 14, (1,) * 14, position=500), "install"),
         (install_of(b"a" * 56, (50,), position=500), "entries"),
-        (install_of(b"a" * 499, last=True), "install"),
-        (install_of(b"", position=400, last=True), "install"),
+        (install_of(b"a" * 56, (56,), position=500, entry_bytes=55), "install"),
+        (install_of(b"", position=1001), "install"),
         (install_of(b"a", prev=20), "install"),
         (install_of(b"a", prev=21), "install"),
         (install_of(b"a", term=2), "install"),

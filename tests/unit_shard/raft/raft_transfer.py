@@ -45,7 +45,7 @@ class Transfer:
             from_index=self.from_index,
             position=position,
             snapshot_bytes=FILE_BYTES,
-            last=position == total - 1,
+            entry_bytes=len(self.live),
             entries=self.snapshot if position < FILE_BYTES else self.live[position - FILE_BYTES],
         )
 
@@ -79,7 +79,7 @@ class Staging:
                 self.snapshot = message.entries
             else:
                 self.live.append(message.entries)
-            self.complete = message.last
+            self.complete = self.position == message.snapshot_bytes + message.entry_bytes
 
     def published(self, own: Files) -> Files:
         """Our files when all of it has come: what we had through from_index, then what was sent."""

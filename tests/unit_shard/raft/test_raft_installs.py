@@ -57,7 +57,7 @@ def follower(snapshot: int = 0, terms: tuple[int, ...] = (1, 1, 1), *, commit_in
 
 def install(snapshot_index: int, *, snapshot_term: int = 2, from_index: int = 0, position: int = 0, **other) -> Install:
     """A part of an install by the leader of term 5; of a file of two bytes, then entries."""
-    fields = {"term": 5, "sender": 1, "to": 0, "snapshot_bytes": 2, "last": False, "entries": []}
+    fields = {"term": 5, "sender": 1, "to": 0, "snapshot_bytes": 2, "entry_bytes": 2, "entries": []}
     return Install(
         **{**fields, **other},
         snapshot_index=snapshot_index,
@@ -308,7 +308,7 @@ def publishing(**other) -> Member:
     """A follower in the middle of publishing a snapshot at 9 of term 2."""
     member = follower(terms=(1, 1, 1, 3), commit_index=2)
     for position, part in enumerate([[(2, "s")] * 9, [(2, "s")] * 9, (8, (2, "s")), (9, (2, "s"))]):
-        member.receive(install(9, from_index=2, position=position, last=position == 3, entries=part))
+        member.receive(install(9, from_index=2, position=position, entries=part))
     assert member.core.installing
     member.turn()
     return member
