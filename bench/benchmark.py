@@ -7,9 +7,9 @@ ended and every killed replica is up again, and it is not part of the figures.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..client.protocol.errors import OcelogError
@@ -17,10 +17,11 @@ from ..client.protocol.routing import SlotTable
 from ..cluster.shardmap import equal_ranges
 from .checker import Verdict, check_counters, check_map
 from .cpu import Meter, groups_of
-from .faults import Fault, KillLeaders
-from .figures import Figures, measure
+from .faults import Fault, KillLeaders, Schedule, StopFollowers
+from .figures import Figures, count_within, measure
 from .harness import Phase, run_phase
 from .plan import Plan, shares
+from .samples import Sampler
 
 READ_BACK_SECONDS = 120.0
 READ_BACK_INFLIGHT = 256
@@ -29,7 +30,11 @@ FILL_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What to load and how. `cluster` (shards, replicas) starts one of its own, else `endpoints` name a running one."""
+    """What to load and how. `cluster` (shards, replicas) starts one of its own, else `endpoints` name a running one.
+
+    `sections` are settings of a cluster of its own. With a `rate` operations are offered at intended times, and those
+    answered within `in_time_ms` of them count as served in time. `sample_every` seconds the status is sampled; 0: never.
+    """
 
     workload: str
     cluster: tuple[int, int] | None = None
@@ -43,6 +48,12 @@ class Options:
     keys: int = 10_000
     timeout: float = 10.0
     kill_leader_at: float | None = None
+    stop_replica_at: float | None = None
+    return_replica_at: float | None = None
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    rate: float = 0.0
+    in_time_ms: float = 100.0
+    sample_every: float = 0.0
 
     @property
     def counts(self) -> bool:
@@ -52,7 +63,11 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """Everything a report tells about one benchmark. `cpu_ns` is per group of processes, the load's own included."""
+    """Everything a report tells about one benchmark. `cpu_ns` is per group of processes, the load's own included.
+
+    Of `offered` operations `unserved` were never begun and `in_time` served in time. `segment_bytes_max` is that of the
+    cluster, if it is one of the run's own.
+    """
 
     options: Options
     figures: Figures
@@ -63,6 +78,11 @@ class Outcome:
     cpu_ns: dict[str, int]
     harness_ns_per_operation: int
     faults: tuple[Fault, ...] = ()
+    offered: int = 0
+    unserved: int = 0
+    in_time: int = 0
+    samples: list[tuple[Any, ...]] = field(default_factory=list)
+    segment_bytes_max: int | None = None
 
 
 def run(options: Options) -> Outcome:
@@ -72,11 +92,14 @@ def run(options: Options) -> Outcome:
         plans = _plans(options, endpoints, len(status["shards"]))
         filled = _fill(options, plans[0])
         meter = Meter(groups_of(status))
-        phase, faults = _load(options, plans, cluster, len(status["shards"]), meter)
+        sampler = _sampler(options, endpoints, cluster)
+        phase, faults = _load(options, plans, _schedule(options, cluster, len(status["shards"]), meter), sampler, meter)
         final = run_phase([_read_back(options, plans[0])])
         if cluster is None and not options.counts:
             _clear(plans[0])
-    return _outcome(options, filled, phase, final, meter, faults)
+    outcome = _outcome(options, filled, phase, final, meter, faults)
+    segment_bytes_max = cluster.settings.log.segment_bytes_max if cluster is not None else None
+    return replace(outcome, samples=sampler.rows if sampler else [], segment_bytes_max=segment_bytes_max)
 
 
 @contextmanager
@@ -88,7 +111,7 @@ def _cluster(options: Options) -> Iterator[tuple[tuple[str, ...] | None, Any]]:
     from ..cluster import LocalCluster
 
     shards, replicas = options.cluster
-    with LocalCluster(shards=shards, replicas=replicas) as cluster:
+    with LocalCluster(shards=shards, replicas=replicas, **options.sections) as cluster:
         yield tuple(cluster.endpoints), cluster
 
 
@@ -117,7 +140,13 @@ def _plans(options: Options, endpoints: tuple[str, ...] | None, shards: int) -> 
         seed=seed,
     )
     return [
-        replace(base, source=1 + process, operations=operations[process], clients=clients[process])
+        replace(
+            base,
+            source=1 + process,
+            operations=operations[process],
+            clients=clients[process],
+            rate=options.rate / options.processes,
+        )
         for process in range(options.processes)
     ]
 
@@ -153,20 +182,44 @@ def _one_by_one(plan: Plan, workload: str, keys: int, seconds: float) -> Plan:
     return replace(plan, workload=workload, source=0, clients=1, inflight=inflight, operations=keys, seconds=seconds)
 
 
-def _load(
-    options: Options, plans: list[Plan], cluster: Any, shards: int, meter: Meter
-) -> tuple[Phase, tuple[Fault, ...]]:
-    if options.kill_leader_at is None:
-        return run_phase(plans, on_poll=meter.sample), ()
+def _schedule(options: Options, cluster: Any, shards: int, meter: Meter) -> Schedule | None:
+    """What is done to the cluster while it is loaded; None for nothing."""
 
     def restarted(shard: int, replica: int) -> None:
         meter.watch("follower", cluster.pid(shard, replica))
 
-    schedule = KillLeaders(cluster, shards, options.kill_leader_at, restarted)
+    if options.kill_leader_at is not None:
+        return KillLeaders(cluster, shards, options.kill_leader_at, restarted)
+    if options.stop_replica_at is not None and options.return_replica_at is not None:
+        return StopFollowers(cluster, shards, options.stop_replica_at, options.return_replica_at, restarted)
+    return None
+
+
+def _sampler(options: Options, endpoints: Sequence[str] | None, cluster: Any) -> Sampler | None:
+    if not options.sample_every:
+        return None
+    directory_of = cluster.directory if cluster is not None else None
+    return Sampler(lambda: _status(endpoints, options.timeout), options.sample_every, directory_of)
+
+
+def _load(
+    options: Options, plans: list[Plan], schedule: Schedule | None, sampler: Sampler | None, meter: Meter
+) -> tuple[Phase, tuple[Fault, ...]]:
+    beside = [one for one in (schedule, sampler) if one is not None]
+
+    def begin() -> None:
+        for one in beside:
+            one.start()
+
+    faults: list[Fault] = []
     try:
-        phase = run_phase(plans, on_begin=schedule.start, on_poll=meter.sample)
+        phase = run_phase(plans, on_begin=begin, on_poll=meter.sample)
     finally:
-        faults = schedule.finish()
+        # The schedule first: how the replica that it brings back catches up is worth sampling.
+        if schedule is not None:
+            faults = schedule.finish()
+        if sampler is not None:
+            sampler.finish()
     return phase, tuple(faults)
 
 
@@ -197,4 +250,7 @@ def _outcome(
         cpu_ns={**meter.spent_ns(), "load": phase.cpu_ns},
         harness_ns_per_operation=phase.harness_ns_per_operation,
         faults=faults,
+        offered=phase.offered,
+        unserved=phase.unserved,
+        in_time=count_within(phase.history, int(options.in_time_ms * 1e6)),
     )

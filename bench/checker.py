@@ -2,10 +2,11 @@
 
 Pure functions on numpy arrays; knows nothing of clusters, clients or why something went wrong.
 
-Every value is written once, so two exact checks suffice for a map. *Chain*: a put returns the value it replaced, hence
-each acknowledged value is seen exactly once more, either replaced by another put or there at the end. *Zones* (Gibbons
+Every value is written once, so two checks suffice for a map. *Chain*: a put and a remove return the value they replace
+or take away, hence each acknowledged value is seen exactly once more, by one of them or at the end. *Zones* (Gibbons
 and Korach, "Testing shared memories", SIAM J. Comput. 26(4), 1997, section 4): a register whose values are unique is
-linearizable exactly if no two forward zones of a key overlap and no backward zone lies inside a forward one.
+linearizable exactly if no two forward zones of a key overlap and no backward zone lies inside a forward one. Both are
+exact but for the absence that removes make, see `zones`.
 
 Invariants: no false alarm: an operation whose outcome is unknown may have happened at any time after it began, or not
 at all, and excuses as much as it could have done and no more.
@@ -19,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 
 from .history import Column, History
-from .rows import FOREIGN, NOTHING
+from .rows import FOREIGN, NOTHING, REMOVED
 from .zones import count_impossible
 
 
@@ -45,11 +46,11 @@ class Verdict:
 
 
 def check_map(load: History, final: History) -> Verdict:
-    """Judge puts and gets (`load`) and one get of every key after them (`final`)."""
-    wrote = load.wrote >= 0
+    """Judge puts, removes and gets (`load`) and one get of every key after them (`final`)."""
+    wrote, removed = load.wrote >= 0, load.wrote == REMOVED
     done = load.acknowledged
-    puts, unknown = load.select(wrote & done), load.select(wrote & ~done)
-    seen = np.concatenate((puts.read, final.read))
+    puts, unknown = load.select(wrote & done), load.select((wrote | removed) & ~done)
+    seen = np.concatenate((load.read[(wrote | removed) & done], final.read))
     seen_values, times = np.unique(seen[seen >= 0], return_counts=True)
     return Verdict(
         lost=_lost(puts, unknown, seen_values, final),
@@ -61,11 +62,11 @@ def check_map(load: History, final: History) -> Verdict:
 
 
 def _lost(puts: History, unknown: History, seen: Column, final: History) -> int:
-    """Acknowledged values that nobody met again, less those an unknown put or an unread end may hide."""
+    """Acknowledged values that nobody met again, less those an unknown write or an unread end may hide."""
     missing = puts.key[~np.isin(puts.wrote, seen)]
     keys = _number_of_keys(puts, unknown, final)
     missing_by_key = np.bincount(missing, minlength=keys)
-    # An unknown put that happened told nobody which value it replaced: one for each is excused.
+    # An unknown write that happened told nobody which value it replaced: one for each is excused.
     excused = np.bincount(unknown.key, minlength=keys)
     excused[np.setdiff1d(puts.key, final.key)] += 1
     return int(np.maximum(missing_by_key - excused, 0).sum())

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 REPLICA_MODULE = "ocelog.shard"
-GROUPS = {REPLICA_MODULE: "follower", "ocelog.cluster.router": "router", "ocelog.log.compactor": "compactor"}
+GROUPS = {REPLICA_MODULE: "follower", "ocelog.cluster.router": "router", "ocelog.log.compactor_process": "compactor"}
 """Group of a process by the module it runs. A replica that does not say it leads is a follower."""
 
 

@@ -47,6 +47,11 @@ def measure(history: History) -> Figures:
     )
 
 
+def count_within(history: History, bound_ns: int) -> int:
+    """How many acknowledged operations took no longer than `bound_ns`."""
+    return int((history.finished - history.started <= bound_ns).sum())
+
+
 def longest_gap_ns(began: int, ends: Column) -> int:
     """The longest time (ns) without a completed operation; `ends` are sorted."""
     return int(np.diff(ends, prepend=began).max())

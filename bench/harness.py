@@ -36,13 +36,15 @@ class LoadFailed(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class Phase:
-    """What the processes of one phase told."""
+    """What the processes of one phase told; `offered` operations were due, `unserved` of them never begun (see `pace`)."""
 
     history: History
     errors: Counter[str] = field(default_factory=Counter)
     first_error: str = ""
     cpu_ns: int = 0
     harness_ns_per_operation: int = 0
+    offered: int = 0
+    unserved: int = 0
 
 
 class LoadProcess:
@@ -159,5 +161,7 @@ def _gathered(processes: Sequence[LoadProcess]) -> Phase:
         phase.errors.update(done["errors"])
         phase.first_error = phase.first_error or done["first_error"]
         phase.cpu_ns += done["cpu_ns"]
+        phase.offered += done["offered"]
+        phase.unserved += done["unserved"]
         phase.harness_ns_per_operation = max(phase.harness_ns_per_operation, done["harness_ns_per_operation"])
     return phase

@@ -1,4 +1,6 @@
-"""A load process: clients of its own, a fixed number of operations in flight on each, and a row for every one done.
+"""A load process: clients of its own, so many operations in flight on each, and a row for every one done.
+
+With a rate operations begin when they are due (see `pace`), else each as soon as the one before it is answered.
 
 Started as `python -P -m ocelog.bench.load PLAN` by the harness. It writes msgpack maps to stdout: `ready`, then `rows`
 several times a second, then `done` (or `failed`). It begins at the first byte on stdin and stops by itself after the
@@ -23,6 +25,7 @@ from typing import Any, BinaryIO
 import msgpack
 
 from ..client.protocol.errors import OcelogError
+from .pace import Pace
 from .plan import Plan
 from .rows import ROW
 from .workloads import WORKLOADS, Operate
@@ -51,6 +54,8 @@ class Generator:
         self.connect = connect
         self.begin = asyncio.Event()
         self.remaining = 0
+        self.pace = Pace(plan.rate, plan.operations) if plan.rate else None
+        self.intended = 0
         self.rows = bytearray()
         self.errors: Counter[str] = Counter()
         self.first_error = ""
@@ -60,7 +65,8 @@ class Generator:
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(self.connect(self.plan)) for _ in range(self.plan.clients)]
             harness_ns = await self._calibrate()
-            workload = WORKLOADS[self.plan.workload](self.plan, self._record)
+            timing = {"began": lambda: self.intended} if self.pace is not None else {}
+            workload = WORKLOADS[self.plan.workload](self.plan, self._record, **timing)
             operations = [workload.bind(client) for client in clients]
             gc.collect()
             gc.freeze()
@@ -75,18 +81,25 @@ class Generator:
                 first_error=self.first_error,
                 cpu_ns=cpu,
                 harness_ns_per_operation=harness_ns,
+                offered=self.pace.offered if self.pace is not None else 0,
+                unserved=self.pace.unserved if self.pace is not None else 0,
             )
 
     def stop(self) -> None:
         """Begin no further operation."""
         self.remaining = 0
+        if self.pace is not None:
+            self.pace.stop()
         self.begin.set()
 
     async def _load(self, operations: list[Operate]) -> None:
         self.remaining = self.plan.operations
         timer = asyncio.get_running_loop().call_later(self.plan.seconds, self.stop)
         shipping = asyncio.create_task(self._ship_regularly())
-        workers = [self._work(operate) for operate in operations for _ in range(self.plan.inflight)]
+        work = self._work if self.pace is None else self._work_on_time
+        workers = [work(operate) for operate in operations for _ in range(self.plan.inflight)]
+        if self.pace is not None:
+            workers.append(self.pace.run(len(workers)))
         try:
             await asyncio.gather(*workers)
         finally:
@@ -97,13 +110,22 @@ class Generator:
     async def _work(self, operate: Operate) -> None:
         while self.remaining > 0:
             self.remaining -= 1
-            try:
-                await operate()
-            except OcelogError as error:
-                self.errors[type(error).__name__] += 1
-                self.first_error = self.first_error or str(error)
-                # A refusal can come back at once; without a pause an outage would become a busy loop.
-                await asyncio.sleep(BACK_OFF_SECONDS)
+            await self._attempt(operate)
+
+    async def _work_on_time(self, operate: Operate) -> None:
+        assert self.pace is not None
+        while (intended := await self.pace.take()) is not None:
+            self.intended = intended  # read before `operate` awaits anything, so by nobody else's operation
+            await self._attempt(operate)
+
+    async def _attempt(self, operate: Operate) -> None:
+        try:
+            await operate()
+        except OcelogError as error:
+            self.errors[type(error).__name__] += 1
+            self.first_error = self.first_error or str(error)
+            # A refusal can come back at once; without a pause an outage would become a busy loop.
+            await asyncio.sleep(BACK_OFF_SECONDS)
 
     def _record(self, key: int, wrote: int, read: int, started: int, finished: int) -> None:
         self.rows += ROW.pack(key, wrote, read, started, finished)
@@ -147,6 +169,9 @@ class _Nothing:
         return None
 
     async def put(self, key: str, value: bytes) -> None:
+        return None
+
+    async def remove(self, key: str) -> None:
         return None
 
     async def increment(self) -> int:

@@ -19,7 +19,10 @@ SECONDS_MAX = 3600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """One process's share of a load. `seconds` bounds the load itself, `timeout` each call (both in seconds)."""
+    """One process's share of a load. `seconds` bounds the load itself, `timeout` each call (both in seconds).
+
+    `rate` is the operations a second that are offered at intended times; with 0 each begins when another is answered.
+    """
 
     workload: str
     endpoints: tuple[str, ...] | None
@@ -33,6 +36,7 @@ class Plan:
     value_bytes: int = 100
     timeout: float = 10.0
     seed: int = 0
+    rate: float = 0.0
 
     def to_json(self) -> str:
         """The plan as one command-line argument."""

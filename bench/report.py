@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from ..cluster.status import bytes_text
 from .benchmark import Outcome
+from .samples import COLUMNS, highest, worst_excess
 
 Rows = Sequence[tuple[str, str]]
 
@@ -42,6 +44,39 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         "cpu_us_per_operation": cpu_us_per_operation(outcome),
         "harness_us_per_operation": round(outcome.harness_ns_per_operation / 1e3, 2),
         "faults": [asdict(fault) for fault in outcome.faults],
+        **_offered(outcome),
+        **_log(outcome),
+    }
+
+
+def _offered(outcome: Outcome) -> dict[str, Any]:
+    """What was offered at intended times, and how much of it was served; nothing without a rate."""
+    if not outcome.options.rate:
+        return {}
+    return {
+        "rate": outcome.options.rate,
+        "offered": outcome.offered,
+        "unserved": outcome.unserved,
+        "in_time": outcome.in_time,
+        "in_time_ms": outcome.options.in_time_ms,
+        "in_time_share": round(outcome.in_time / max(outcome.offered, 1), 5),
+    }
+
+
+def _log(outcome: Outcome) -> dict[str, Any]:
+    """How large the replicas' logs were; nothing without samples."""
+    rows, segment = outcome.samples, outcome.segment_bytes_max
+    if not rows:
+        return {}
+    excess = worst_excess(rows, segment) if segment is not None else None
+    return {
+        "log_bytes_max": highest(rows, "log_bytes"),
+        "live_bytes_max": highest(rows, "live_bytes"),
+        "disk_bytes_max": highest(rows, "disk_bytes"),
+        "snapshot_pause_ms_max": highest(rows, "snapshot_pause_ms"),
+        "segment_bytes_max": segment,
+        "log_part_of_bound": None if excess is None else round(excess, 4),
+        "samples": {"columns": COLUMNS, "rows": rows},
     }
 
 
@@ -66,10 +101,31 @@ def rows(report: dict[str, Any]) -> Rows:
         lines.append(("each tenth", "  ".join(f"{pace:,.0f}" for pace in tenths) + " operations/s"))
     cpu = "  ".join(f"{group} {us:.1f}" for group, us in report["cpu_us_per_operation"].items())
     lines.append(("CPU", f"{cpu} us per operation; {report['harness_us_per_operation']:.1f} of load are the harness"))
-    for fault in report["faults"]:
-        killed = f"leader {fault['replica']} of shard {fault['shard']} at {fault['killed_at_s']:.1f} s"
-        lines.append(("killed", f"{killed}, restarted at {fault['restarted_at_s']:.1f} s"))
+    if "rate" in report:
+        lines.append(("offered", _offered_text(report)))
+    if "samples" in report:
+        lines.append(("log", _log_text(report)))
+    lines += [("killed", _fault_text(fault)) for fault in report["faults"]]
     return [*lines, *_check_rows(report)]
+
+
+def _offered_text(report: dict[str, Any]) -> str:
+    served = f"{report['in_time_share']:.2%} served within {report['in_time_ms']:g} ms of the intended time"
+    return f"{report['offered']:,} at {report['rate']:,.0f}/s; {served}; {report['unserved']:,} never begun"
+
+
+def _log_text(report: dict[str, Any]) -> str:
+    sizes = f"at most {bytes_text(report['log_bytes_max'])} per replica, {bytes_text(report['disk_bytes_max'])} on disk"
+    part = report["log_part_of_bound"]
+    return sizes if part is None else f"{sizes}; {part:.0%} of three times its live bytes and four segments"
+
+
+def _fault_text(fault: dict[str, Any]) -> str:
+    killed = f"{fault['role']} {fault['replica']} of shard {fault['shard']} at {fault['killed_at_s']:.1f} s"
+    level = fault["caught_up_at_s"]
+    return f"{killed}, restarted at {fault['restarted_at_s']:.1f} s" + (
+        "" if level is None else f", level with the others at {level:.1f} s"
+    )
 
 
 def _check_rows(report: dict[str, Any]) -> Rows:

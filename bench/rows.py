@@ -24,6 +24,9 @@ NOTHING = -2
 FOREIGN = -3
 """Read: a value that no process of this run made."""
 
+REMOVED = -4
+"""Wrote: the operation removes the key; what it read is the value it took away."""
+
 NEVER = 1 << 62
 """Finished: the outcome is unknown, so the operation may take effect at any later time."""
 

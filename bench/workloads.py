@@ -16,10 +16,15 @@ from typing import Any, Protocol
 
 from ..client.protocol.errors import OcelogError
 from .plan import Plan
-from .rows import ABSENT, FOREIGN, NEVER, NOTHING, Values, first_number
+from .rows import ABSENT, FOREIGN, NEVER, NOTHING, REMOVED, Values, first_number
 
 Record = Callable[[int, int, int, int, int], None]
 Operate = Callable[[], Awaitable[None]]
+Clock = Callable[[], int]
+"""When the operation that begins now counts as begun; asked before anything is awaited."""
+
+REMOVES = 0.1
+"""Part of an overwrite load that removes its key."""
 
 _clock = time.perf_counter_ns
 # On Linux perf_counter is CLOCK_MONOTONIC, one clock for all processes of the machine: rows of several compare.
@@ -28,7 +33,7 @@ _clock = time.perf_counter_ns
 class Workload(Protocol):
     """One kind of load."""
 
-    def __init__(self, plan: Plan, record: Record) -> None: ...
+    def __init__(self, plan: Plan, record: Record, began: Clock = _clock) -> None: ...
 
     def bind(self, client: Any) -> Operate:
         """The operation on one client: takes nothing, records one row."""
@@ -37,9 +42,10 @@ class Workload(Protocol):
 class _MapWorkload:
     """Keys, values and the two operations of the map workloads; key k lives in map k modulo their number."""
 
-    def __init__(self, plan: Plan, record: Record) -> None:
+    def __init__(self, plan: Plan, record: Record, began: Clock = _clock) -> None:
         self.plan = plan
         self.record = record
+        self.began = began
         self.values = Values(plan.value_bytes)
         self.keys = plan.key_names()
         self.numbers = count(first_number(plan.source))
@@ -53,12 +59,12 @@ class _MapWorkload:
     def putter(self, client: Any, choose: Callable[[], int]) -> Operate:
         """Put a value never used before under the chosen key."""
         maps = [client.map(name).put for name in self.plan.names]
-        keys, numbers, record, several = self.keys, self.numbers, self.record, len(maps)
+        keys, numbers, record, began, several = self.keys, self.numbers, self.record, self.began, len(maps)
         make, number_of = self.values.make, self.values.number_of
 
         async def put() -> None:
             key, number = choose(), next(numbers)
-            started = _clock()
+            started = began()
             try:
                 previous = await maps[key % several](keys[key], make(number))
             except OcelogError as error:
@@ -70,14 +76,35 @@ class _MapWorkload:
 
         return put
 
+    def remover(self, client: Any, choose: Callable[[], int]) -> Operate:
+        """Remove the chosen key."""
+        maps = [client.map(name).remove for name in self.plan.names]
+        keys, record, began, several = self.keys, self.record, self.began, len(maps)
+        number_of = self.values.number_of
+
+        async def remove() -> None:
+            key = choose()
+            started = began()
+            try:
+                taken = await maps[key % several](keys[key])
+            except OcelogError as error:
+                if not error.definite:
+                    record(key, REMOVED, NOTHING, started, NEVER)
+                raise
+            finished = _clock()
+            record(key, REMOVED, number_of(taken), started, finished)
+
+        return remove
+
     def getter(self, client: Any, choose: Callable[[], int]) -> Operate:
         """Get the chosen key, linearizable (the default of the client)."""
         maps = [client.map(name).get for name in self.plan.names]
-        keys, record, number_of, several = self.keys, self.record, self.values.number_of, len(maps)
+        keys, record, began, several = self.keys, self.record, self.began, len(maps)
+        number_of = self.values.number_of
 
         async def get() -> None:
             key = choose()
-            started = _clock()
+            started = began()
             value = await maps[key % several](keys[key])
             finished = _clock()
             record(key, NOTHING, number_of(value), started, finished)
@@ -112,11 +139,38 @@ class Copycat(_MapWorkload):
         return either
 
 
+class Overwrite(_MapWorkload):
+    """Puts of fresh values to few keys, now and then a remove: what a log must clean itself of."""
+
+    def bind(self, client: Any) -> Operate:
+        put, remove = self.putter(client, self.any_key), self.remover(client, self.any_key)
+        draw = self.random
+
+        def either() -> Awaitable[None]:
+            return remove() if draw() < REMOVES else put()
+
+        return either
+
+
 class Fill(_MapWorkload):
     """One put to every key, so that gets find something."""
 
     def bind(self, client: Any) -> Operate:
         return self.putter(client, self.indexes.__next__)
+
+
+class Cycle(_MapWorkload):
+    """Puts to every key in turn, again and again, without a row: data for a measurement, not a history to check."""
+
+    def bind(self, client: Any) -> Operate:
+        maps = [client.map(name).put for name in self.plan.names]
+        keys, numbers, indexes, several, make = self.keys, self.numbers, self.indexes, len(maps), self.values.make
+
+        async def put() -> None:
+            key = next(indexes) % len(keys)
+            await maps[key % several](keys[key], make(next(numbers)))
+
+        return put
 
 
 class ReadBack(_MapWorkload):
@@ -129,18 +183,19 @@ class ReadBack(_MapWorkload):
 class Counter:
     """Increments of random counters, one per key; the row holds the new value as `read`."""
 
-    def __init__(self, plan: Plan, record: Record) -> None:
+    def __init__(self, plan: Plan, record: Record, began: Clock = _clock) -> None:
         self.plan = plan
         self.record = record
+        self.began = began
         self.random = random.Random(plan.seed + plan.source).random
 
     def bind(self, client: Any) -> Operate:
         increments = [client.counter(name).increment for name in self.plan.names]
-        draw, record, several = self.random, self.record, len(increments)
+        draw, record, began, several = self.random, self.record, self.began, len(increments)
 
         async def increment() -> None:
             key = int(draw() * several)
-            started = _clock()
+            started = began()
             try:
                 value = await increments[key]()
             except OcelogError as error:
@@ -156,18 +211,19 @@ class Counter:
 class CounterReadBack:
     """One get of every counter; 0 counts as absent."""
 
-    def __init__(self, plan: Plan, record: Record) -> None:
+    def __init__(self, plan: Plan, record: Record, began: Clock = _clock) -> None:
         self.plan = plan
         self.record = record
+        self.began = began
         self.indexes = count()
 
     def bind(self, client: Any) -> Operate:
         gets = [client.counter(name).get for name in self.plan.names]
-        record, indexes = self.record, self.indexes
+        record, began, indexes = self.record, self.began, self.indexes
 
         async def get() -> None:
             key = next(indexes)
-            started = _clock()
+            started = began()
             value = await gets[key]()
             finished = _clock()
             record(key, NOTHING, _whole(value), started, finished)
@@ -186,8 +242,10 @@ WORKLOADS: dict[str, type[Workload]] = {
     "put": Put,
     "get": Get,
     "copycat": Copycat,
+    "overwrite": Overwrite,
     "counter": Counter,
     "fill": Fill,
+    "cycle": Cycle,
     "read_back": ReadBack,
     "counter_read_back": CounterReadBack,
 }

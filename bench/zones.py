@@ -5,6 +5,11 @@ replaced it and returned it). Its *zone* lies between the earliest end and the l
 when the end comes first (the value was certainly there all that time), *backward* otherwise. The value before the first
 put, absent, counts as written at time 0.
 
+A key that is removed is absent several times, and being absent looks alike each time, so its absences are checked as far
+as that goes: each remove, and each sight of an absence, is a zone of its own, which cannot lie inside a forward zone,
+because there a value was present all the time. That raises no false alarm, and finds a stale absence and a value that
+outlived its remove.
+
 Pure; see "Testing shared memories", SIAM J. Comput. 26(4), 1997, section 4.
 """
 
@@ -16,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .history import Column, History
-from .rows import ABSENT, FOREIGN
+from .rows import ABSENT, FOREIGN, REMOVED
 
 _LATE = 1 << 60
 """Later than any time relative to the first start; `finished` of an unknown outcome becomes this."""
@@ -57,18 +62,29 @@ def _accesses(history: History) -> _Accesses:
     base = int(history.started.min()) - 1
     started = history.started - base
     finished = np.where(history.acknowledged, history.finished - base, _LATE)
-    writes, sights = history.wrote >= 0, (history.read >= 0) | (history.read == ABSENT)
     keys = np.unique(history.key)
     zeros = np.zeros(len(keys), dtype=np.int64)
-    saw = history.read[sights]
-    # Values are unique over all keys but absence is not: it becomes a negative value of each key's own.
-    seen = np.where(saw == ABSENT, -1 - history.key[sights], saw)
+    removes = history.wrote == REMOVED
+    absent = history.read == ABSENT
+    several = np.isin(history.key, history.key[removes])  # rows of keys that may be absent more than once
+    writes, sights = history.wrote >= 0, (history.read >= 0) | (absent & ~several)
+    # Values are unique over all keys but absence is not: it becomes a negative value of each key's own, and where a key
+    # is removed, of each operation's own.
+    saw = np.where(history.read == ABSENT, -1 - history.key, history.read)
+    apart = np.flatnonzero(removes | (absent & several))
+    lowest = -2 - int(keys.max())
     return _Accesses(
-        key=np.concatenate((keys, history.key[writes], history.key[sights])),
-        value=np.concatenate((-1 - keys, history.wrote[writes], seen)),
-        started=np.concatenate((zeros, started[writes], started[sights])),
-        finished=np.concatenate((zeros, finished[writes], finished[sights])),
-        written=np.concatenate((np.ones(len(keys) + int(writes.sum()), dtype=bool), np.zeros(len(seen), dtype=bool))),
+        key=np.concatenate((keys, history.key[writes], history.key[sights], history.key[apart])),
+        value=np.concatenate((-1 - keys, history.wrote[writes], saw[sights], lowest - np.arange(len(apart)))),
+        started=np.concatenate((zeros, started[writes], started[sights], started[apart])),
+        finished=np.concatenate((zeros, finished[writes], finished[sights], finished[apart])),
+        written=np.concatenate(
+            (
+                np.ones(len(keys) + int(writes.sum()), dtype=bool),
+                np.zeros(int(sights.sum()), dtype=bool),
+                np.ones(len(apart), dtype=bool),
+            )
+        ),
     )
 
 

@@ -106,6 +106,21 @@ class LocalCluster:
             time.sleep(POLL_S)
         return int(leader)
 
+    def directory(self, shard: int, replica: int) -> Path:
+        """Where a replica keeps its files."""
+        from ..shard.assembly import replica_directory  # brings the log and numpy, which nothing else here needs
+
+        return Path(replica_directory(str(self.data), shard, replica))
+
+    def wipe(self, shard: int, replica: int) -> None:
+        """Delete the files of a replica that is down, as if its disk had been lost; `restart` brings it back without.
+
+        Raises ValueError while it runs.
+        """
+        if (pid := self.pid(shard, replica)) is not None:
+            raise ValueError(f"replica {replica} of shard {shard} runs as process {pid}: kill it before its files go")
+        shutil.rmtree(self.directory(shard, replica))
+
     def pid(self, shard: int, replica: int) -> int | None:
         """The process id of a replica, None while it is down."""
         return self.supervisor.pid(shard, replica)

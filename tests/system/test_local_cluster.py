@@ -53,6 +53,20 @@ def test_a_paused_leader_is_replaced_and_follows_when_resumed(cluster):
         assert client.map("m").get("k") == "after"
 
 
+def test_only_a_replica_that_is_down_is_wiped_and_nothing_but_its_own_files_go():
+    with LocalCluster(shards=1, replicas=3) as cluster:
+        directory = cluster.directory(0, 2)
+        assert (directory / "manifest").is_file()
+        with pytest.raises(ValueError, match=f"runs as process {cluster.pid(0, 2)}: kill it"):
+            cluster.wipe(0, 2)
+        cluster.kill(0, 2)
+        cluster.wipe(0, 2)
+        assert not directory.exists()
+        assert cluster.directory(0, 1).is_dir()
+        with ocelog.connect(cluster.endpoints) as client:
+            client.map("m").put("k", 1)
+
+
 def test_the_temporary_directory_goes_and_a_given_one_stays(tmp_path):
     with LocalCluster(shards=1, replicas=1) as cluster:
         temporary = cluster.data

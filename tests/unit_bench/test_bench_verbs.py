@@ -47,6 +47,23 @@ def test_a_run_bounded_by_time_is_not_bounded_by_the_default_number() -> None:
         (["put", "--cluster", "3"], "shards x replicas as in 1x3, not '3'"),
         (["put", "--cluster", "0x3"], "not '0x3'"),
         (["put", "--kill-leader-at", "1"], "--kill-leader-at needs --cluster"),
+        (["put", "--stop-replica-at", "1", "--return-replica-at", "2"], "--stop-replica-at needs --cluster"),
+        (["put", "--cluster", "1x3", "--stop-replica-at", "1"], "go together"),
+        (
+            ["put", "--cluster", "1x3", "--stop-replica-at", "2", "--return-replica-at", "1"],
+            "--return-replica-at 1.0: from 2.0",
+        ),
+        (["put", "--cluster", "1x2", "--stop-replica-at", "1", "--return-replica-at", "2"], "needs three replicas"),
+        (
+            ["put", "--cluster", "1x3", "--kill-leader-at", "1", "--stop-replica-at", "1", "--return-replica-at", "2"],
+            "two different runs",
+        ),
+        (["put", "--rate", "0"], "--rate 0.0: from 0.1"),
+        (["put", "--set", "log.segment_bytes_max=5"], "--set needs --cluster"),
+        (["put", "--cluster", "1x3", "--set", "logs.x=5"], "not 'logs.x=5'"),
+        (["put", "--cluster", "1x3", "--set", "log"], "not 'log'"),
+        (["put", "--samples", "0"], "--samples 0.0: from 0.1"),
+        (["put", "--plot", "picture.exe"], "a file ending in .png"),
         (["put", "--cluster", "1x3", "--seconds", "2", "--kill-leader-at", "3"], "--kill-leader-at 3.0: from 0.0 to 2"),
     ],
 )
@@ -57,10 +74,21 @@ def test_options_without_sense_are_refused(words: list[str], said: str, capsys: 
     assert said in capsys.readouterr().err
 
 
+def test_an_overwrite_run_is_sampled_unless_told_otherwise() -> None:
+    chosen = Options(
+        **options("overwrite", "--cluster", "1x3", "--set", "log.segment_bytes_max=2000000", "--set", "log.x=a")
+    )
+    assert (chosen.keys, chosen.sample_every, chosen.rate) == (1000, 1.0, 0.0)
+    assert chosen.sections == {"log": {"segment_bytes_max": 2_000_000, "x": "a"}}
+    assert options("overwrite", "--samples", "5")["sample_every"] == 5.0
+    assert options("put")["sample_every"] == 0.0
+    assert options("put", "--plot", "a.png")["sample_every"] == 1.0
+
+
 def test_configuring_imports_nothing_heavy() -> None:
     code = (
         "import argparse, sys; from ocelog.bench import verbs; verbs.configure(argparse.ArgumentParser());"
-        "heavy = {'numpy', 'zmq', 'msgpack', 'psutil', 'rich', 'asyncio'} & set(sys.modules);"
+        "heavy = {'numpy', 'zmq', 'msgpack', 'psutil', 'rich', 'asyncio', 'matplotlib'} & set(sys.modules);"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
         (["get", "--keys", "50"], 400),
         (["counter", "--keys", "3"], 400),
         (["copycat", "--keys", "50"], 100),
+        (["overwrite", "--keys", "20"], 400),
+        (["overwrite", "--keys", "20", "--rate", "1000"], 400),
     ],
 )
 def test_a_small_run_of_every_workload_loads_checks_and_reports(words: list[str], operations: int) -> None:
@@ -48,6 +51,35 @@ def test_a_killed_leader_costs_time_and_nothing_else() -> None:
     assert len(report["faults"]) == 1
     assert report["faults"][0]["restarted_at_s"] > report["faults"][0]["killed_at_s"] >= 0.5
     assert (report["lost"], report["duplicated"], report["impossible"], report["unread"]) == (0, 0, 0, 0)
+
+
+@pytest.mark.system
+def test_a_follower_that_was_away_is_level_again_and_the_logs_are_sampled_and_drawn(tmp_path: Path) -> None:
+    small = ["--set", "log.segment_bytes_max=65536", "--set", "limits.operation_bytes_max=4096"]
+    away = [
+        "--stop-replica-at",
+        "0.3",
+        "--return-replica-at",
+        "0.8",
+        "--samples",
+        "0.2",
+        "--plot",
+        str(tmp_path / "a.png"),
+    ]
+    done = bench(
+        "overwrite", "--cluster", "1x3", "--keys", "50", "--inflight", "16", "--seconds", "1.5", *small, *away, "--json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    (fault,) = report["faults"]
+    assert fault["role"] == "follower"
+    assert 0.3 <= fault["killed_at_s"] < fault["restarted_at_s"] <= fault["caught_up_at_s"]
+    assert (report["lost"], report["duplicated"], report["impossible"], report["unread"]) == (0, 0, 0, 0)
+    assert report["segment_bytes_max"] == 65536
+    columns, rows = report["samples"]["columns"], report["samples"]["rows"]
+    assert {row[columns.index("role")] for row in rows} >= {"leader", "follower", "down"}
+    assert report["disk_bytes_max"] >= report["log_bytes_max"] > 0
+    assert (tmp_path / "a.png").stat().st_size > 5_000
 
 
 @pytest.mark.system

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from ocelog.bench import harness
 from ocelog.bench.benchmark import resource_names
 from ocelog.bench.cpu import Meter
-from ocelog.bench.faults import KillLeaders
+from ocelog.bench.faults import KillLeaders, StopFollowers
 from ocelog.bench.plan import Plan, shares
 from ocelog.client.protocol.routing import SlotTable
 from ocelog.cluster.shardmap import equal_ranges
@@ -99,6 +100,34 @@ def test_a_schedule_cut_short_still_restarts_what_it_killed() -> None:
     faults = schedule.finish()
     assert cluster.done == [("kill", 0, 1), ("kill", 1, 2), ("restart", 0, 1), ("restart", 1, 2)]
     assert [(fault.shard, fault.replica) for fault in faults] == [(0, 1), (1, 2)]
+
+
+class Followers(Shards):
+    """Two shards of three whose followers need a look or two to be level again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.applied = 0
+
+    def status(self) -> dict[str, Any]:
+        self.applied += 3000
+        rows = [{"id": number, "commit_index": 9000, "applied_index": self.applied} for number in range(3)]
+        return {"shards": [{"replicas": rows}, {"replicas": rows}]}
+
+
+def test_a_follower_of_every_shard_is_taken_away_and_watched_when_it_is_back() -> None:
+    cluster = Followers()
+    schedule = StopFollowers(cluster, 2, 0.0, 0.02, restarted=lambda shard, replica: None)
+    schedule.start()
+    deadline = time.monotonic() + 10
+    while len(cluster.done) < 4 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    faults = schedule.finish()
+    assert cluster.done == [("kill", 0, 0), ("kill", 1, 0), ("restart", 0, 0), ("restart", 1, 0)]
+    for fault in faults:
+        assert fault.role == "follower"
+        assert fault.killed_at_s < fault.restarted_at_s < fault.caught_up_at_s
+    assert faults[0].restarted_at_s >= 0.02
 
 
 def test_a_load_that_ends_before_the_kill_leaves_the_cluster_alone() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 from ocelog.bench.checker import check_counters, check_map
 from ocelog.bench.history import History
 from ocelog.bench.load import Generator
 from ocelog.bench.plan import Plan
+from ocelog.bench.rows import REMOVED
 from ocelog.client.protocol.errors import DeadlineExceeded, OutcomeUnknown
 
 
@@ -68,6 +71,9 @@ class MemoryMap:
 
         return await self.memory.turn(effect)
 
+    async def remove(self, key: str) -> bytes | None:
+        return await self.memory.turn(lambda: self.memory.data.pop((self.name, key), None))
+
     async def get(self, key: str) -> bytes | None:
         return await self.memory.turn(lambda: self.memory.data.get((self.name, key)))
 
@@ -109,7 +115,7 @@ def load(memory: Memory, of: Plan) -> tuple[History, dict[str, Any]]:
     return History.from_blocks(message["rows"] for message in messages if "rows" in message), messages[-1]
 
 
-@pytest.mark.parametrize("workload", ["put", "get", "copycat"])
+@pytest.mark.parametrize("workload", ["put", "get", "copycat", "overwrite"])
 def test_map_workloads_pass_their_own_check(workload: str) -> None:
     memory = Memory()
     rows, done = load(memory, plan(workload, operations=500, clients=2, inflight=4))
@@ -125,6 +131,19 @@ def test_fill_writes_every_key_once_and_keys_are_spread_over_the_maps() -> None:
     rows, _ = load(memory, plan("fill", operations=8))
     assert sorted(rows.key) == list(range(8))
     assert sorted(name for name, _ in memory.data) == ["bench-a"] * 4 + ["bench-b"] * 4
+
+
+def test_overwrite_puts_and_removes() -> None:
+    rows, _ = load(Memory(), plan("overwrite", operations=500))
+    removes = int((rows.wrote == REMOVED).sum())
+    assert 10 < removes < 120
+    assert int((rows.wrote >= 0).sum()) == 500 - removes
+
+
+def test_cycle_puts_every_key_in_turn_and_keeps_no_rows() -> None:
+    memory = Memory()
+    rows, _ = load(memory, plan("cycle", operations=20))
+    assert (len(rows), memory.operations, len(memory.data)) == (0, 20, 8)
 
 
 def test_two_processes_write_different_values_to_the_same_keys() -> None:
@@ -191,6 +210,33 @@ def test_values_of_another_program_are_found() -> None:
 def test_it_stops_after_its_seconds() -> None:
     rows, _ = load(Memory(), plan("put", operations=10**9, seconds=0.05))
     assert 0 < len(rows) < 10**9
+
+
+def test_with_a_rate_operations_begin_when_they_are_due_and_latency_counts_from_then() -> None:
+    """Nothing is answered for a while: what was due meanwhile is late by as much as it waited."""
+    memory, stall_ns = Memory(), 50_000_000
+
+    def stall(operation: int) -> None:
+        if operation == 20:
+            time.sleep(stall_ns / 1e9)
+
+    memory.before = stall
+    rows, done = load(memory, plan("put", operations=200, rate=2000.0, inflight=4))
+    assert (done["offered"], done["unserved"], len(rows)) == (200, 0, 200)
+    intended = np.sort(rows.started)
+    assert (np.diff(intended) == 500_000).all()
+    late = rows.finished - rows.started
+    assert int((late > stall_ns / 2).sum()) >= 40
+    assert check_map(rows, load(memory, plan("read_back", operations=8))[0]).good
+
+
+def test_what_nobody_got_to_in_time_is_told_as_unserved() -> None:
+    memory = Memory()
+    memory.before = lambda operation: time.sleep(0.002)
+    rows, done = load(memory, plan("put", operations=10**6, seconds=0.2, rate=5000.0))
+    assert done["unserved"] > 100
+    assert len(rows) + done["unserved"] == done["offered"]
+    assert done["offered"] <= 5000 * 0.2 * 2
 
 
 def test_stopping_before_it_began_loads_nothing() -> None:
