@@ -47,7 +47,7 @@ def judge(data: bytes, executor: Executor, limits: Limits) -> Verdict:
         return void(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]}")
     declared = resource.operations.get(operation[1])
     if declared is None or declared.mode is None:
-        return void(errors.UNKNOWN_OPERATION, f"a {resource.type_name} has no command {operation[1]!r:.60}")
+        return void(*resource.unknown("command", operation[1]))
     refusal = declared.refusal(operation[2:])
     if refusal is not None:
         return void(errors.BAD_OPERATION, refusal)

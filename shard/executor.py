@@ -7,12 +7,18 @@ Rules kept here: each sequence of a session is spent once and in order, a repeti
 handler that raises gives its caller the error and loses its releases and timers; nothing that an entry holds can
 crash a replica. What the limits of this process are decides what it admits to the log, never what an entry in the log
 means.
+
+A RELEASE entry without effect is released here: a repetition or a gap, of a session that is not open, for a resource that
+does not exist or a command that it does not have, or when its handler raised. What took effect its machine releases, or
+`delete` with the whole resource. Entries of every other kind and of SNAPSHOT commands are dead once a snapshot covers them.
+
+How the state is put together from a snapshot and the live entries is in `restoring.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -31,34 +37,20 @@ from ..log.entry import (
     UNREGISTER,
     VOID,
 )
+from .digest import Digest
+from .errors import CannotDelete
 from .machines.base import Commit, StateMachine
+from .resource import Handler, Resource
 from .results import OK_NIL, encode_error, encode_result
 from .sessions import Session, SessionTable
 from .timers import Timer, Timers
 
-Handler = Callable[..., Any]
+if TYPE_CHECKING:
+    from .capture import Capture
 
 UNASKED_TIMERS_FIRST = 1 << 32
 """Timers and listeners number what they arm from here on, so that an entry's own timers are 0, 1, 2... whatever else
 happens at its index: they keep their numbers when the entry alone is restored."""
-
-
-class Resource:
-    """One resource of the shard: named by the index that created it; a deleted and re-created name is another one."""
-
-    __slots__ = ("commands", "index", "machine", "name", "operations", "queries", "type_name")
-
-    def __init__(self, index: int, name: str, machine: StateMachine) -> None:
-        self.index = index
-        self.name = name
-        self.machine = machine
-        self.type_name = machine.type_name
-        self.operations = machine.operations
-        self.commands: dict[str, Handler] = {}
-        self.queries: dict[str, Handler] = {}
-        for operation_name, operation in machine.operations.items():
-            table = self.queries if operation.mode is None else self.commands
-            table[operation_name] = operation.function.__get__(machine)
 
 
 class Executor:
@@ -67,7 +59,7 @@ class Executor:
     `decoded` is a leader's gift to itself: operations it decoded when it accepted them, by log index. It must be cleared
     whenever the log may change under those indexes (on losing leadership). `touched`, `registered` (with the index of the
     entry) and `ended` (with whether it expired) collect the sessions that moved, for whoever answers clients, and are
-    emptied by it.
+    emptied by it. `capture` is a snapshot being taken, which is shown every session and resource before it changes.
     """
 
     def __init__(self, machines: Mapping[str, type[StateMachine]], *, nesting_max: int = 32) -> None:
@@ -84,6 +76,9 @@ class Executor:
         self.touched: list[Session] = []
         self.registered: list[tuple[int, Session]] = []
         self.ended: list[tuple[Session, bool]] = []
+        self.capture: Capture | None = None
+        self.rolling = Digest()
+        self._releases: list[int] = []
         self._unasked_timers = (0, UNASKED_TIMERS_FIRST)
         self._handlers: dict[int, Callable[[int, Session, bytes], bytes | None]] = {
             RESOURCE: self._open_resource,
@@ -104,6 +99,9 @@ class Executor:
         session_of = self.sessions.get
         touched = self.touched
         latest: Session | None = None
+        results: list[bytes] = []
+        capture = self.capture
+        run_command = self._run_command if capture is None else self._run_captured
         for offset in offsets:
             _, length, index, _, kind, mode, window, time, session_id, sequence = unpack(buffer, offset)
             assert index == self.applied_index + 1, f"entry {index} after {self.applied_index}"
@@ -115,19 +113,25 @@ class Executor:
             start = offset + HEADER_BYTES
             if not sequence:
                 self._apply_unsequenced(kind, index, session_id, bytes(buffer[start : start + length]))
+                results.append(b"")
                 continue
             session = session_of(session_id)
             if session is None or sequence != session.last + 1:
                 self._drop(index, mode)
+                results.append(b"")
                 continue
+            if capture is not None:
+                capture.before_session(session)
             if kind == COMMAND:
                 operation = self.decoded.pop(index, None) or bytes(buffer[start : start + length])
-                result = self._run_command(index, mode, session_id, operation)
+                result = run_command(index, mode, session_id, operation)
             else:
                 answer = self._handlers[kind](index, session, bytes(buffer[start : start + length]))
                 if answer is None:
+                    results.append(b"")
                     continue
                 result = answer
+            results.append(result)
             session.last = sequence
             session.results[sequence] = (index, result)
             session.result_bytes += len(result)
@@ -136,6 +140,8 @@ class Executor:
             if session is not latest:
                 touched.append(session)
                 latest = session
+        self.rolling.fold(results, self._releases)
+        self._releases.clear()
 
     def _run_command(self, index: int, mode: int, session_id: int, operation: bytes | list[Any]) -> bytes:
         """Run one command on its machine; returns the encoded result. Never raises on what the operation holds."""
@@ -150,29 +156,55 @@ class Executor:
             return self._fail(index, mode, errors.UNKNOWN_RESOURCE, text)
         handler = resource.commands.get(operation[1])
         if handler is None:
-            text = f"a {resource.type_name} has no command {operation[1]!r:.60}"
-            return self._fail(index, mode, errors.UNKNOWN_OPERATION, text)
+            return self._fail(index, mode, *resource.unknown("command", operation[1]))
         machine = resource.machine
+        releases = machine.pending_releases
         try:
             value = handler(Commit(index, self.time, session_id), *operation[2:])
             result = OK_NIL if value is None else encode_result(value)
+            if releases and (len(releases) > 1 or releases[0] > index):
+                _check_releases(releases, index)
         except MemoryError:
             raise  # this replica's trouble, not the entry's: as a result it would differ from the other replicas'
         except Exception as error:
             machine.forget_pending()
             return self._fail(index, mode, errors.MACHINE_ERROR, f"{type(error).__name__}: {error}")
-        if machine.pending_releases:
-            self.released += machine.pending_releases
-            machine.pending_releases.clear()
+        resource.kept += mode
         if machine.pending_timers:
-            self._arm(resource, index, 0)
+            self.arm(resource, index, 0, self.time, owned=mode == RELEASE)
+        if releases:
+            self._release(resource, index, releases)
         return result
+
+    def _run_captured(self, index: int, mode: int, session_id: int, operation: bytes | list[Any]) -> bytes:
+        """The same while a snapshot is being taken."""
+        if isinstance(operation, bytes):
+            try:
+                operation = operations.decode(operation, None)
+            except operations.BadOperation as error:
+                return self._fail(index, mode, errors.BAD_OPERATION, str(error))
+        resource = self.resources.get(operation[0])
+        if self.capture is not None and resource is not None:
+            self.capture.before_resource(resource)
+        return self._run_command(index, mode, session_id, operation)
 
     def _fail(self, index: int, mode: int, code: int, text: str) -> bytes:
         """The result of a command without effect; nothing needs its entry."""
         if mode == RELEASE:
             self.released.append(index)
+            self._releases += (index, index)
         return encode_error(code, text)
+
+    def _release(self, resource: Resource, index: int, releases: list[int]) -> None:
+        """What a machine has released by the entry at `index` is dead, and the timers that it owns are dropped."""
+        self.released += releases
+        self._releases.append(index)
+        self._releases += releases
+        resource.released += len(releases)
+        if self.timers.owners:
+            for released in releases:
+                self.timers.drop_owned(released)
+        releases.clear()
 
     def run_query(self, session_id: int, data: bytes) -> bytes:
         """Run one query against the state as it is; returns the encoded result. Never raises on what it holds."""
@@ -185,7 +217,7 @@ class Executor:
             return encode_error(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]}")
         handler = resource.queries.get(operation[1])
         if handler is None:
-            return encode_error(errors.UNKNOWN_OPERATION, f"a {resource.type_name} has no query {operation[1]!r:.60}")
+            return encode_error(*resource.unknown("query", operation[1]))
         refusal = resource.operations[operation[1]].refusal(operation[2:])
         if refusal:
             return encode_error(errors.BAD_OPERATION, refusal)
@@ -200,6 +232,15 @@ class Executor:
             text = f"query {operation[1]} of {resource.type_name} may not release or schedule"
             result = encode_error(errors.MACHINE_ERROR, text)
         return result
+
+    @property
+    def digest(self) -> bytes:
+        """The rolling digest over everything applied up to `applied_index` (digest.py)."""
+        return self.rolling.value()
+
+    def live_counts(self) -> dict[int, int]:
+        """How many entries each resource keeps alive, by its index, if its machine releases each of its own once."""
+        return {index: resource.kept - resource.released for index, resource in self.resources.items()}
 
     def take_released(self) -> list[int]:
         """The indexes released since the last call, in the order they were released."""
@@ -219,6 +260,7 @@ class Executor:
         self.decoded.pop(index, None)
         if mode == RELEASE:
             self.released.append(index)
+            self._releases += (index, index)
 
     def _apply_unsequenced(self, kind: int, index: int, session_id: int, payload: bytes) -> None:
         if kind == UNREGISTER:
@@ -244,6 +286,8 @@ class Executor:
         for session_id, acknowledged in msgpack.unpackb(payload):
             session = self.sessions.get(session_id)
             if session is not None:
+                if self.capture is not None:
+                    self.capture.before_session(session)
                 session.acknowledge(acknowledged)
                 self.touched.append(session)
 
@@ -256,6 +300,8 @@ class Executor:
         self._end(index, session, expired=False)
 
     def _end(self, index: int, session: Session, *, expired: bool) -> None:
+        if self.capture is not None:
+            self.capture.before_session(session)
         self.sessions.end(session.id)
         self.ended.append((session, expired))
         self._tell_machines("session_expired" if expired else "session_closed", index, session.id)
@@ -277,41 +323,77 @@ class Executor:
         machine = self.machines.get(type_name)
         if machine is None:
             return encode_error(errors.UNKNOWN_TYPE, f"no machine of type {type_name!r} is installed")
-        resource = Resource(index, name, machine())
+        resource = Resource.create(index, name, machine)
         self.resources[index] = resource
         self.by_name[name] = resource
         return encode_result(index)
 
+    def delete(self, resource: Resource, index: int) -> None:
+        """Delete a resource by the entry at `index`: its live entries are released, its timers dropped.
+
+        The machine tells which entries those are; reading every live entry of the log to see whose it is would stop
+        the replica for as long as that takes. Raises CannotDelete if the machine cannot tell, and changes nothing then.
+        """
+        machine = resource.machine
+        if not hasattr(machine, "live_entries"):
+            if any(operation.mode == RELEASE for operation in machine.operations.values()):
+                raise CannotDelete(f"a {resource.type_name} does not tell its live entries")
+            live = []
+        else:
+            live = sorted(machine.live_entries())
+        if self.capture is not None:
+            self.capture.before_resource(resource)
+        del self.resources[resource.index]
+        del self.by_name[resource.name]
+        self.timers.drop_resource(resource.index)
+        if live:
+            self._release(resource, index, live)
+
     # -- timers --------------------------------------------------------------------------------------
 
-    def _arm(self, resource: Resource, index: int, first_number: int) -> None:
-        for number, (due, method, arguments) in enumerate(resource.machine.pending_timers, first_number):
+    def arm(self, resource: Resource, index: int, first_number: int, time: int, *, owned: bool) -> None:
+        """Arm what a machine has scheduled by the entry at `index`, of log time `time`; an entry may own it."""
+        timers = resource.machine.pending_timers
+        for number, (due, method, arguments) in enumerate(timers, first_number):
             # A due time lies after its arming entry's time, or the timer would fire within the entry that armed it.
-            self.timers.arm(Timer(max(due, self.time + 1), index, number, resource.index, method, arguments))
-        resource.machine.pending_timers.clear()
+            timer = Timer(max(due, time + 1), index, number, resource.index, method, arguments)
+            # While restoring, log time is the snapshot's: what was due until then has fired before it was taken.
+            if timer.due > self.time:
+                self.timers.arm(timer, owned=owned)
+        timers.clear()
 
     def _fire(self, index: int) -> None:
         """Fire what is due at the new log time, before the entry at `index` that moved it."""
         while (timer := self.timers.pop_due(self.time)) is not None:
-            resource = self.resources.get(timer.resource)
-            if resource is not None:
-                method = getattr(resource.machine, timer.method)
-                self._run_unasked(resource, index, method, Commit(index, self.time, 0), *timer.arguments)
+            resource = self.resources[timer.resource]
+            method = getattr(resource.machine, timer.method)
+            self._run_unasked(resource, index, method, Commit(index, self.time, 0), *timer.arguments)
 
     def _run_unasked(self, resource: Resource, index: int, method: Handler, *arguments: Any) -> None:
         """A listener or timer: nobody waits for its result; if it raises, its releases and timers are dropped."""
         machine = resource.machine
+        releases = machine.pending_releases
+        if self.capture is not None:
+            self.capture.before_resource(resource)
         try:
             method(*arguments)
+            if releases:
+                _check_releases(releases, index - 1)
         except MemoryError:
             raise
         except Exception:
             machine.forget_pending()
             return
-        self.released += machine.pending_releases
-        machine.pending_releases.clear()
         at, number = self._unasked_timers
         if at != index:
             number = UNASKED_TIMERS_FIRST
         self._unasked_timers = (index, number + len(machine.pending_timers))
-        self._arm(resource, index, number)
+        self.arm(resource, index, number, self.time, owned=False)
+        if releases:
+            self._release(resource, index, releases)
+
+
+def _check_releases(releases: list[int], last: int) -> None:
+    """What is not applied cannot be released: as one index past the log's end it would stop every replica."""
+    if max(releases) > last:
+        raise ValueError(f"entry {max(releases)} cannot be released after entry {last}")

@@ -62,9 +62,17 @@ class SessionTable:
         if known is not None:
             return known, False
         session = Session(index, client_id, key, timeout_ms)
-        self._by_id[index] = session
-        self._by_key[key] = session
+        self.adopt(session)
         return session, True
+
+    def adopt(self, session: Session) -> None:
+        """Take a session that is open; of a higher id than all others, since the table is in the order of ids."""
+        self._by_id[session.id] = session
+        self._by_key[session.key] = session
+
+    def by_id(self) -> dict[int, Session]:
+        """A copy of the table by id, ascending: at the cost of a copy, however long it is looked through."""
+        return self._by_id.copy()
 
     def knows(self, key: bytes) -> bool:
         """Whether a session of this key is open."""

@@ -6,6 +6,10 @@ state, results and releases on every replica. Time is `commit.time`, the log's o
 A command declares where its state lives. RELEASE: in its live log entry, which the machine releases once it no longer
 contributes. SNAPSHOT: in what `snapshot` returns; the entry is dead once a snapshot covers it. There is no default.
 A handler checks first and changes then: if it raises, its caller gets the error and its releases are dropped.
+
+A replica that starts from a snapshot makes the machine, hands `install` what `snapshot` returned, restores the live
+entries in index order, and calls `restored`. The machine must then be what it was: in state, in order of iteration, and
+in the timers that its live entries armed.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ import inspect
 import typing
 from collections.abc import Callable
 from typing import Any, ClassVar
+
+import msgpack
 
 from ...log.entry import RELEASE, SNAPSHOT
 
@@ -24,7 +30,7 @@ DUE_MS_MAX = (1 << 63) - 1
 RESERVED = frozenset(
     {
         *("release", "schedule", "forget_pending", "pending_releases", "pending_timers"),
-        *("snapshot", "install"),
+        *("snapshot", "install", "restored", "live_entries"),
         *("session_opened", "session_closed", "session_expired"),
     }
 )
@@ -62,21 +68,21 @@ class Operation:
         self.mode = mode
         self.name = function.__name__
         self._restore: Callable[..., Any] | None = None
-        parameters = list(inspect.signature(function).parameters.values())
-        if len(parameters) < 2:
-            raise MachineDefinitionError(f"{self.name}: an operation takes self and commit, then what clients send")
-        parameters = parameters[2:]
-        if any(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters):
-            raise MachineDefinitionError(f"{self.name}: operations take positional arguments only")
-        positional = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
-        self.arguments_min = sum(p.default is p.empty for p in positional)
-        self.arguments_max = len(positional) if len(positional) == len(parameters) else 1 << 16
-        self.types: tuple[type | None, ...] = (None,) * len(positional)
+        positional, self.arguments_min, self.arguments_max = _arguments(self.name, function)
+        self.types: tuple[type | None, ...] = (None,) * positional
 
     def restore(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: how a live entry of this RELEASE command puts its effect back, every condition taken as met."""
+        """Decorator: how a live entry of this RELEASE command puts its effect back.
+
+        The entry is live, so its effect is in the state: every condition is taken as met. It may arm the timers that
+        the command armed, in the same order (those that have fired are dropped again); it returns nothing, and a
+        replica on which it releases anything or raises does not start.
+        """
         if self.mode != RELEASE:
             raise MachineDefinitionError(f"{self.name}: only a RELEASE command has live entries to restore")
+        _, least, most = _arguments(f"{self.name}.restore", function)
+        if least > self.arguments_min or most < self.arguments_max:
+            raise MachineDefinitionError(f"{self.name}: its restore must take what it takes itself")
         self._restore = function
         return function
 
@@ -116,8 +122,26 @@ class Operation:
         return self if machine is None else self.function.__get__(machine, owner)
 
 
+def _arguments(name: str, function: Callable[..., Any]) -> tuple[int, int, int]:
+    """Positional parameters behind self and commit; the fewest and the most arguments that clients may send."""
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) < 2:
+        raise MachineDefinitionError(f"{name}: an operation takes self and commit, then what clients send")
+    parameters = parameters[2:]
+    if any(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters):
+        raise MachineDefinitionError(f"{name}: operations take positional arguments only")
+    positional = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    least = sum(p.default is p.empty for p in positional)
+    return len(positional), least, len(positional) if len(positional) == len(parameters) else 1 << 16
+
+
 def _exact(hint: Any) -> type | None:
     return hint if hint in (bytes, str, int, bool, float) else None
+
+
+def _no_index(index: Any) -> Exception:
+    text = f"an entry is released by its index, a positive int, not {index!r:.60}"
+    return ValueError(text) if type(index) is int else TypeError(text)
 
 
 def command(*, mode: int) -> Callable[[Callable[..., Any]], Operation]:
@@ -135,10 +159,18 @@ def query(function: Callable[..., Any]) -> Operation:
 class StateMachine:
     """Base of every machine; subclass it, declare `type_name`, commands and queries.
 
-    Optional: `snapshot()` returning what msgpack can hold and `install(state)` taking it back (needed by SNAPSHOT
-    commands), and the session listeners `session_opened(commit)`, `session_closed(commit)`,
-    `session_expired(commit)`, with `commit.session` the session in question. Raises MachineDefinitionError when a
-    subclass is defined in a way that cannot work.
+    Optional:
+
+    - `snapshot()`, returning what msgpack can hold, and `install(state)`, taking it back (tuples come as lists). SNAPSHOT
+      commands need both, and so does what listeners and timers leave behind. Equal states must give equal bytes, so
+      dictionaries come in an order of the state's own. `install` raises for what `snapshot` cannot have returned.
+    - `restored()`: called when the last live entry is restored, to put together what comes from both places.
+    - `live_entries()`: the indexes of the entries that the state lives in, in any order. Without it a resource with
+      RELEASE commands cannot be deleted.
+    - the session listeners `session_opened(commit)`, `session_closed(commit)` and `session_expired(commit)`, with
+      `commit.session` the session in question. Not called for what a snapshot covers.
+
+    Raises MachineDefinitionError when a subclass is defined in a way that cannot work.
     """
 
     type_name: ClassVar[str] = ""
@@ -154,8 +186,10 @@ class StateMachine:
                 raise MachineDefinitionError(f"{cls.__name__}: {name} means something else to every machine")
             operation.resolve_types()
         cls.operations = found
+        if hasattr(cls, "snapshot") != hasattr(cls, "install"):
+            raise MachineDefinitionError(f"{cls.__name__}: snapshot() and install(state) need each other")
         snapshotting = [name for name, operation in found.items() if operation.mode == SNAPSHOT]
-        if snapshotting and not (hasattr(cls, "snapshot") and hasattr(cls, "install")):
+        if snapshotting and not hasattr(cls, "snapshot"):
             raise MachineDefinitionError(
                 f"{cls.__name__}: {', '.join(snapshotting)} keep their state in the snapshot, "
                 "so the machine must define snapshot() and install(state)"
@@ -166,15 +200,23 @@ class StateMachine:
         self.pending_timers: list[tuple[int, str, tuple[Any, ...]]] = []
 
     def release(self, index: int) -> None:
-        """The entry at `index` no longer contributes to the state. O(1); takes effect when the handler returns."""
+        """The entry at `index` no longer contributes to the state. O(1); takes effect when the handler returns.
+
+        Only for entries of this machine's own RELEASE commands, and once for each: what is released twice or is somebody
+        else's is not noticed here. Raises TypeError or ValueError for what is no index.
+        """
+        if type(index) is not int or index < 1:
+            raise _no_index(index)
         self.pending_releases.append(index)
 
     def schedule(self, due_ms: int, method: str, *arguments: Any) -> None:
         """Call `self.<method>(commit, *arguments)` once log time reaches `due_ms` (milliseconds since the epoch).
 
         Timers fire by (due time, index that armed them, order of arming), before the entry that moved the time. A due
-        time not after the arming entry's time means at the next entry. Raises TypeError, ValueError or AttributeError
-        for what could never fire.
+        time not after the arming entry's time means at the next entry that moves it. A timer that a RELEASE command arms
+        belongs to its entry and is dropped when that is released. The arguments are what a snapshot can hold, and come as
+        it gives them back: tuples as lists. Raises TypeError, ValueError, OverflowError or AttributeError for what could
+        never fire.
         """
         if type(due_ms) is not int:
             raise TypeError(f"a due time is a whole number of ms since the epoch, not {due_ms!r:.60}")
@@ -182,7 +224,8 @@ class StateMachine:
             raise ValueError(f"a due time is between 0 and {DUE_MS_MAX} ms since the epoch, not {due_ms}")
         if not callable(getattr(self, method)):
             raise TypeError(f"{method} of {self.type_name} is no method")
-        self.pending_timers.append((due_ms, method, arguments))
+        kept = tuple(msgpack.unpackb(msgpack.packb(arguments), strict_map_key=False)) if arguments else ()
+        self.pending_timers.append((due_ms, method, kept))
 
     def forget_pending(self) -> None:
         """Drop what the handler that just ran released and scheduled."""

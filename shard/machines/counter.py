@@ -6,7 +6,8 @@
     hits.compare_and_set(6, 0)       # whether it was 6
 
 SNAPSHOT: every command changes the one number that `snapshot` returns, so no entry needs to stay; a sum of live
-entries would keep every increment for ever.
+entries would keep every increment for ever. Nothing is restored: the number is the whole state, and whatever led to it
+is in it.
 """
 
 from __future__ import annotations
@@ -61,8 +62,10 @@ class CounterMachine(StateMachine):
         return self.value
 
     def install(self, state: int) -> None:
-        """Take a value that `snapshot` returned."""
-        self.value = state
+        """Take a value that `snapshot` returned. Raises TypeError or CounterOverflow for any other."""
+        if type(state) is not int:
+            raise TypeError(f"a counter's value is a whole number, not {state!r:.60}")
+        self.value = _checked(state)
 
 
 def _checked(value: int) -> int:

@@ -8,14 +8,16 @@
 
 RELEASE: put, put_if_absent and replace live in their own entry, one key each, which is released when the key is
 overwritten or removed; one that changed nothing is released at once. remove and clear release their victims and
-themselves. Restoring the live entries in index order is right because each live entry is the last write of its key;
-conditional writes take their condition as met, since only an entry whose effect is in the state is live. Iteration is
-in order of live indexes: an overwrite re-inserts its key.
+themselves. Restoring the live entries in index order is right because each live entry is the last write of its key, and
+each key has exactly one; conditional writes take their condition as met, since only an entry whose effect is in the state
+is live (what a `replace` replaced is gone from the log, what kept a `put_if_absent` out never was in it). Iteration is in
+order of live indexes: an overwrite re-inserts its key, so restoring inserts the keys in the same order.
 """
 
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from typing import ClassVar
 
 from .base import RELEASE, Commit, StateMachine, command, query
@@ -50,10 +52,6 @@ class MapMachine(StateMachine):
         self.entries[key] = (commit.index, value)
         return None
 
-    @put_if_absent.restore
-    def _(self, commit: Commit, key: bytes, value: bytes) -> None:
-        self.entries[key] = (commit.index, value)
-
     @command(mode=RELEASE)
     def replace(self, commit: Commit, key: bytes, value: bytes) -> bytes | None:
         """Set the key if it is present; returns the previous value, or None when nothing was done."""
@@ -65,8 +63,12 @@ class MapMachine(StateMachine):
         self.release(previous[0])
         return previous[1]
 
+    @put.restore
+    @put_if_absent.restore
     @replace.restore
-    def _(self, commit: Commit, key: bytes, value: bytes) -> None:
+    def _restore(self, commit: Commit, key: bytes, value: bytes) -> None:
+        if key in self.entries:
+            raise ValueError(f"key {key!r:.60} has a second live entry, beside that of index {self.entries[key][0]}")
         self.entries[key] = (commit.index, value)
 
     @command(mode=RELEASE)
@@ -86,6 +88,10 @@ class MapMachine(StateMachine):
             self.release(index)
         self.release(commit.index)
         self.entries = {}
+
+    def live_entries(self) -> Iterable[int]:
+        """One entry for each key."""
+        return (index for index, _ in self.entries.values())
 
     @query
     def get(self, commit: Commit, key: bytes) -> bytes | None:

@@ -182,7 +182,7 @@ def state_of(executor: Executor) -> dict[str, Any]:
             for s in executor.sessions
         ],
         "resources": [(r.index, r.name, r.type_name, dict(vars(r.machine))) for r in executor.resources.values()],
-        "timers": sorted(executor.timers._heap),
+        "timers": (sorted(executor.timers.unowned()), sorted(executor.timers.owned())),
         "released": executor.released,
     }
 

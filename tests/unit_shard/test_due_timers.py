@@ -20,7 +20,7 @@ def test_the_order_does_not_depend_on_the_order_of_arming(keys, random):
     random.shuffle(shuffled)
     timers = Timers()
     for key in shuffled:
-        timers.arm(timer(*key, arguments=({"not": "comparable"},)))
+        timers.arm(timer(*key, arguments=({"not": "comparable"},)), owned=False)
     fired = []
     while (due := timers.pop_due(100)) is not None:
         fired.append(due[:3])
@@ -30,7 +30,7 @@ def test_the_order_does_not_depend_on_the_order_of_arming(keys, random):
 def test_what_is_not_due_stays():
     """Due means at its time, not before."""
     timers = Timers()
-    timers.arm(timer(10))
+    timers.arm(timer(10), owned=False)
     assert timers.pop_due(9) is None
     assert timers.pop_due(10) == timer(10)
 
@@ -39,8 +39,8 @@ def test_the_next_due_time_is_known():
     """The hot path asks for no more than this number."""
     timers = Timers()
     assert timers.next_due is None
-    timers.arm(timer(10))
-    timers.arm(timer(5, 2))
+    timers.arm(timer(10), owned=False)
+    timers.arm(timer(5, 2), owned=False)
     assert timers.next_due == 5
     timers.pop_due(5)
     assert timers.next_due == 10

@@ -1,0 +1,148 @@
+"""The state of a shard at one index, put into the pieces of a snapshot while entries go on being applied.
+
+A capture begins between two turns, when everything up to its index S is applied, and holds on to what there is: a copy of the
+table of sessions, of the resources and of the timers, not of what is in them. It is then written by and by, a bounded
+number of rows per turn. Whoever applies an entry meanwhile shows it the session or resource that is about to change:
+what was not written yet is set aside first, as it is, so the pieces hold the state at S and nothing later.
+
+It knows nothing of files. Its pieces are made of the state alone: no order of the process, no time of its own.
+
+A session's results are bytes that nobody changes, so setting them aside is a copy of references. A machine is asked for
+its `snapshot()` in one go, when it is its turn or before the first change: a machine should keep in its snapshot no more
+than it can hand out within one turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import CaptureFailed
+from .pieces import FORMAT_VERSION, HEAD, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, PieceWriter, pack
+from .resource import MissingMachine, Resource
+from .sessions import ResultAt, Session
+
+if TYPE_CHECKING:
+    from .executor import Executor
+
+ROWS_MAX = 500
+BYTES_MAX = 1 << 20
+"""What one step may write, unless a single row is larger: a few milliseconds."""
+
+
+class _Aside(NamedTuple):
+    """A session as it was at S: its row, and the results to be written behind it."""
+
+    row: bytes
+    results: tuple[ResultAt, ...]
+
+
+class Capture:
+    """See the module. `index`, `time` and `digest` are those of the state; `pieces` are complete once `step` says so.
+
+    The executor's releases must have been handed to the log before: the live set at S belongs to the snapshot.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        assert executor.capture is None, f"a capture at {executor.applied_index} during another one"
+        assert not executor.released, f"entries released up to {executor.applied_index} are not told to the log yet"
+        self.index = executor.applied_index
+        self.time = executor.time
+        self.digest = executor.digest
+        self._executor = executor
+        self._sessions = executor.sessions.by_id()
+        self._resources = executor.resources.copy()
+        self._sessions_aside: dict[int, _Aside] = {}
+        self._resources_aside: dict[int, bytes] = {}
+        self._timers = executor.timers.unowned()
+        missing = [r.machine for r in self._resources.values() if type(r.machine) is MissingMachine]
+        if missing:
+            self._timers += [timer for machine in missing for timer in machine.timers]
+            heapify(self._timers)
+        self._problem: str | None = None
+        self._writer = PieceWriter()
+        self._rows = self._write()
+        executor.capture = self
+
+    @property
+    def pieces(self) -> list[bytes]:
+        """What was written so far."""
+        return self._writer.pieces
+
+    def step(self, rows_max: int = ROWS_MAX, bytes_max: int = BYTES_MAX) -> bool:
+        """Write more; returns whether the pieces are complete. Raises CaptureFailed, after which this capture is over."""
+        written = 0
+        for count, (kind, row) in enumerate(self._rows, 1):
+            if self._problem is not None:
+                break
+            self._writer.add(kind, row)
+            written += len(row)
+            if count >= rows_max or written >= bytes_max:
+                return False
+        self.abandon()
+        if self._problem is not None:
+            raise CaptureFailed(self._problem)
+        self._writer.close()
+        return True
+
+    def abandon(self) -> None:
+        """Stop looking on; without effect on a capture that is complete."""
+        if self._executor.capture is self:
+            self._executor.capture = None
+
+    # -- what is about to change ---------------------------------------------------------------------
+
+    def before_session(self, session: Session) -> None:
+        """The session is about to change: set it aside unless that was done, or it was opened after S."""
+        if session.id in self._sessions:
+            self._sessions_aside[session.id] = _set_aside(self._sessions.pop(session.id))
+
+    def before_resource(self, resource: Resource) -> None:
+        """The resource is about to change: set it aside unless that was done, or it was opened after S."""
+        if resource.index in self._resources:
+            self._resources_aside[resource.index] = self._pack_resource(self._resources.pop(resource.index))
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    def _write(self) -> Iterator[tuple[int, bytes]]:
+        """The rows, one by one; what is set aside meanwhile is taken from there."""
+        session_ids = sorted((*self._sessions, *self._sessions_aside))
+        indexes = sorted((*self._resources, *self._resources_aside))
+        counts = (len(session_ids), len(indexes), len(self._timers))
+        yield HEAD, pack((FORMAT_VERSION, self.index, self.time, self.digest, *counts))
+        for session_id in session_ids:
+            session = self._sessions.pop(session_id, None)
+            found = self._sessions_aside.pop(session_id) if session is None else _set_aside(session)
+            yield SESSIONS, found.row
+            for start in range(0, len(found.results), RESULTS_PER_ROW):
+                yield SESSIONS, pack(found.results[start : start + RESULTS_PER_ROW])
+        for index in indexes:
+            if index in self._resources:
+                yield RESOURCES, self._pack_resource(self._resources.pop(index))
+            else:
+                yield RESOURCES, self._resources_aside.pop(index)
+        while self._timers:
+            yield TIMERS, pack(heappop(self._timers))
+
+    def _pack_resource(self, resource: Resource) -> bytes:
+        machine = resource.machine
+        state = None
+        try:
+            if type(machine) is MissingMachine:
+                state = machine.state
+            elif hasattr(machine, "snapshot"):
+                state = pack(machine.snapshot())
+        except MemoryError:
+            raise
+        except Exception as error:
+            name = f"{resource.name!r}, a {resource.type_name}"
+            self._problem = f"the snapshot of {name} at entry {self.index}: {type(error).__name__}: {error}"
+        counts = (resource.kept, resource.released)
+        row = (resource.index, resource.name, resource.type_name, resource.version, *counts, state)
+        return pack(row)  # type: ignore[no-any-return]
+
+
+def _set_aside(session: Session) -> _Aside:
+    fields = (session.id, session.client_id, session.key, session.timeout_ms, session.last, session.acknowledged)
+    return _Aside(pack(fields), tuple(session.results.values()))

@@ -1,0 +1,84 @@
+"""One resource of a shard: a name, its machine, and the tables by which operations find their handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..client.protocol import errors
+from .machines.base import RELEASE, StateMachine
+from .timers import Timer
+
+Handler = Callable[..., Any]
+
+
+class MissingMachine(StateMachine):
+    """Stands in for a machine whose type or version is not installed here, so that nothing of it is lost.
+
+    It keeps what the snapshot holds of the machine, as it is: `state` in bytes, the timers that no entry owns, and the
+    indexes of the live entries. Every operation on it is answered with `reason`.
+    """
+
+    def __init__(self, reason: str, state: bytes | None) -> None:
+        super().__init__()
+        self.reason = reason
+        self.state = state
+        self.timers: list[Timer] = []
+        self.live: list[int] = []
+
+    def live_entries(self) -> Iterable[int]:
+        """What was there when the snapshot was taken."""
+        return self.live
+
+
+class Resource:
+    """Named by the index that created it: a deleted and re-created name is another resource.
+
+    `kept` counts the RELEASE commands that took effect, `released` the entries that the machine released since; the
+    difference is how many entries are live, if the machine keeps to its own.
+    """
+
+    __slots__ = (
+        *("commands", "index", "kept", "machine", "name", "operations", "queries"),
+        *("released", "type_name", "version"),
+    )
+
+    def __init__(self, index: int, name: str, machine: StateMachine, type_name: str, version: int) -> None:
+        self.index = index
+        self.name = name
+        self.machine = machine
+        self.type_name = type_name
+        self.version = version
+        self.operations = machine.operations
+        self.kept = 0
+        self.released = 0
+        self.commands: dict[str, Handler] = {}
+        self.queries: dict[str, Handler] = {}
+        for operation_name, operation in machine.operations.items():
+            table = self.queries if operation.mode is None else self.commands
+            table[operation_name] = operation.function.__get__(machine)
+
+    @classmethod
+    def create(cls, index: int, name: str, kind: type[StateMachine]) -> Resource:
+        """A new resource with a new machine."""
+        return cls(index, name, kind(), kind.type_name, kind.version)
+
+    @property
+    def missing(self) -> bool:
+        """Whether the machine is not installed here."""
+        return type(self.machine) is MissingMachine
+
+    def restorers(self) -> dict[str, Handler]:
+        """How each RELEASE command's live entries are restored."""
+        machine = self.machine
+        return {
+            name: operation.restoring.__get__(machine)
+            for name, operation in machine.operations.items()
+            if operation.mode == RELEASE
+        }
+
+    def unknown(self, kind: str, operation: str) -> tuple[int, str]:
+        """Code and text for a command or query (`kind`) that is not in the tables."""
+        if type(self.machine) is MissingMachine:
+            return errors.UNKNOWN_TYPE, self.machine.reason
+        return errors.UNKNOWN_OPERATION, f"a {self.type_name} has no {kind} {operation!r:.60}"

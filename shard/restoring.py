@@ -1,0 +1,280 @@
+"""The state of a shard out of a snapshot: what its pieces hold, then the live entries in index order.
+
+Restoring an entry is not applying it. It is live, so its effect is in the state: every condition is taken as met, nothing
+is answered, counted or digested, no timer fires. It may arm timers, which get the numbers they had; those that were due
+at the snapshot's time have fired and are left out. A snapshot comes from a file or from a peer, so nothing in it is
+believed: a count, a type, an order or an entry that is not as it must be raises StateMismatch, and the executor is of no
+use then.
+
+A machine whose type or version is not installed here is kept as it is, unread; only its own operations are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from ..client.protocol import operations
+from ..log.entry import COMMAND, HEADER, HEADER_BYTES, RELEASE
+from .digest import DIGEST_BYTES
+from .errors import StateMismatch
+from .executor import Executor
+from .machines.base import Commit, StateMachine
+from .pieces import FORMAT_VERSION, HEAD, INTEGER_MAX, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, read_piece
+from .resource import Handler, MissingMachine, Resource
+from .sessions import Session
+from .timers import Timer
+
+
+class Restoring:
+    """Gives a new executor the state at `index`: `install` every piece, `restore` every live entry, then `finish`.
+
+    Each of them does what it is given and no more, so the caller decides how much a turn takes. Until `finish` the
+    state is of no index: it may not be asked, and `executor.applied_index` stays 0. `restored` counts the entries.
+    """
+
+    def __init__(self, executor: Executor, index: int) -> None:
+        assert executor.applied_index == 0, f"the executor has applied entries up to {executor.applied_index}"
+        self.executor = executor
+        self.index = index
+        self.restored = 0
+        self._last = 0
+        self._restorers: dict[int, tuple[Resource, dict[str, Handler]]] = {}
+        self._kind = HEAD
+        self._expected = {HEAD: 1, SESSIONS: 0, RESOURCES: 0, TIMERS: 0}
+        self._session: Session | None = None
+        self._last_session = 0
+        self._last_result = 0
+        self._last_resource = 0
+        self._last_timer = (0, 0, 0)
+        self._handlers: dict[int, Callable[[Any], None]] = {
+            HEAD: self._install_head,
+            SESSIONS: self._install_session,
+            RESOURCES: self._install_resource,
+            TIMERS: self._install_timer,
+        }
+
+    # -- the pieces ----------------------------------------------------------------------------------
+
+    def install(self, piece: bytes | memoryview) -> None:
+        """Take the next piece. Raises StateMismatch."""
+        kind, rows = read_piece(piece)
+        if kind < self._kind:
+            raise StateMismatch(f"a piece of kind {kind} after one of kind {self._kind}")
+        self._kind = kind
+        handler = self._handlers[kind]
+        for row in rows:
+            handler(row)
+
+    def _count(self, kind: int, what: str) -> None:
+        if not self._expected[kind]:
+            raise StateMismatch(f"more {what} than the head of the snapshot counts")
+        self._expected[kind] -= 1
+
+    def _install_head(self, row: Any) -> None:
+        self._count(HEAD, "heads")
+        if type(row) is list and row and type(row[0]) is int and row[0] != FORMAT_VERSION:
+            age = "a newer" if row[0] > FORMAT_VERSION else "an older"
+            raise StateMismatch(f"its pieces are of format {row[0]}, of {age} Ocelog; this one reads {FORMAT_VERSION}")
+        fields = _fields(row, "the head", int, int, int, bytes, int, int, int)
+        _, index, time, digest, sessions, resources, timers = fields
+        if index != self.index or len(digest) != DIGEST_BYTES:
+            text = f"the pieces are of entry {index} with a digest of {len(digest)} bytes"
+            raise StateMismatch(text, index=self.index)
+        self._expected |= {SESSIONS: sessions, RESOURCES: resources, TIMERS: timers}
+        self.executor.time = time
+        self.executor.rolling.adopt(digest)
+
+    def _install_session(self, row: Any) -> None:
+        if self._session is not None:
+            self._install_results(self._session, row)
+            return
+        self._count(SESSIONS, "sessions")
+        fields = _fields(row, "a session", int, str, bytes, int, int, int)
+        session_id, client_id, key, timeout_ms, last, acknowledged = fields
+        sessions = self.executor.sessions
+        if not self._last_session < session_id <= self.index or not acknowledged <= last or sessions.knows(key):
+            raise StateMismatch(
+                f"session {session_id} after {self._last_session}, with {acknowledged} of {last} results acknowledged"
+                + (", and its key is another's" if sessions.knows(key) else "")
+            )
+        self._last_session = self._last_result = session_id
+        session = Session(session_id, client_id, key, timeout_ms)
+        session.last, session.acknowledged = last, acknowledged
+        sessions.adopt(session)
+        if acknowledged < last:
+            self._session = session
+
+    def _install_results(self, session: Session, row: Any) -> None:
+        sequence = session.acknowledged + len(session.results)
+        if type(row) is not list or len(row) != min(RESULTS_PER_ROW, session.last - sequence):
+            raise StateMismatch(f"results of session {session.id} from sequence {sequence + 1} on: {row!r:.60}")
+        last = self._last_result
+        for item in row:
+            index, result = _fields(item, "a result", int, bytes)
+            sequence += 1
+            if not last < index <= self.index or not result:
+                raise StateMismatch(f"result {sequence} of session {session.id} is of entry {index}, after {last}")
+            last = index
+            session.results[sequence] = (index, result)
+            session.result_bytes += len(result)
+        self._last_result = last
+        if sequence == session.last:
+            self._session = None
+
+    def _install_resource(self, row: Any) -> None:
+        self._count(RESOURCES, "resources")
+        index, name, type_name, version, kept, released, state = _fields(
+            row, "a resource", int, str, str, int, int, int, None
+        )
+        executor = self.executor
+        if not self._last_resource < index <= self.index or name in executor.by_name:
+            raise StateMismatch(f"resource {name!r:.60} of entry {index}, after {self._last_resource}")
+        if state is not None and type(state) is not bytes:
+            raise StateMismatch(f"the state of resource {name!r:.60} is {state!r:.60}")
+        self._last_resource = index
+        machine = _machine(executor.machines, type_name, version, state)
+        resource = Resource(index, name, machine, type_name, version)
+        resource.kept, resource.released = kept, released
+        executor.resources[index] = executor.by_name[name] = resource
+
+    def _install_timer(self, row: Any) -> None:
+        self._count(TIMERS, "timers")
+        due, armed_at, number, index, method, arguments = _fields(row, "a timer", int, int, int, int, str, list)
+        executor = self.executor
+        resource = executor.resources.get(index)
+        if resource is None or armed_at > self.index or not self._last_timer < (due, armed_at, number):
+            raise StateMismatch(
+                f"a timer of resource {index}, due at {due}, armed at entry {armed_at} as number {number}, "
+                f"after {self._last_timer}"
+            )
+        self._last_timer = (due, armed_at, number)
+        timer = Timer(due, armed_at, number, index, method, tuple(arguments))
+        machine = resource.machine
+        if type(machine) is MissingMachine:
+            machine.timers.append(timer)
+        elif due <= executor.time or not callable(getattr(machine, method, None)):
+            raise StateMismatch(f"a timer of {method!r:.60} of a {resource.type_name}, due at {due} of {executor.time}")
+        else:
+            executor.timers.arm(timer, owned=False)
+
+    # -- the live entries ----------------------------------------------------------------------------
+
+    def restore(self, buffer: memoryview, offsets: Sequence[int]) -> None:
+        """Restore the live entries at these offsets of a segment, in log order. The hot loop of every start."""
+        self._check_complete()
+        last, until = self._last, self.index
+        unpack = HEADER.unpack_from
+        decode = operations.decode
+        restorers = self._restorers
+        index = 0
+        try:
+            for offset in offsets:
+                _, length, index, _, kind, mode, _, time, session, _ = unpack(buffer, offset)
+                if kind != COMMAND or mode != RELEASE or not last < index <= until:
+                    raise LookupError(f"a live entry of kind {kind} and mode {mode}, after entry {last}, of {until}")
+                last = index
+                start = offset + HEADER_BYTES
+                operation = decode(bytes(buffer[start : start + length]), None)
+                resource, table = restorers.get(operation[0]) or self._restorers_of(operation[0])
+                restorer = table.get(operation[1])
+                if restorer is None:
+                    _keep_unread(resource, index, operation[1])
+                    continue
+                restorer(Commit(index, time, session), *operation[2:])
+                machine = resource.machine
+                if machine.pending_timers:
+                    self.executor.arm(resource, index, 0, time, owned=True)
+                if machine.pending_releases:
+                    raise ValueError(f"restoring {operation[1]} releases {machine.pending_releases[:3]}")
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise StateMismatch(f"{type(error).__name__}: {error}", index=index) from error
+        self._last = last
+        self.restored += len(offsets)
+
+    def _restorers_of(self, resource_index: int) -> tuple[Resource, dict[str, Handler]]:
+        resource = self.executor.resources.get(resource_index)
+        if resource is None:
+            raise LookupError(f"it is live, and of a resource {resource_index} that does not exist")
+        found = self._restorers[resource_index] = (resource, resource.restorers())
+        return found
+
+    def _check_complete(self) -> None:
+        """All that the head counts has come."""
+        missing = {kind: count for kind, count in self._expected.items() if count}
+        if missing or self._session is not None:
+            open_results = "" if self._session is None else f", results of session {self._session.id} are missing"
+            raise StateMismatch(f"pieces are missing: of each kind {missing} rows{open_results}", index=self.index)
+
+    def finish(self) -> None:
+        """Everything is restored: the executor's state is that of the snapshot's index from here on."""
+        self._check_complete()
+        for resource in self.executor.resources.values():
+            machine = resource.machine
+            if hasattr(machine, "restored"):
+                try:
+                    machine.restored()
+                except MemoryError:
+                    raise
+                except Exception as error:
+                    text = f"restored() of {resource.name!r}, a {resource.type_name}: {type(error).__name__}: {error}"
+                    raise StateMismatch(text) from error
+                if machine.pending_releases or machine.pending_timers:
+                    text = f"restored() of {resource.name!r}, a {resource.type_name}, releases or schedules"
+                    raise StateMismatch(text)
+        self.executor.applied_index = self.index
+
+
+def install_state(executor: Executor, index: int, pieces: Iterable[bytes | memoryview]) -> Restoring:
+    """Give a new executor all that the pieces of the snapshot at `index` hold; the live entries come next."""
+    restoring = Restoring(executor, index)
+    for piece in pieces:
+        restoring.install(piece)
+    return restoring
+
+
+def _machine(
+    machines: Mapping[str, type[StateMachine]], type_name: str, version: int, state: bytes | None
+) -> StateMachine:
+    """The machine with its state, or what stands in for one that is not installed."""
+    kind = machines.get(type_name)
+    if kind is None or kind.version != version:
+        known = "" if kind is None else f", but version {kind.version}"
+        return MissingMachine(f"no machine of type {type_name!r:.60} in version {version} is installed{known}", state)
+    if (state is not None) != hasattr(kind, "snapshot"):
+        raise StateMismatch(f"a {type_name} has {'a state' if state is not None else 'no state'} in the snapshot")
+    try:
+        machine = kind()
+        if state is not None:
+            machine.install(msgpack.unpackb(state, raw=False, strict_map_key=False))  # type: ignore[attr-defined]
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise StateMismatch(f"install() of a {type_name}: {type(error).__name__}: {error}") from error
+    if machine.pending_releases or machine.pending_timers:
+        raise StateMismatch(f"install() of a {type_name} releases or schedules")
+    return machine
+
+
+def _keep_unread(resource: Resource, index: int, command: str) -> None:
+    """A live entry of a machine that is not installed stays what it is; for any other it is a mistake."""
+    machine = resource.machine
+    if type(machine) is not MissingMachine:
+        raise LookupError(f"it is live, and a {resource.type_name} has no RELEASE command {command!r:.60}")
+    machine.live.append(index)
+
+
+def _fields(row: Any, what: str, *types: type | None) -> list[Any]:
+    """The fields of a row: so many, of these types (None: any), integers neither negative nor over 64 bits."""
+    if type(row) is not list or len(row) != len(types):
+        raise StateMismatch(f"{what} of the snapshot has {len(types)} fields: {row!r:.60}")
+    for value, wanted in zip(row, types, strict=True):
+        if wanted is not None and type(value) is not wanted:
+            raise StateMismatch(f"{what} of the snapshot holds {value!r:.60} where a {wanted.__name__} is: {row!r:.60}")
+        if type(value) is int and not 0 <= value <= INTEGER_MAX:
+            raise StateMismatch(f"{what} of the snapshot holds {value}: {row!r:.60}")
+    return row
