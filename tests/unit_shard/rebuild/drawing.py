@@ -1,0 +1,99 @@
+"""What can happen to a shard, for histories drawn at random: by hypothesis, or from a seed."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .histories import Step
+
+Choices = dict[str, tuple[tuple[Any, ...], ...]]
+
+KEYS = ("a", "b", "c")
+BYTES_KEYS = (b"a", b"b")
+SMALL = (0, 1, 2)
+DELAYS = (1, 2, 3, 5)
+
+OPERATIONS: dict[str, Choices] = {
+    "map": {
+        "put": (BYTES_KEYS, (b"0", b"1", b"")),
+        "put_if_absent": (BYTES_KEYS, (b"0", b"1")),
+        "replace": (BYTES_KEYS, (b"2", b"3")),
+        "remove": (BYTES_KEYS,),
+        "clear": (),
+        "no such command": (),
+    },
+    "counter": {
+        "set": ((0, 5, (1 << 63) - 1),),
+        "add": ((1, -1),),
+        "compare_and_set": (SMALL, SMALL),
+    },
+    "keyed": {
+        "put": (KEYS, SMALL),
+        "put_for": (KEYS, SMALL, DELAYS),
+        "put_ephemeral": (KEYS, SMALL),
+        "put_if_absent": (KEYS, SMALL),
+        "replace": (KEYS, SMALL, SMALL),
+        "put_or_raise": (KEYS, SMALL),
+        "remove": (KEYS,),
+        "remove_if": (KEYS, SMALL),
+        "clear": (),
+        "put_both": (KEYS, SMALL, KEYS, SMALL),
+    },
+    "lock": {"lock": (), "lock_for": (DELAYS,), "try_lock": (), "unlock": ()},
+    "alarm": {
+        "later": (DELAYS, ("x", 1), ("y", None)),
+        "repeat": (DELAYS, (1, 2, 3)),
+        "remind": (DELAYS, KEYS),
+        "nag": (DELAYS, KEYS),
+        "forget": (),
+        "pointless": (DELAYS,),
+    },
+    "presence": {"listen": ()},
+}
+"""Per machine, the arguments that each command is called with."""
+
+FRAMEWORK: tuple[tuple[str, tuple[tuple[Any, ...], ...]], ...] = (
+    ("again", ()),
+    ("gap", ((0, 1), ("map",), ("put",), BYTES_KEYS, (b"9",))),
+    ("nowhere", ((0, 1),)),
+    ("void", ((0, 1),)),
+    ("acknowledge", ((0, 1), SMALL)),
+    ("close", ((0, 1),)),
+    ("expire", ((0, 1),)),
+    ("register", ((0, 1),)),
+    ("noop", ()),
+)
+
+
+def steps_of(types: tuple[str, ...] = tuple(OPERATIONS)) -> st.SearchStrategy[Step]:
+    """One step: mostly a command, now and then something that happens to sessions; often time passes before it."""
+    commands = [
+        st.tuples(
+            st.just("command"), st.sampled_from((0, 1)), st.just(kind), st.just(name), *map(st.sampled_from, choices)
+        )
+        for kind in types
+        for name, choices in OPERATIONS[kind].items()
+    ]
+    others = [st.tuples(st.just(name), *map(st.sampled_from, choices)) for name, choices in FRAMEWORK]
+    waits = st.tuples(st.just("wait"), st.sampled_from(DELAYS))
+    return st.one_of(st.one_of(commands), st.one_of(commands), waits, st.one_of(others))
+
+
+def draw_steps(random: Random, count: int, types: tuple[str, ...] = tuple(OPERATIONS)) -> list[Step]:
+    """The same from a seed, without hypothesis."""
+    steps: list[Step] = []
+    for _ in range(count):
+        kind = random.choices(("command", "wait", "other"), (6, 3, 2))[0]
+        if kind == "wait":
+            steps.append(("wait", random.choice(DELAYS)))
+        elif kind == "other":
+            name, choices = random.choice(FRAMEWORK)
+            steps.append((name, *map(random.choice, choices)))
+        else:
+            machine = random.choice(types)
+            name, choices = random.choice(list(OPERATIONS[machine].items()))
+            steps.append(("command", random.choice((0, 1)), machine, name, *map(random.choice, choices)))
+    return steps
