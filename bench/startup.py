@@ -35,10 +35,11 @@ def start_seconds(data: Path) -> float:
 
 def rows(first: Sequence[float], again: Sequence[float]) -> Rows:
     """The table of several runs' seconds."""
-    return [(name, _seconds(values)) for name, values in (("first", first), ("again", again))]
+    return [(name, seconds_text(values)) for name, values in (("first", first), ("again", again))]
 
 
-def _seconds(values: Sequence[float]) -> str:
+def seconds_text(values: Sequence[float]) -> str:
+    """Median and maximum of several runs' seconds."""
     return f"median {median(values):.2f} s  max {max(values):.2f} s  of {len(values)} runs"
 
 

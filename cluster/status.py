@@ -50,6 +50,7 @@ REPLICA_FIELDS = (
     "live_bytes",
     "compaction",
     "snapshot_pause_ms",
+    "installed_bytes",
     "no_space",
     # What it is to the others.
     "incarnation",
@@ -60,6 +61,7 @@ REPLICA_FIELDS = (
     "diverged",
 )
 """`compaction` is a map: `running`, `runs`, `last_seconds`, `segments`, `bytes_before`, `bytes_after`, `error`.
+`installed_bytes` are those of the installs that it received since its process began.
 
 `membership` is active, passive or reserve; `rebuilding` while it restores its state, `probation` while it may not vote
 after its log was lost or damaged, `no_space` while its disk is full, `diverged` when its digest is not the others'.
