@@ -23,7 +23,22 @@ from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
 
 HELLO_INTERVAL = SECOND // 2
-OPERATIONS = ("put", "put", "put", "put_if_absent", "replace", "remove")
+OPERATIONS = (
+    "put",
+    "put",
+    "put",
+    "put",
+    "put_if_absent",
+    "put_if_absent",
+    "replace",
+    "replace",
+    "remove",
+    "remove",
+    "clear",
+)
+LEASE_OPERATIONS = ("put", "put", "put_if_absent", "hold", "put_both", "alarm", "remove", "clear")
+TTLS = (0, 20, 50, 100, 100, 500, 3000)
+"""In ms; often the same, so that timers fall due together."""
 
 
 @dataclass(eq=False)
@@ -95,7 +110,7 @@ class SimClient:
         self.session = ShardSession(
             0, self._outbox, Random(seed), client_id=self.name, timeout=self.plan.session_timeout
         )
-        self._resources = {"map": Resource("m", "map", 0), "counter": Resource("c", "counter", 0)}
+        self._resources = {name: Resource(name[0], name, 0) for name in ("map", "counter", "leases")}
         self._connection = 1
         self._operations: dict[Call, Operation] = {}
         self._latest_command: Operation | None = None
@@ -113,19 +128,19 @@ class SimClient:
         self.scheduler.note(f"{self.name} closes its session")
         self._closing = True
         self.session.close(self.scheduler.seconds)
-        self._act()
+        self.act()
 
     def reconnect(self) -> None:
         """The router is lost and another one found."""
         self.session.disconnected()
         self._connection += 1
         self.session.connected(self.name, self._connection, self.scheduler.seconds)
-        self._act()
+        self.act()
 
     def pause(self, duration: int) -> None:
         """Stop doing anything for a while."""
         self.paused_until = self.scheduler.now + duration
-        self.scheduler.after(duration, self._act)
+        self.scheduler.after(duration, self.act)
 
     def deliver(self, calls: Sequence[Call]) -> None:
         """Part of `calls.Owner`; finished calls are taken from the outbox instead."""
@@ -140,13 +155,13 @@ class SimClient:
         if idle and scheduler.now >= self.paused_until:
             for _ in range(scheduler.between(1, plan.burst_max)):
                 self.issue()
-            self._act()
+            self.act()
         scheduler.after(scheduler.between(0, plan.think_max), self._work)
 
     def issue(self) -> None:
         """Begin one operation of the plan's mix."""
         rng, plan = self.scheduler.rng, self.plan
-        resource = rng.choice(("map", "counter"))
+        resource = "leases" if rng.random() < plan.lease_share else rng.choice(("map", "counter"))
         key = b"k%d" % rng.randrange(plan.keys)
         if rng.random() < self.query_share:
             self.submit(resource, ("get",) if resource == "counter" else ("get", key), is_query=True)
@@ -156,10 +171,23 @@ class SimClient:
             self.submit(resource, rng.choice(BAD_PARTS), serial=serial)
         elif resource == "counter":
             self.submit(resource, ("add", serial), serial=serial)
+        elif resource == "leases":
+            self.submit(resource, self._lease_parts(key, b"v%d" % serial), serial=serial)
         else:
             name = rng.choice(OPERATIONS)
-            value = (b"v%d" % serial,) if name != "remove" else ()
-            self.submit(resource, (name, key, *value), serial=serial)
+            parts = {"clear": (), "remove": (key,)}.get(name, (key, b"v%d" % serial))
+            self.submit(resource, (name, *parts), serial=serial)
+
+    def _lease_parts(self, key: bytes, value: bytes) -> tuple[Any, ...]:
+        rng = self.scheduler.rng
+        name = rng.choice(LEASE_OPERATIONS)
+        if name == "alarm":
+            return name, rng.choice(TTLS), rng.randrange(3)
+        if name == "put_both":
+            return name, key, b"k%d" % rng.randrange(self.plan.keys), value
+        if name in ("remove", "clear"):
+            return (name, key) if name == "remove" else (name,)
+        return (name, key, value) if name == "hold" else (name, key, value, rng.choice(TTLS))
 
     def submit(
         self, resource: str, parts: tuple[Any, ...], *, serial: int = 0, is_query: bool = False, timeout: float = 0.0
@@ -179,7 +207,7 @@ class SimClient:
         self.session.submit(call)
         return operation
 
-    def _act(self) -> None:
+    def act(self) -> None:
         """One turn of the client's I/O loop."""
         self._act_due = False
         if self.scheduler.now < self.paused_until:
@@ -206,7 +234,7 @@ class SimClient:
         serial = self.workload.next_serial()
         self.submit("counter", ("add", serial), serial=serial, timeout=1000.0)
         self.submit("counter", ("get",), is_query=True, timeout=1000.0)
-        self._act()
+        self.act()
 
     def _wake(self, delay: int) -> None:
         at = self.scheduler.now + delay
@@ -217,7 +245,7 @@ class SimClient:
     def _woken(self, at: int) -> None:
         if at == self._next_act:
             self._next_act = inf
-            self._act()
+            self.act()
 
     def _collect(self, session_id: int) -> None:
         finished = list(self._outbox.finished)
@@ -261,7 +289,7 @@ class SimClient:
         self._inbox.append(frames_in)
         if not self._act_due:
             self._act_due = True
-            self.scheduler.after(self.scheduler.between(0, MS), self._act)
+            self.scheduler.after(self.scheduler.between(0, MS), self.act)
 
     def _read(self, bundle: Frames) -> None:
         now = self.scheduler.seconds

@@ -18,8 +18,10 @@ def serial_of(operation: tuple[Any, ...]) -> int:
     """The serial number in a logged command, 0 where there is none."""
     if len(operation) > 2 and operation[1] == "add":
         return int(operation[2])
-    if len(operation) > 3 and operation[1] in ("put", "put_if_absent", "replace"):
+    if len(operation) > 3 and operation[1] in ("put", "put_if_absent", "replace", "hold"):
         return int(operation[3][1:])
+    if len(operation) > 4 and operation[1] == "put_both":
+        return int(operation[4][1:])
     return 0
 
 
@@ -147,7 +149,7 @@ class ReadsOwnWrites(Checker):
 
 def earliest(observer: Observer, operation: Operation, low: int) -> int | None:
     """The first index from `low` on at which the answer of a query was true, or None."""
-    name = "m" if operation.resource == "map" else "c"
+    name = operation.resource[0]
     key = operation.parts[1] if len(operation.parts) > 1 else None
     versions = observer.model.versions.get((name, key), [(0, None)])
     for position, (index, value) in enumerate(versions):

@@ -25,6 +25,7 @@ from ocelog.shard.replica import Replica, Turn
 
 from .disk import SimDisk
 from .disk_work import DiskWork, Killed, cut_after
+from .leases import LeasesMachine
 from .network import Frames, Network
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
@@ -105,7 +106,7 @@ class Host:
                 inflight_bytes_max=4 * plan.append_bytes_max,
             ),
             limits=Limits(in_flight_max=plan.in_flight_max, operations_max=8, operation_bytes_max=400),
-            machines=registry(),
+            machines={**registry(), "leases": LeasesMachine},
             rng=rng,
             tick_ms=plan.tick // MS,
         )

@@ -7,6 +7,7 @@ wherever that replica happened to stop.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -14,6 +15,10 @@ import msgpack
 from ocelog.client.protocol import errors
 from ocelog.log.entry import COMMAND, HEADER, HEADER_BYTES, KEEP_ALIVE, REGISTER, RESOURCE, UNREGISTER, VOID
 from ocelog.shard.executor import Executor
+from ocelog.shard.machines.map import MapMachine
+
+from .leases import LeasesMachine
+from .model_leases import ModelLeases
 
 COUNTER_MAX = (1 << 63) - 1
 
@@ -43,7 +48,7 @@ class Refusal(Exception):
 
 
 class Model:
-    """The state after the entries applied so far; `digests[i]` is the digest of the state at index i."""
+    """The state after the entries applied so far; `digests[i]` is the digest of the state at index i, `lives[i]` its live set."""
 
     def __init__(self) -> None:
         self.index = 0
@@ -53,9 +58,11 @@ class Model:
         self.types: dict[int, str] = {}
         self.maps: dict[int, dict[bytes, tuple[int, bytes]]] = {}
         self.counters: dict[int, int] = {}
+        self.leases: dict[int, ModelLeases] = {}
         self.outcomes: dict[tuple[int, int], Outcome] = {}
         self.versions: dict[tuple[str, bytes | None], list[tuple[int, Any]]] = {}
         self.digests = [self.digest()]
+        self.lives: list[list[int]] = [[]]
 
     def apply(self, buffer: memoryview, offset: int) -> Outcome | None:
         """Take the next entry; returns what became of its sequence, if it spent one."""
@@ -63,7 +70,10 @@ class Model:
         assert index == self.index + 1, f"entry {index} after {self.index}"
         payload = bytes(buffer[offset + HEADER_BYTES : offset + HEADER_BYTES + length])
         self.index = index
-        self.time = max(self.time, time)
+        if time > self.time:
+            self.time = time
+            for resource, leases in self.leases.items():
+                leases.fire(index, time, partial(self._wrote, resource, index))
         outcome = None
         if sequence:
             outcome = self._spend(index, kind, window, session_id, sequence, payload)
@@ -76,8 +86,9 @@ class Model:
                 if acknowledging in self.sessions:
                     _acknowledge(self.sessions[acknowledging], acknowledged)
         elif kind == UNREGISTER:
-            self.sessions.pop(session_id, None)
+            self._end(index, session_id)
         self.digests.append(self.digest())
+        self.lives.append(self.live())
         return outcome
 
     def _spend(
@@ -88,16 +99,21 @@ class Model:
             return None
         session.last = sequence
         if kind == UNREGISTER:
-            del self.sessions[session_id]
+            self._end(index, session_id)
             return None
-        outcome = self._run(index, kind, payload)
+        outcome = self._run(index, kind, session_id, payload)
         self.outcomes[session_id, sequence] = outcome
         result = bytes([outcome.code]) if outcome.code else b"\0" + msgpack.packb(outcome.value)
         session.results[sequence] = (index, result)
         _acknowledge(session, sequence - window)
         return outcome
 
-    def _run(self, index: int, kind: int, payload: bytes) -> Outcome:
+    def _end(self, index: int, session_id: int) -> None:
+        if self.sessions.pop(session_id, None) is not None:
+            for resource, leases in self.leases.items():
+                leases.ended(session_id, partial(self._wrote, resource, index))
+
+    def _run(self, index: int, kind: int, session_id: int, payload: bytes) -> Outcome:
         if kind == VOID:
             return Outcome(index, payload[0], None, ())
         operation = tuple(msgpack.unpackb(payload))
@@ -105,7 +121,7 @@ class Model:
             if kind == RESOURCE:
                 return Outcome(index, 0, self._open(index, operation[2], operation[3]), operation)
             assert kind == COMMAND, f"entry {index} of kind {kind} has a sequence"
-            return Outcome(index, 0, self._command(index, *operation), operation)
+            return Outcome(index, 0, self._command(index, session_id, *operation), operation)
         except Refusal as refusal:
             return Outcome(index, refusal.args[0], None, operation)
 
@@ -118,14 +134,19 @@ class Model:
         self.types[index] = type_name
         if type_name == "map":
             self.maps[index] = {}
+        elif type_name == "leases":
+            self.leases[index] = ModelLeases()
         else:
             self.counters[index] = 0
-            self._wrote(index, None, index, 0)
+            self._wrote(index, index, None, 0)
         return index
 
-    def _command(self, index: int, resource: int, operation: str, *arguments: Any) -> Any:
+    def _command(self, index: int, session_id: int, resource: int, operation: str, *arguments: Any) -> Any:
         if resource in self.counters:
             return self._count(index, resource, operation, *arguments)
+        if resource in self.leases:
+            wrote = partial(self._wrote, resource, index)
+            return self.leases[resource].run(index, self.time, session_id, wrote, operation, arguments)
         return self._map(index, self.maps[resource], resource, operation, *arguments)
 
     def _count(self, index: int, resource: int, operation: str, delta: int) -> int:
@@ -134,7 +155,7 @@ class Model:
         if value > COUNTER_MAX:
             raise Refusal(errors.MACHINE_ERROR)
         self.counters[resource] = value
-        self._wrote(resource, None, index, value)
+        self._wrote(resource, index, None, value)
         return value
 
     def _map(
@@ -143,27 +164,38 @@ class Model:
         entries: dict[bytes, tuple[int, bytes]],
         resource: int,
         operation: str,
-        key: bytes,
+        key: bytes = b"",
         *rest: bytes,
     ) -> bytes | None:
+        if operation == "clear":
+            for key in entries:
+                self._wrote(resource, index, key, None)
+            entries.clear()
+            return None
         present = entries.get(key, (0, None))[1]
         writes = {"put": True, "put_if_absent": present is None, "replace": present is not None, "remove": False}
         if writes[operation]:
             entries.pop(key, None)
             entries[key] = (index, rest[0])
-            self._wrote(resource, key, index, rest[0])
+            self._wrote(resource, index, key, rest[0])
         elif operation == "remove":
             entries.pop(key, None)
-            self._wrote(resource, key, index, None)
+            self._wrote(resource, index, key, None)
         return present
 
-    def _wrote(self, resource: int, key: bytes | None, index: int, value: Any) -> None:
+    def _wrote(self, resource: int, index: int, key: bytes | None, value: Any) -> None:
         name = next(name for name, known in self.names.items() if known == resource)
-        self.versions.setdefault((name, key), [(0, None)]).append((index, value))
+        versions = self.versions.setdefault((name, key), [(0, None)])
+        if versions[-1][0] == index:
+            versions.pop()  # nobody can have seen it
+        versions.append((index, value))
 
     def live(self) -> list[int]:
         """Indexes of the entries that hold state, ascending."""
-        return sorted(index for entries in self.maps.values() for index, _ in entries.values())
+        live = [index for entries in self.maps.values() for index, _ in entries.values()]
+        for leases in self.leases.values():
+            live += leases.live()
+        return sorted(live)
 
     def digest(self) -> int:
         """Checksum over the whole state."""
@@ -171,11 +203,13 @@ class Model:
             (number, session.key, session.last, session.acknowledged, session.timeout_ms, list(session.results.items()))
             for number, session in sorted(self.sessions.items())
         ]
-        resources = [
-            (number, name, list(self.maps[number].items()) if number in self.maps else self.counters[number])
-            for name, number in self.names.items()
-        ]
+        resources = [(number, name, self._state(number)) for name, number in self.names.items()]
         return crc32(repr((self.time, sessions, resources)).encode())
+
+    def _state(self, resource: int) -> Any:
+        if resource in self.maps:
+            return list(self.maps[resource].items())
+        return self.leases[resource].state() if resource in self.leases else self.counters[resource]
 
 
 def _acknowledge(session: ModelSession, sequence: int) -> None:
@@ -197,13 +231,17 @@ def digest_of(executor: Executor) -> int:
         for session in sorted(executor.sessions, key=lambda session: session.id)
     ]
     resources = [
-        (
-            resource.index,
-            resource.name,
-            list(resource.machine.entries.items())  # type: ignore[attr-defined]
-            if resource.type_name == "map"
-            else resource.machine.value,  # type: ignore[attr-defined]
-        )
-        for resource in executor.resources.values()
+        (resource.index, resource.name, _state(resource, executor)) for resource in executor.resources.values()
     ]
     return crc32(repr((executor.time, sessions, resources)).encode())
+
+
+def _state(resource: Any, executor: Executor) -> Any:
+    machine = resource.machine
+    if isinstance(machine, MapMachine):
+        return list(machine.entries.items())
+    if isinstance(machine, LeasesMachine):
+        keys = sorted((key, tuple(lease)) for key, lease in machine.leases.items())
+        timers = executor.timers.unowned() + executor.timers.owned()
+        return keys, machine.rung, sorted(timer[:3] for timer in timers if timer.resource == resource.index)
+    return machine.value

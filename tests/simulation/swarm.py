@@ -59,6 +59,7 @@ class Plan:
     give_up: float
     bad_share: float
     misdirect: float
+    lease_share: float
 
 
 def draw(rng: Random) -> Plan:
@@ -124,4 +125,5 @@ def draw(rng: Random) -> Plan:
         give_up=share(0.2),
         bad_share=share(0.15),
         misdirect=share(0.1),
+        lease_share=rng.choice((0.0, 0.3, 0.8)),
     )
