@@ -9,7 +9,7 @@ Invariant: one `Finding` per file, whatever its bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,11 @@ from .errors import Corruption, LogError
 from .files import Disk
 from .identity import Identity
 from .manifest import Manifest, SegmentRecord
-from .recovery import OWN_FILE, scan
+from .recovery import OWN_FILE, OWN_SNAPSHOT, scan
+from .reserve import NAME as RESERVE
 from .segment import ENTRIES_START, Segment
+from .segments import Segments
+from .snapshot import Snapshot
 
 REPLICA_NAME = re.compile(r"replica-\d+")
 SHARD_NAME = re.compile(r"shard-\d+")
@@ -73,12 +76,25 @@ def check(disk: Disk, directory: str) -> Iterator[Finding]:
     except (LogError, FileNotFoundError) as error:
         yield Finding(path, False, _reason(error))
         return
-    yield Finding(path, True, f"{len(found.segments)} segments, generation {found.generation}")
+    yield Finding(path, True, _describe(found))
+    segments: list[Segment] = []
     term = 0
     for record in found.segments:
-        finding, term = _segment(disk, f"{directory}/log/{record.file_name}", record, shard, term)
+        finding, term = _segment(disk, f"{directory}/log/{record.file_name}", record, shard, term, segments)
         yield finding
+    if found.snapshot_name is not None:
+        path = f"{directory}/snapshots/{found.snapshot_name}"
+        complete = len(segments) == len(found.segments)
+        yield _snapshot(disk, path, found.snapshot_index, shard, Segments(path, segments) if complete else None)
     yield from _leftovers(disk, f"{directory}/log", {record.file_name for record in found.segments})
+    yield from _leftovers(disk, f"{directory}/snapshots", {found.snapshot_name})
+
+
+def _describe(found: Manifest) -> str:
+    text = f"{len(found.segments)} segments, generation {found.generation}"
+    if found.snapshot_index:
+        text += f", snapshot at {found.snapshot_index}, dense from {found.dense_index + 1} on"
+    return text
 
 
 def _identity(disk: Disk, path: str) -> tuple[int | None, Finding]:
@@ -103,8 +119,13 @@ def _meta(disk: Disk, path: str) -> Finding:
     return Finding(path, True, f"term {term}, {vote}, store {counter}")
 
 
-def _segment(disk: Disk, path: str, record: SegmentRecord, shard: int | None, term: int) -> tuple[Finding, int]:
-    """Check one segment that begins behind an entry of `term`; returns the term of its last entry too."""
+def _segment(
+    disk: Disk, path: str, record: SegmentRecord, shard: int | None, term: int, segments: list[Segment]
+) -> tuple[Finding, int]:
+    """Check one segment that begins behind an entry of `term`; returns the term of its last entry too.
+
+    A sound one is added to `segments`.
+    """
     try:
         file = _Bytes(path, disk.read(path))
         segment = Segment.map(
@@ -113,7 +134,9 @@ def _segment(disk: Disk, path: str, record: SegmentRecord, shard: int | None, te
             first_index=record.first_index,
             generation=record.generation,
         )
-        notes = _check_entries(segment, record)
+        if segment.version != record.version:
+            raise Corruption(path, f"it is of segment version {segment.version}, not {record.version}", offset=20)
+        notes = _check_sparse(segment, record) if segment.index is not None else _check_dense(segment, record)
         first_term = _term_at(segment, ENTRIES_START) if segment.count else term
         if first_term < term:
             raise Corruption(
@@ -121,13 +144,16 @@ def _segment(disk: Disk, path: str, record: SegmentRecord, shard: int | None, te
             )
     except (LogError, FileNotFoundError) as error:
         return Finding(path, False, _reason(error)), term
-    last_term = _term_at(segment, segment.offset_of(segment.last_index)) if segment.count else term
+    segments.append(segment)
+    last_term = _term_at(segment, int(segment.offset[segment.count - 1])) if segment.count else term
     extent = f"entries {segment.first_index}..{segment.last_index}" if segment.count else "no entries"
+    if segment.index is not None:
+        extent = f"of {segment.first_index}..{segment.last_index}, version {segment.version}"
     text = f"{segment.count} entries, {extent}, {segment.end - ENTRIES_START} bytes"
     return Finding(path, True, ", ".join([text, *notes])), last_term
 
 
-def _check_entries(segment: Segment, record: SegmentRecord) -> list[str]:
+def _check_dense(segment: Segment, record: SegmentRecord) -> list[str]:
     """Verify every entry that counts; returns what else is worth saying. Raises Corruption."""
     problem = scan(segment, record.counts_to)
     must_hold = segment.synced_through() if record.counts_to is None else record.counts_to
@@ -137,8 +163,56 @@ def _check_entries(segment: Segment, record: SegmentRecord) -> list[str]:
         )
     if record.counts_to is None:
         return _tail_notes(segment)
-    _check_footer(segment)
+    # Without a footer opening scans, which is slow, not wrong.
+    sealed = _sealed(segment)
+    if sealed is not None and not _agree(sealed, segment):
+        raise Corruption(segment.file.path, "its arrays do not agree with its entries", offset=segment.end)
     return []
+
+
+def _check_sparse(segment: Segment, record: SegmentRecord) -> list[str]:
+    """Verify every entry that the arrays name. Raises Corruption."""
+    assert record.counts_to is not None
+    sealed = _sealed(segment)
+    if sealed is None:
+        raise Corruption(segment.file.path, "its arrays are damaged, and nothing else tells which entries it holds")
+    sealed.cut(record.counts_to)
+    problem = scan(segment, record.counts_to)
+    segment.cut(record.counts_to)
+    if segment.count < sealed.count:
+        index, offset = int(sealed.indexes()[segment.count]), int(sealed.offset[segment.count])
+        raise Corruption(segment.file.path, problem or "the entry is missing", offset=offset, index=index)
+    if not _agree(sealed, segment) or not np.array_equal(sealed.indexes(), segment.indexes()):
+        raise Corruption(segment.file.path, "its arrays do not agree with its entries", offset=segment.end)
+    return []
+
+
+def _sealed(segment: Segment) -> Segment | None:
+    """The segment as its footer tells it, None when that is not valid."""
+    sealed = Segment(segment.file, segment.first_index, segment.generation, segment.version)
+    return sealed if sealed.load_rows() else None
+
+
+def _agree(sealed: Segment, scanned: Segment) -> bool:
+    rows = slice(scanned.count)
+    return np.array_equal(sealed.offset[rows], scanned.offset[rows]) and np.array_equal(
+        sealed.mode[rows], scanned.mode[rows]
+    )
+
+
+def _snapshot(disk: Disk, path: str, index: int, shard: int | None, segments: Segments | None) -> Finding:
+    """Check the snapshot, and that every entry which is live in it is there (None: they cannot be told)."""
+    try:
+        found = Snapshot.parse(_Bytes(path, disk.read(path)), shard)
+        if found.head.index != index:
+            raise Corruption(path, f"it is of index {found.head.index}, and its name says otherwise")
+        missing = None if segments is None else segments.missing(found.live, index)
+        if missing is not None:
+            raise Corruption(path, "the entry is live, and in no segment", index=missing)
+    except (LogError, FileNotFoundError) as error:
+        return Finding(path, False, _reason(error))
+    text = f"at entry {index} of term {found.head.term}, {len(found.live)} live entries, {found.bytes} bytes"
+    return Finding(path, True, text)
 
 
 def _tail_notes(segment: Segment) -> list[str]:
@@ -148,20 +222,12 @@ def _tail_notes(segment: Segment) -> list[str]:
     return ["open", f"{len(tail)} bytes behind them that were never synced and will be cut"]
 
 
-def _check_footer(segment: Segment) -> None:
-    """The arrays of a sealed segment must agree with its entries. Without a footer opening scans, which is slow, not wrong."""
-    sealed = Segment(segment.file, segment.first_index, segment.generation, segment.version)
-    if sealed.load_rows() and not (
-        np.array_equal(sealed.offset[: segment.count], segment.offset[: segment.count])
-        and np.array_equal(sealed.mode[: segment.count], segment.mode[: segment.count])
-    ):
-        raise Corruption(segment.file.path, "its arrays do not agree with its entries", offset=segment.end)
-
-
-def _leftovers(disk: Disk, directory: str, listed: set[str]) -> Iterator[Finding]:
-    for name in disk.list(directory):
-        if name not in listed:
-            ours = OWN_FILE.fullmatch(name) is not None
+def _leftovers(disk: Disk, directory: str, listed: Set[str | None]) -> Iterator[Finding]:
+    for name in disk.list(directory) if disk.exists(directory) else []:
+        if name == RESERVE:
+            yield Finding(f"{directory}/{name}", True, "room kept in reserve")
+        elif name not in listed:
+            ours = OWN_FILE.fullmatch(name) is not None or OWN_SNAPSHOT.fullmatch(name) is not None
             text = "no part of the log; removed at the next start" if ours else "a foreign file; left alone"
             yield Finding(f"{directory}/{name}", True, text)
 

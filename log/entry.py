@@ -18,8 +18,8 @@ HEADER = struct.Struct("<IIQIBBHQQQ")
 """crc32 of everything behind it, payload length, index, term, kind, mode, window, time (ms), session, sequence."""
 
 HEADER_BYTES = HEADER.size
-MODE_AT = 21
-"""Position of the mode byte in an entry."""
+KIND_AT, MODE_AT = 20, 21
+"""Positions of these two bytes in an entry."""
 
 assert HEADER_BYTES == 48
 

@@ -1,110 +1,57 @@
-"""The log: segments in order, appended to at the end, read in place, and made durable by jobs that run beside the loop.
+"""The log: segments in order, appended to at the end, read in place, made durable and compacted by jobs that run beside the loop.
 
-Used by one thread, but for `SyncJob.run`, which touches only what the job captured. Entries are in memory at once and
+Used by one thread, but for what a job's `run` does, which touches only what the job captured. Entries are in memory at once and
 *durable* once the sync job that covers them is done; `synced_index` says how far. What makes a new file count (the
 directory's sync and the manifest) is part of the job that covers its first entries, so nothing needs a wait on the loop.
 
-Invariants: indexes are dense from `first_index` to `last_index`; synced_index <= last_index; bytes that `read` or `runs` handed
-out never change; a failed append changes nothing.
+Invariants: no index is missing from dense_index + 1 to last_index; dense_index <= snapshot_index <= synced_index <= last_index;
+bytes that were handed out never change; a failed append changes nothing.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from . import recovery
-from .entry import Entry, Record, Sizes, encode
+from .config import LogConfig
+from .durability import Durability, SyncJob
+from .entry import Record, Sizes, encode
 from .errors import NoSpace
-from .files import Disk, MappedFile
-from .manifest import NAME, Manifest, SegmentRecord
+from .files import Disk
+from .manifest import Manifest, record_of, snapshot_name
+from .reader import Batch, LogReader
+from .rewriting import Rewritten, SwapJob, find_groups
 from .segment import Segment
-from .terms import Runs, TermRuns
+from .segments import Segments
+from .snapshot import Snapshot
+from .staging import Staging
+from .terms import Runs
 
-MIB = 1 << 20
-SEGMENT_BYTES_MIN = 4096
-SEGMENT_BYTES_LIMIT = (1 << 32) - 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogConfig:
-    """When a segment is full. Raises ValueError naming field, value and bound."""
-
-    segment_bytes_max: int = 64 * MIB
-    segment_entries_max: int = 1 << 20
-
-    def __post_init__(self) -> None:
-        bounds = {"segment_bytes_max": (SEGMENT_BYTES_MIN, SEGMENT_BYTES_LIMIT), "segment_entries_max": (1, 1 << 28)}
-        for field in fields(self):
-            low, high = bounds[field.name]
-            value = getattr(self, field.name)
-            if not low <= value <= high:
-                raise ValueError(f"{field.name} is {value}, and must be between {low} and {high}")
+__all__ = ["Batch", "Log", "LogConfig", "SyncJob"]
 
 
-class Batch:
-    """Entries first_index..last_index as they stand in one mapping: `data`, uncopied, and the padded size of each.
-
-    `terms` are ((first index, term), ...), one pair per change of term.
-    """
-
-    __slots__ = ("data", "first_index", "last_index", "sizes", "terms")
-
-    def __init__(self, first_index: int, last_index: int, data: memoryview, sizes: Sizes, terms: Runs) -> None:
-        self.first_index = first_index
-        self.last_index = last_index
-        self.data = data
-        self.sizes = sizes
-        self.terms = terms
-
-
-class SyncJob:
-    """Makes everything up to `index` durable. `run` on the sync thread; hand the job to `Log.sync_done` afterwards."""
-
-    def __init__(self, index: int, segments: list[Segment], steps: list[Callable[[], None]]) -> None:
-        self.index = index
-        self.segments = segments
-        self.spare: tuple[MappedFile, int] | None = None
-        self.spare_error: NoSpace | None = None
-        self._steps = steps
-
-    def run(self) -> None:
-        """Carry out the steps in order. Raises StorageFailed, after which the replica must stop."""
-        for step in self._steps:
-            step()
-
-
-class Log:
+class Log(LogReader):
     """See the module. Made by `open`."""
 
-    def __init__(self, disk: Disk, directory: str, shard: int, config: LogConfig) -> None:
+    def __init__(
+        self, disk: Disk, directory: str, shard: int, config: LogConfig, manifest: Manifest, segments: Segments
+    ) -> None:
+        terms = recovery.term_runs(segments, manifest.dense_index, manifest.term_at_dense)
+        super().__init__(segments, terms, manifest.dense_index)
         self._disk = disk
         self._directory = directory
         self._shard = shard
         self.config = config
-        self._segments: list[Segment] = []
-        self._starts: list[int] = []
-        self._open: Segment | None = None
-        self._terms = TermRuns()
-        self._manifest = Manifest()
-        self._generation = 0
-        self._spare: tuple[MappedFile, int] | None = None
-        self._spare_wanted = False
-        self._dirty: list[Segment] = []
-        self._unsealed: list[Segment] = []
-        self._obsolete: list[Segment] = []
-        self._manifest_changed = False
-        self._truncated_to: int | None = None
-        self.first_index = 1
-        self.last_index = 0
         self.synced_index = 0
-        # Looked up often and through these names only.
-        self.term_at = self._terms.term_at
-        self.term_runs = self._terms.runs
+        self._truncated_to: int | None = None
+        self._publishing: tuple[Snapshot, int] | None = None
+        self._installing: Staging | None = None
+        self._named = (manifest.snapshot_index, manifest.snapshot_generation)
+        """Index and generation of the snapshot in the newest manifest, durable or not."""
+        self._durability: Durability
 
     @classmethod
     def open(cls, disk: Disk, directory: str, *, shard: int, config: LogConfig) -> Log:
@@ -112,22 +59,22 @@ class Log:
 
         Raises Corruption, UnknownFormat, NoSpace, StorageFailed.
         """
-        log = cls(disk, directory, shard, config)
-        disk.make_directory(f"{directory}/log")
+        for name in ("log", "snapshots"):
+            disk.make_directory(f"{directory}/{name}")
         manifest = recovery.read_manifest(disk, directory)
-        log._manifest = manifest
-        log._segments = recovery.open_segments(disk, directory, shard, manifest)
+        segments = Segments(f"{directory}/log", recovery.open_segments(disk, directory, shard, manifest))
+        snapshot = recovery.open_snapshot(disk, directory, shard, manifest)
+        log = cls(disk, directory, shard, config, manifest, segments)
+        if snapshot is not None:
+            log.snapshot = snapshot
+            recovery.check_against_snapshot(directory, log.last_index, log._terms, snapshot)
+            segments.adopt_live_set(snapshot.live, snapshot.head.index)
         # Not before all that the manifest names was found sound: beside a wrong manifest the others may be the log.
-        log._generation = recovery.remove_leftovers(disk, directory, manifest)
-        log._starts = [segment.first_index for segment in log._segments]
-        log._terms = recovery.term_runs(log._segments)
-        log.term_at, log.term_runs = log._terms.term_at, log._terms.runs
-        if log._segments:
-            log.last_index = log._segments[-1].last_index
-            if manifest.segments[-1].counts_to is None:
-                log._open = log._segments[-1]
-                log._dirty.append(log._open)
-        log._spare_wanted = True
+        generation = recovery.remove_leftovers(disk, directory, manifest)
+        log._durability = Durability(disk, directory, shard, config, generation)
+        if segments and manifest.segments[-1].counts_to is None:
+            log._open = segments[-1]
+            log._durability.touch(log._open)
         log._sync_now()
         return log
 
@@ -136,76 +83,6 @@ class Log:
         if job is not None:
             job.run()
             self.sync_done(job)
-
-    # -- what is there -------------------------------------------------------------------------------
-
-    @property
-    def last_term(self) -> int:
-        """The term of the last entry, 0 for an empty log."""
-        return self._terms.last_term
-
-    @property
-    def log_bytes(self) -> int:
-        """Bytes that entries take, over all segments."""
-        return sum(segment.end for segment in self._segments)
-
-    @property
-    def released_count(self) -> int:
-        """How many entries are released."""
-        return sum(int(np.count_nonzero(segment.released[: segment.count])) for segment in self._segments)
-
-    def live_indexes(self) -> npt.NDArray[np.int64]:
-        """Indexes of the entries that are not released, ascending."""
-        rows = [np.flatnonzero(~segment.released[: segment.count]) + segment.first_index for segment in self._segments]
-        return np.concatenate(rows) if rows else np.zeros(0, np.int64)
-
-    def _segment_of(self, index: int) -> Segment:
-        assert self.first_index <= index <= self.last_index, f"entry {index} of {self.first_index}..{self.last_index}"
-        segment = self._segments[-1]
-        if index >= segment.first_index:
-            return segment
-        return self._segments[bisect_right(self._starts, index) - 1]
-
-    def entry(self, index: int) -> Entry:
-        """One entry, decoded and verified. Raises Corruption."""
-        segment = self._segment_of(index)
-        return Entry.decode(segment.buffer, segment.offset_of(index), segment.file.path)
-
-    def fit(self, first: int, last: int, bytes_max: int) -> int:
-        """The last index that `read` would return; at least `first`."""
-        segment = self._segment_of(first)
-        last = min(last, segment.last_index)
-        limit = segment.offset_of(first) + bytes_max
-        if segment.end_of(last) <= limit:
-            return last
-        # Entry k ends where entry k + 1 begins: of the entries that begin within the limit, all but the last one fit.
-        # The limit lies inside the segment here; as a Python int it would have numpy widen a copy of all the offsets.
-        beginning = int(np.searchsorted(segment.offsets(first, last), np.uint32(limit), side="right"))
-        return max(first, first + beginning - 2)
-
-    def bytes_between(self, first: int, last: int) -> int:
-        """Bytes of the entries first..last, which lie in one segment."""
-        segment = self._segment_of(first)
-        return segment.end_of(last) - segment.offset_of(first)
-
-    def read(self, first: int, last: int, bytes_max: int) -> Batch:
-        """Entries from `first` on, out of one segment and uncopied: as many as fit `bytes_max`, but at least one."""
-        last = self.fit(first, last, bytes_max)
-        segment = self._segment_of(first)
-        start, end = segment.offset_of(first), segment.end_of(last)
-        starts = segment.offsets(first, last)
-        sizes = np.empty(len(starts), np.uint32)
-        np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
-        sizes[-1] = end - int(starts[-1])
-        return Batch(first, last, segment.buffer[start:end], sizes, self.term_runs(first, last))
-
-    def runs(self, first: int, last: int) -> Iterator[tuple[memoryview, list[int]]]:
-        """Per segment, its buffer and the offsets of the entries first..last in it, ascending."""
-        while first <= last:
-            segment = self._segment_of(first)
-            until = min(last, segment.last_index)
-            yield segment.buffer, segment.offsets(first, until).tolist()
-            first = until + 1
 
     # -- appending -----------------------------------------------------------------------------------
 
@@ -240,17 +117,19 @@ class Log:
                 self._terms.extend(max(start, first), term)
 
     def _put(self, first: int, data: memoryview, sizes: Sizes) -> None:
+        assert self._installing is None, "an append while an install is published"
         segment = self._open
         fitting = segment.fitting(sizes, len(data), self.config.segment_entries_max) if segment else 0
         if segment is not None and fitting == len(sizes):
             segment.append(data, sizes)
-            self._touch(segment)
+            self._durability.touch(segment)
         else:
             self._put_across(first, data, sizes, fitting)
         self.last_index = first + len(sizes) - 1
 
     def _put_across(self, first: int, data: memoryview, sizes: Sizes, fitting: int) -> None:
         """Fill the open segment and go on in new ones. All new files are made first, so that NoSpace changes nothing."""
+        durability = self._durability
         pieces: list[tuple[Segment, int]] = []
         if fitting and self._open is not None:
             pieces.append((self._open, fitting))
@@ -258,7 +137,7 @@ class Log:
         made: list[Segment] = []
         try:
             while done < len(sizes):
-                segment = self._new_segment(first + done)
+                segment = durability.new_segment(first + done)
                 made.append(segment)
                 rest = sizes[done:]
                 count = segment.fitting(rest, int(rest.sum(dtype=np.int64)), self.config.segment_entries_max)
@@ -268,7 +147,7 @@ class Log:
         except NoSpace:
             for segment in made:
                 self._disk.remove(segment.file.path)
-            self._spare_wanted = True
+            durability.spare_wanted = True
             raise
         for segment in made:
             self._roll_to(segment)
@@ -276,145 +155,177 @@ class Log:
         for segment, count in pieces:
             end = start + int(sizes[row : row + count].sum(dtype=np.int64))
             segment.append(data[start:end], sizes[row : row + count])
-            self._touch(segment)
+            durability.touch(segment)
             start, row = end, row + count
-
-    def _new_segment(self, first_index: int) -> Segment:
-        """A segment in the spare file, or in one made now if there is none. Raises NoSpace."""
-        if self._spare is not None:
-            (file, generation), self._spare = self._spare, None
-            path = self._path(SegmentRecord(first_index, generation, 1, None).file_name)
-            self._disk.rename(file.path, path)
-            file.path = path
-        else:
-            self._generation += 1
-            generation = self._generation
-            path = self._path(SegmentRecord(first_index, generation, 1, None).file_name)
-            file = self._disk.create(path, self.config.segment_bytes_max)
-        created_ms = self._disk.time_ms()
-        return Segment.create(
-            file, shard=self._shard, first_index=first_index, generation=generation, created_ms=created_ms
-        )
 
     def _roll_to(self, segment: Segment) -> None:
         """The open segment is closed, and entries go to the new one from here on."""
         if self._open is not None:
-            self._unsealed.append(self._open)
+            self._durability.closed(self._open)
         self._open = segment
         self._segments.append(segment)
-        self._starts.append(segment.first_index)
-        self._manifest_changed = True
-        self._spare_wanted = True
-
-    def _touch(self, segment: Segment) -> None:
-        if not self._dirty or self._dirty[-1] is not segment:
-            self._dirty.append(segment)
-
-    def _path(self, name: str) -> str:
-        return f"{self._directory}/log/{name}"
+        self._durability.manifest_changed = True
+        self._durability.spare_wanted = True
 
     # -- truncation and release ----------------------------------------------------------------------
 
     def truncate(self, last_index: int) -> None:
         """Drop the entries above `last_index`. Their bytes stay; what is appended next goes to a new file."""
         assert last_index <= self.last_index, f"truncation to {last_index} of a log that ends at {self.last_index}"
-        while self._segments and self._segments[-1].first_index > last_index:
-            segment = self._segments.pop()
-            self._starts.pop()
-            self._obsolete.append(segment)
-        if self._segments:
-            segment = self._segments[-1]
-            segment.cut(last_index)
-            if segment is self._open:
-                self._unsealed.append(segment)
-        gone = {id(segment) for segment in self._obsolete}
-        self._dirty = [segment for segment in self._dirty if id(segment) not in gone]
-        self._unsealed = [segment for segment in self._unsealed if id(segment) not in gone]
+        assert last_index >= self.snapshot_index, f"truncation to {last_index}, below S = {self.snapshot_index}"
+        assert self._installing is None, "a truncation while an install is published"
+        segments, gone = self._segments, []
+        while segments and segments[-1].first_index > last_index:
+            gone.append(segments.pop())
+        self._durability.dropped(gone)
+        if segments and segments[-1].last_index > last_index:
+            segments[-1].cut(last_index)
+        if self._open is not None and segments and segments[-1] is self._open:
+            self._durability.closed(self._open)
         self._open = None
         self._terms.cut(last_index)
         self.last_index = last_index
         self.synced_index = min(self.synced_index, last_index)
         self._truncated_to = last_index if self._truncated_to is None else min(self._truncated_to, last_index)
-        self._manifest_changed = True
+        self._durability.manifest_changed = True
 
-    def release(self, indexes: Sequence[int] | npt.NDArray[np.int64]) -> None:
-        """The entries at these indexes contribute to nothing any more; each may be released once."""
-        released = np.array(indexes, np.int64)
-        released.sort()
-        position = 0
-        while position < len(released):
-            segment = self._segment_of(int(released[position]))
-            until = int(np.searchsorted(released, segment.last_index, side="right"))
-            rows = released[position:until] - segment.first_index
-            twice = segment.released[rows].any() or (rows[1:] == rows[:-1]).any()
-            assert not twice, f"an entry of {released[position:until].tolist()} is released twice"
-            segment.released[rows] = True
-            position = until
+    def release(self, indexes: Sequence[int] | npt.NDArray[np.integer]) -> None:
+        """The entries at these indexes contribute to nothing any more. Each is there, and may be released once."""
+        self._segments.release(indexes)
+
+    # -- snapshots and compaction --------------------------------------------------------------------
+
+    def new_generation(self) -> int:
+        """A number for the name of a new file: no file had it before, nor will one."""
+        return self._durability.new_generation()
+
+    def snapshot_path(self, index: int, generation: int) -> str:
+        """Where to write a snapshot."""
+        return f"{self._directory}/snapshots/{snapshot_name(index, generation)}"
+
+    def publish_snapshot(self, snapshot: Snapshot, generation: int) -> None:
+        """Have the next sync job put it in the place of the one before, when all up to its index is synced."""
+        index = snapshot.head.index
+        assert self.snapshot_index < index <= self.last_index, f"a snapshot at {index}, of {self.snapshot_index}.."
+        assert self.term_at(index) == snapshot.head.term, f"a snapshot at {index} of term {snapshot.head.term}"
+        assert self._installing is None, "a snapshot while an install is published"
+        if self._publishing is not None:
+            self._durability.abandoned([self._publishing[0].path])
+        self._publishing = (snapshot, generation)
+        self._durability.manifest_changed = True
+
+    def swap_job(self, rewritten: Sequence[Rewritten]) -> SwapJob:
+        """Begin to put rewritten segments in the place of their sources; `swap` finishes it. One at a time."""
+        return SwapJob(self._disk, self._directory, self._shard, rewritten, find_groups(self._segments, rewritten))
+
+    def swap(self, job: SwapJob) -> bool:
+        """The job has run: the rewritten segments take over, with what was released meanwhile; D rises to their end.
+
+        False if a source is no part of the log any more, or a new file is not sound: then all stays as it was, and the
+        new files go.
+        """
+        current = set(map(id, self._segments))
+        sources = [source for group in job.groups for source in group.sources]
+        if (
+            job.error is not None
+            or not sources
+            or self._installing is not None
+            or not current.issuperset(map(id, sources))
+        ):
+            self.abandon(job.rewritten)
+            return False
+        dense_index = max(self.dense_index, *(group.last_index for group in job.groups))
+        assert dense_index <= self.snapshot_index, f"rewritten up to {dense_index}, S is {self.snapshot_index}"
+        taking = {id(group.sources[0]): group.take_over() for group in job.groups}
+        gone = set(map(id, sources))
+        segments: list[Segment] = []
+        for segment in self._segments:
+            segments += taking.get(id(segment), () if id(segment) in gone else (segment,))
+        self._segments.replace(segments)
+        self._durability.dropped(sources)
+        self._durability.manifest_changed = True
+        if dense_index > self.dense_index:
+            self._terms.rebase(dense_index)
+            self.dense_index = dense_index
+        return True
+
+    def abandon(self, rewritten: Sequence[Rewritten]) -> None:
+        """Files of a compaction that are not wanted; they are removed, if they are there, with the next sync job."""
+        names = [group.record.file_name for group in rewritten if group.record is not None]
+        self._durability.abandoned(map(self._durability.segment_path, names))
+
+    def use_reserve(self) -> bool:
+        """Give the disk the room that is kept in reserve, until `renew_reserve`; False when there is none."""
+        return self._durability.reserve.use()
+
+    def renew_reserve(self) -> None:
+        """Have sync jobs allocate the reserve again as soon as there is room."""
+        self._durability.want_reserve()
+
+    # -- installs ------------------------------------------------------------------------------------
+
+    def install(self, staging: Staging) -> SyncJob:
+        """Begin to put what was staged in the place of all above `staging.from_index`; `installed` finishes it.
+
+        Nothing is appended or truncated in between. The job replaces the manifest once: before that the old log is whole,
+        afterwards the new one, which ends at the snapshot.
+        """
+        snapshot, kept_to = staging.snapshot, staging.from_index
+        head = snapshot.head
+        assert self.snapshot_index < head.index and kept_to <= self.last_index, f"{kept_to}.. installed at {head.index}"
+        has_it = self.last_index >= head.index > self.dense_index and self.term_at(head.index) == head.term
+        assert not has_it, f"entry {head.index} is there: what follows it may have been acknowledged"
+        assert self._installing is None and self.missing(snapshot.live, kept_to) is None
+        if self._publishing is not None:
+            self._durability.abandoned([self._publishing[0].path])
+            self._publishing = None
+        kept = [segment for segment in self._segments if segment.first_index <= kept_to]
+        self._durability.dropped(self._segments[len(kept) :])
+        records = [record_of(segment, min(segment.last_index, kept_to)) for segment in kept] + staging.records
+        self._named = (head.index, staging.generation)
+        manifest = Manifest(0, *self._named, head.index, head.term, records)
+        self._installing = staging
+        return self._durability.job(head.index, manifest, snapshot, self.snapshot)
+
+    def installed(self, job: SyncJob) -> None:
+        """The job of `install` has run: the log is what the manifest says now, and ends at S."""
+        staging = self._installing
+        assert staging is not None, "there is no install"
+        self._installing = None
+        kept = [segment for segment in self._segments if segment.first_index <= staging.from_index]
+        if kept:
+            kept[-1].cut(min(kept[-1].last_index, staging.from_index))
+            if kept[-1] is self._open:
+                self._durability.closed(kept[-1])
+        self._open = None
+        self.snapshot, head = staging.snapshot, staging.snapshot.head
+        self._segments.replace([*kept, *staging.segments])
+        self._segments.adopt_live_set(staging.snapshot.live, head.index)
+        self._terms.reset(head.index, head.term)
+        self.dense_index = self.last_index = self.synced_index = head.index
+        self._durability.done(job)
 
     # -- durability ----------------------------------------------------------------------------------
 
     def sync_job(self) -> SyncJob | None:
         """Everything that is not durable yet, as it is now; None when there is nothing. One job at a time."""
-        if not (self._dirty or self._manifest_changed or self._spare_wanted):
+        durability, snapshot, manifest = self._durability, None, None
+        if not durability.owed:
             return None
-        segments, self._dirty = self._dirty, []
+        assert self._installing is None, "an install is being published"
         self._truncated_to = None
-        steps: list[Callable[[], None]] = [segment.file.sync for segment in segments]
-        if self._manifest_changed:
-            steps += self._manifest_steps()
-        steps += self._seal_steps()
-        job = SyncJob(self.last_index, segments, steps)
-        if self._spare_wanted:
-            self._add_spare_step(job)
-        return job
-
-    def _manifest_steps(self) -> list[Callable[[], None]]:
-        """Names of new files durable, then the manifest that makes them count, then old files away."""
-        self._manifest_changed = False
-        self._manifest.generation = self._generation
-        self._manifest.segments = [
-            SegmentRecord(
-                segment.first_index,
-                segment.generation,
-                segment.version,
-                None if segment is self._open else segment.last_index,
-            )
-            for segment in self._segments
-        ]
-        disk, data = self._disk, self._manifest.encode()
-        obsolete, self._obsolete = [segment.file.path for segment in self._obsolete], []
-
-        def replace() -> None:
-            disk.sync_directory(f"{self._directory}/log")
-            disk.replace(f"{self._directory}/{NAME}", data)
-            for path in obsolete:
-                disk.remove(path)
-
-        return [replace]
-
-    def _seal_steps(self) -> list[Callable[[], None]]:
-        unsealed, self._unsealed = self._unsealed, []
-        steps: list[Callable[[], None]] = []
-        for segment in unsealed:
-            steps.append(_seal_step(segment, segment.seal_bytes()))
-        return steps
-
-    def _add_spare_step(self, job: SyncJob) -> None:
-        """Allocate the next segment's file ahead of need; a full disk is no failure as long as nobody needs it."""
-        self._spare_wanted = False
-        if self._spare is not None:
-            return
-        self._generation += 1
-        generation = self._generation
-        path = self._path(f"spare-{generation}.seg")
-
-        def prepare() -> None:
-            try:
-                job.spare = (self._disk.create(path, self.config.segment_bytes_max), generation)
-            except NoSpace as error:
-                job.spare_error = error
-
-        job._steps.append(prepare)
+        if self._publishing is not None:
+            (snapshot, generation), self._publishing = self._publishing, None
+            self._named = (snapshot.head.index, generation)
+        if durability.manifest_changed:
+            records = [
+                record_of(segment, segment.last_index) for segment in self._segments if segment is not self._open
+            ]
+            if self._open is not None:
+                records.append(record_of(self._open, None))
+            dense = self.dense_index
+            manifest = Manifest(0, *self._named, dense, self.term_at(dense), records)
+        return durability.job(self.last_index, manifest, snapshot, self.snapshot)
 
     def sync_done(self, job: SyncJob) -> int:
         """The job has run: returns `synced_index`, which never counts what was truncated meanwhile."""
@@ -422,21 +333,11 @@ class Log:
         self.synced_index = max(self.synced_index, durable)
         if self._open is not None and self._open in job.segments:
             self._open.mark_synced(min(self.synced_index, self._open.last_index))
-        if job.spare is not None:
-            if self._spare is None:
-                self._spare = job.spare
-            else:
-                self._disk.remove(job.spare[0].path)
+        if job.snapshot is not None:
+            self.snapshot = job.snapshot
+        self._durability.done(job)
         return self.synced_index
 
     def close(self) -> None:
         """Make everything durable; the log is not used again."""
         self._sync_now()
-
-
-def _seal_step(segment: Segment, sealed: bytes) -> Callable[[], None]:
-    def step() -> None:
-        segment.write_seal(sealed)
-        segment.file.sync()
-
-    return step

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .envelope import unwrap, wrap
 from .errors import Corruption
-from .segment import SPARSE_VERSION_MIN
+from .segment import SPARSE_VERSION_MIN, Segment
 
 MAGIC = b"OCELOGMF"
 VERSION = 2
@@ -32,6 +32,11 @@ class SegmentRecord(NamedTuple):
     def file_name(self) -> str:
         """A name is never used twice, since the generation comes from a counter."""
         return f"{self.first_index}-{self.generation}.seg"
+
+
+def record_of(segment: Segment, counts_to: int | None) -> SegmentRecord:
+    """A segment as the manifest lists it."""
+    return SegmentRecord(segment.first_index, segment.generation, segment.version, counts_to)
 
 
 def snapshot_name(index: int, generation: int) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from .entry import HEADER, MODE_AT, damage, padded
 from .errors import Corruption
 from .files import Disk
 from .manifest import NAME, Manifest, SegmentRecord
+from .reserve import NAME as RESERVE
 from .segment import ENTRIES_START, FOOTER, ROW_BYTES, SPARSE_ROW_BYTES, Segment
+from .snapshot import Snapshot
 from .terms import TermRuns
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 TAIL_PIECE_BYTES = 1 << 20
 
 OWN_FILE = re.compile(r"(?:\d+|spare)-(\d+)\.seg")
+OWN_SNAPSHOT = re.compile(r"\d+-(\d+)\.snap")
 
 
 def read_manifest(disk: Disk, directory: str) -> Manifest:
@@ -41,18 +45,37 @@ def read_manifest(disk: Disk, directory: str) -> Manifest:
 
 
 def remove_leftovers(disk: Disk, directory: str, manifest: Manifest) -> int:
-    """Remove segments that the manifest does not name; returns the highest generation seen in any name."""
-    wanted = {record.file_name for record in manifest.segments}
+    """Remove segments and snapshots that the manifest does not name; returns the highest generation seen in any name."""
     generation = manifest.generation
-    for name in disk.list(f"{directory}/log"):
-        match = OWN_FILE.fullmatch(name)
-        if match is None:
-            logger.warning("%s/log/%s is not a file of this log; it is left alone", directory, name)
-            continue
-        generation = max(generation, int(match[1]))
-        if name not in wanted:
-            disk.remove(f"{directory}/log/{name}")
+    segments = {record.file_name for record in manifest.segments}
+    for folder, pattern, wanted in (
+        ("log", OWN_FILE, segments | {RESERVE}),
+        ("snapshots", OWN_SNAPSHOT, {manifest.snapshot_name}),
+    ):
+        for name in disk.list(f"{directory}/{folder}"):
+            match = pattern.fullmatch(name)
+            if match is not None:
+                generation = max(generation, int(match[1]))
+            if name in wanted:
+                continue
+            if match is None:
+                logger.warning("%s/%s/%s is not a file of this log; it is left alone", directory, folder, name)
+            else:
+                disk.remove(f"{directory}/{folder}/{name}")
     return generation
+
+
+def open_snapshot(disk: Disk, directory: str, shard: int, manifest: Manifest) -> Snapshot | None:
+    """The snapshot that the manifest names, whole and verified; None if it names none. Raises Corruption, UnknownFormat."""
+    if manifest.snapshot_name is None:
+        return None
+    path = f"{directory}/snapshots/{manifest.snapshot_name}"
+    if not disk.exists(path):
+        raise Corruption(path, "the manifest names it and it is missing")
+    snapshot = Snapshot.open(disk, path, shard)
+    if snapshot.head.index != manifest.snapshot_index:
+        raise Corruption(path, f"it is of index {snapshot.head.index}, and its name says otherwise")
+    return snapshot
 
 
 def open_segments(disk: Disk, directory: str, shard: int, manifest: Manifest) -> list[Segment]:
@@ -169,14 +192,14 @@ def scan(segment: Segment, counts_to: int | None) -> str | None:
     return problem
 
 
-def term_runs(segments: list[Segment]) -> TermRuns:
-    """The terms of all entries, found by bisection over the headers: the cost is per change of term.
+def term_runs(segments: Iterable[Segment], dense_index: int, term_at_dense: int) -> TermRuns:
+    """The terms of the entries above D, found by bisection over the headers: the cost is per change of term.
 
     Every entry that is looked at is verified: a wrong term would make Raft keep or drop the wrong ones. Raises Corruption.
     """
-    runs = TermRuns()
+    runs = TermRuns(dense_index, term_at_dense)
     for segment in segments:
-        row = 0
+        row = segment.rows_through(dense_index)
         while row < segment.count:
             term = _term_of(segment, row)
             if term < runs.last_term:
@@ -194,6 +217,18 @@ def term_runs(segments: list[Segment]) -> TermRuns:
                     high = middle
             row = high
     return runs
+
+
+def check_against_snapshot(path: str, last_index: int, terms: TermRuns, snapshot: Snapshot) -> None:
+    """The log must reach S, and say of S what the snapshot says. Raises Corruption."""
+    head = snapshot.head
+    if last_index < head.index:
+        # S is published only when the log is synced through it, so this is no torn tail.
+        raise Corruption(path, f"the log ends at entry {last_index}, below its snapshot at {head.index}")
+    term = terms.term_at(head.index)
+    if term != head.term:
+        text = f"entry {head.index} is of term {term}, and of term {head.term} in the snapshot"
+        raise Corruption(path, text, index=head.index)
 
 
 def _term_of(segment: Segment, row: int) -> int:

@@ -7,8 +7,8 @@ A segment that was never rewritten (version 1) is *dense*: row = index - first_i
 and up) is *sparse*: it has rows only for the entries that are there, their sorted indexes beside them, and it covers a
 range of indexes that it need not fill.
 
-Invariants: offsets strictly increase; `end` is where the next entry goes, and only dense segments are appended to; bytes that
-were handed out are never rewritten; the file is never shortened.
+Invariants: offsets strictly increase; `end` is where the next entry goes; bytes that were handed out are never rewritten; the
+file is never shortened.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class Segment:
         self.version = version
         self.count = 0
         self.end = ENTRIES_START
-        self.index: Indexes | None = None if version < SPARSE_VERSION_MIN else np.zeros(0, np.uint64)
+        self.index: Indexes | None = None if version < SPARSE_VERSION_MIN else np.zeros(ROWS_AT_FIRST, np.uint64)
         self._covers_to = first_index - 1
         self.offset: npt.NDArray[np.uint32] = np.zeros(ROWS_AT_FIRST, np.uint32)
         self.released: npt.NDArray[np.bool_] = np.zeros(ROWS_AT_FIRST, np.bool_)
         self.mode: npt.NDArray[np.uint8] = np.zeros(ROWS_AT_FIRST, np.uint8)
-        self._bytes = np.frombuffer(file.buffer, np.uint8)
+        self.bytes = np.frombuffer(file.buffer, np.uint8)
         self._next_mark = 0
 
     @property
@@ -111,16 +111,20 @@ class Segment:
 
     def fitting(self, sizes: Sizes, data_bytes: int, entries_max: int) -> int:
         """How many of the next entries, of these padded sizes, fit; their rows and the footer are kept free."""
-        room = self.file.size - FOOTER.size - ROW_BYTES * self.count - self.end
+        row_bytes = ROW_BYTES if self.index is None else SPARSE_ROW_BYTES
+        room = self.file.size - FOOTER.size - row_bytes * self.count - self.end
         entries = entries_max - self.count
         count = len(sizes)
-        if count <= entries and data_bytes + ROW_BYTES * count <= room:
+        if count <= entries and data_bytes + row_bytes * count <= room:
             return count
-        needed = np.cumsum(sizes, dtype=np.int64) + ROW_BYTES * np.arange(1, count + 1)
+        needed = np.cumsum(sizes, dtype=np.int64) + row_bytes * np.arange(1, count + 1)
         return max(0, min(int(np.searchsorted(needed, room, side="right")), entries))
 
-    def append(self, data: memoryview | bytes, sizes: Sizes) -> None:
-        """Append encoded entries: one copy and one update of the arrays, whatever their number."""
+    def append(self, data: memoryview | bytes, sizes: Sizes, indexes: Indexes | None = None) -> None:
+        """Append encoded entries: one copy and one update of the arrays, whatever their number.
+
+        A sparse segment needs their `indexes`, above all that it has; it covers up to the last of them then.
+        """
         first_row, count = self.count, len(sizes)
         end = self.end + len(data)
         self.buffer[self.end : end] = data
@@ -135,7 +139,10 @@ class Segment:
             starts -= sizes
             rows = slice(first_row, first_row + count)
             self.offset[rows] = starts
-            self.mode[rows] = self._bytes[starts + MODE_AT]
+            self.mode[rows] = self.bytes[starts + MODE_AT]
+        if self.index is not None and indexes is not None:
+            self.index[first_row : first_row + count] = indexes
+            self._covers_to = int(indexes[-1])
         self.count += count
         self.end = end
 
@@ -146,6 +153,8 @@ class Segment:
             self.offset = _grown(self.offset, self.count, grown)
             self.released = _grown(self.released, self.count, grown)
             self.mode = _grown(self.mode, self.count, grown)
+            if self.index is not None:
+                self.index = _grown(self.index, self.count, grown)
 
     def adopt_rows(
         self, offsets: npt.NDArray[np.uint32], modes: npt.NDArray[np.uint8], end: int, index: Indexes | None = None
@@ -192,6 +201,9 @@ class Segment:
             # An index below the first one wraps around, which as a signed number is below zero.
             rows = (indexes - np.uint64(self.first_index)).view(np.int64)
             found = (rows >= 0) & (rows < self.count)
+        elif len(indexes) == self.count and np.array_equal(self.index[: self.count], indexes):
+            # All of them, as after a major compaction: no need to search.
+            return np.arange(self.count)
         else:
             present = self.index[: self.count]
             rows = np.searchsorted(present, indexes)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
+from ocelog.log.durability import Durability
 from ocelog.log.log import Log, SyncJob
 from ocelog.shard import executor, intake, leadership, persist, reads, replica
 from ocelog.shard.raft import election, follower, read_index, replication, state
@@ -119,7 +120,7 @@ MUTANTS = (
     ),
     Mutant(
         "the names of new segments are not synced",
-        (Edit(Log, "_manifest_steps", 'disk.sync_directory(f"{self._directory}/log")', "pass"),),
+        (Edit(Durability, "_manifest_step", 'disk.sync_directory(f"{directory}/log")', "pass"),),
         ("Corruption",),
     ),
     Mutant(

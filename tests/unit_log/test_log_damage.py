@@ -57,7 +57,7 @@ def _whole() -> Held:
 
 
 def _offset_of(disk: SimDisk, index: int) -> int:
-    return _open(disk)[2]._segment_of(index).offset_of(index)
+    return _open(disk)[2]._segments.of(index).offset_of(index)
 
 
 def _replace(disk: SimDisk, path: str, data: bytes) -> None:
@@ -89,7 +89,7 @@ def test_damage_above_the_mark_is_cut_and_told(disk: SimDisk, caplog: pytest.Log
     """A torn tail was never acknowledged."""
     log = _open(disk)[2]
     append(log, 2, b"torn" * 10)
-    file, offset = _segments(disk)[2], log._segment_of(13).offset_of(13)
+    file, offset = _segments(disk)[2], log._segments.of(13).offset_of(13)
     file.data[offset + 50] ^= 1
     with caplog.at_level("INFO"):
         log = _open(disk)[2]
@@ -102,7 +102,7 @@ def test_a_stale_entry_behind_a_cut_never_comes_back(disk: SimDisk) -> None:
     log = _open(disk)[2]
     append(log, 2, b"a" * 16, b"b" * 16)
     file = _segments(disk)[2]
-    file.data[log._segment_of(13).offset_of(13) + 50] ^= 1
+    file.data[log._segments.of(13).offset_of(13) + 50] ^= 1
     log = _open(disk)[2]
     append(log, 2, b"c" * 16)
     assert held(_open(disk)[2]) == [*_whole(), (13, 2, b"c" * 16)]

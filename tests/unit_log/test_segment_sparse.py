@@ -14,37 +14,15 @@ from ocelog.log.segment import (
     FOOTER,
     SPARSE_ROW_BYTES,
     Segment,
-    header,
-    seal,
 )
 
 from tests.simulation.disk import SimDisk
 
+from .history_driver import write_sparse
 from .log_driver import TIME_MS, record
 
 PRESENT = [11, 12, 15, 30, 31]
 PATH = "r/log/10-4.seg"
-
-
-def write_sparse(disk: SimDisk, present: list[int], *, first_index: int = 10, extra_bytes: int = 0) -> None:
-    """A sparse segment's file, as a compactor (or, with room left in it, an install) makes it."""
-    parts, sizes = [], []
-    for index in present:
-        data, size = encode(index, 2, TIME_MS, [record(b"%d" % index * (index % 5), RELEASE)])
-        parts.append(data)
-        sizes.append(int(size[0]))
-    ends = np.cumsum(sizes, dtype=np.int64) + ENTRIES_START
-    count, end = len(present), int(ends[-1]) if sizes else ENTRIES_START
-    sealed = seal(
-        first_index,
-        end,
-        (ends - sizes).astype(np.uint32) if sizes else np.zeros(0, np.uint32),
-        np.full(count, RELEASE, np.uint8),
-        np.zeros(count, np.bool_),
-        np.array(present, np.uint64),
-    )
-    head = header(shard=3, first_index=first_index, version=2, created_ms=0)
-    disk.write(PATH, [head, *parts, bytes(extra_bytes), sealed])
 
 
 def opened(disk: SimDisk, first_index: int = 10) -> Segment:
@@ -58,7 +36,7 @@ def disk() -> SimDisk:
 
 @pytest.fixture
 def segment(disk: SimDisk) -> Segment:
-    write_sparse(disk, PRESENT)
+    write_sparse(disk, PATH, PRESENT)
     segment = opened(disk)
     assert segment.load_rows()
     segment.cut(40)
@@ -68,7 +46,7 @@ def segment(disk: SimDisk) -> Segment:
 @pytest.mark.parametrize("extra_bytes", [0, 8, 1000])
 def test_what_was_written_is_read(disk: SimDisk, extra_bytes: int) -> None:
     """The arrays stand at the very end, also of a file that is longer than it had to be."""
-    write_sparse(disk, PRESENT, extra_bytes=extra_bytes)
+    write_sparse(disk, PATH, PRESENT, extra_bytes=extra_bytes)
     segment = opened(disk)
     assert segment.load_rows()
     assert (segment.version, segment.count, segment.last_index) == (2, 5, 31)
@@ -129,7 +107,7 @@ def test_cutting_drops_what_is_above_and_says_what_is_covered(segment: Segment, 
 
 
 def test_an_empty_one_is_whole(disk: SimDisk) -> None:
-    write_sparse(disk, [])
+    write_sparse(disk, PATH, [])
     segment = opened(disk)
     assert segment.load_rows()
     segment.cut(20)
@@ -138,7 +116,7 @@ def test_an_empty_one_is_whole(disk: SimDisk) -> None:
 
 
 def test_every_bit_of_the_arrays_is_checked_and_the_entries_can_be_read_instead(disk: SimDisk) -> None:
-    write_sparse(disk, PRESENT)
+    write_sparse(disk, PATH, PRESENT)
     file = disk.files[PATH]
     for position in range(file.size - FOOTER.size - SPARSE_ROW_BYTES * 5, file.size):
         file.data[position] ^= 1
@@ -151,7 +129,7 @@ def test_every_bit_of_the_arrays_is_checked_and_the_entries_can_be_read_instead(
 
 
 def test_a_scan_stops_where_the_segment_does_not_count_any_more(disk: SimDisk) -> None:
-    write_sparse(disk, PRESENT)
+    write_sparse(disk, PATH, PRESENT)
     segment = opened(disk)
     assert scan(segment, 15) is None
     assert segment.indexes().tolist() == [11, 12, 15]
@@ -160,7 +138,7 @@ def test_a_scan_stops_where_the_segment_does_not_count_any_more(disk: SimDisk) -
 
 
 def test_entries_out_of_order_end_a_scan(disk: SimDisk) -> None:
-    write_sparse(disk, [11, 30, 12])
+    write_sparse(disk, PATH, [11, 30, 12])
     segment = opened(disk)
     assert "entry 12" in (scan(segment, 40) or "")
     assert segment.indexes().tolist() == [11, 30]

@@ -21,7 +21,7 @@ MODULES = sorted(path.relative_to(ROOT) for room in MAY_IMPORT for path in (ROOT
 
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
-LONGER = {"log/log.py": 450}
+LONGER: dict[str, int] = {}
 """Files that are over the limit: they may shrink and not grow. Take them out when they fit."""
 
 
