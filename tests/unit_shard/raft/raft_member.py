@@ -156,6 +156,23 @@ class Member:
             self.disk.written.append(self.publishing)
             self.staging = None
 
+    def refuse_stream(self) -> None:
+        """What is being staged does not go with the own entries: the whole log is wanted."""
+        if self.staging is not None and self.staging.stream[3] > 0:
+            term, sender, snapshot_index, from_index = self.staging.stream
+            self.staging = None
+            self.said.append(
+                InstallResponse(
+                    term=term,
+                    sender=self.member,
+                    to=sender,
+                    snapshot_index=snapshot_index,
+                    from_index=from_index,
+                    position=0,
+                    restart=True,
+                )
+            )
+
     def _append(self, entry: Entry) -> None:
         self.log.entries.append(entry)
         self.disk.written.append(entry)

@@ -9,13 +9,14 @@ import random
 from collections.abc import Callable
 
 from ocelog.shard.raft import LEADER, RaftConfig
-from ocelog.shard.raft.messages import Message
+from ocelog.shard.raft.messages import Install, Message
 
 from .raft_checkers import (
     Committed,
     DurableMajority,
     ElectionSafety,
     LeaderCompleteness,
+    LegalHoles,
     LinearizableReads,
     LogMatching,
     StateMachineSafety,
@@ -48,6 +49,9 @@ class Storm:
         self.repetition = rng.choice([0.0, 0.1])
         self.disk = [rng.choice([0.2, 0.5, 1.0]) for _ in voters]
         self.proposal = rng.choice([0.1, 0.5])
+        self.compaction = rng.choice([0.0, 0.02, 0.1, 0.3])
+        self.refusal = rng.choice([0.0, 0.0, 0.3])
+        self.insistence = 0.1
         self.faults: list[tuple[Callable[[], None], float]] = [
             (self.partition, rng.choice([0.0, 0.05, 0.15])),
             (self.crash, rng.choice([0.0, 0.05])),
@@ -61,6 +65,7 @@ class Storm:
         self.checkers = [
             self.elections,
             LogMatching(),
+            LegalHoles(committed),
             StateMachineSafety(committed),
             LeaderCompleteness(committed),
             DurableMajority(committed, self.members),
@@ -87,6 +92,10 @@ class Storm:
         for member in self.members:
             if rng.random() < self.disk[member.member]:
                 self.sync(member)
+            if rng.random() < self.compaction:
+                self.compact(member)
+            if rng.random() < self.insistence:
+                self.wire += member.repeat_parts()
             if member.core.role is LEADER and rng.random() < self.proposal:
                 self.read(member, object())
                 self.propose(member, rng.choice([1, 1, 2, 12]))
@@ -114,6 +123,8 @@ class Storm:
         if (message.sender, message.to) not in self.cut:
             member = self.members[message.to]
             member.receive(message)
+            if isinstance(message, Install) and self.rng.random() < self.refusal:
+                member.refuse_stream()
             self.end_turn(member)
 
     def sync(self, member: Member) -> None:
@@ -121,6 +132,15 @@ class Storm:
             self.wire += member.end_sync()
         elif member.must_sync:
             member.begin_sync()
+        self.end_turn(member)
+
+    def compact(self, member: Member) -> None:
+        """A snapshot at the commit index, and some of what it covers goes, if all of it is durable."""
+        rng, core = self.rng, member.core
+        if core.installing or core.commit_index > core.persisted_index or not core.commit_index:
+            return
+        dense_index = rng.randint(0, core.commit_index)
+        member.compact(dense_index, {index for index in range(1, dense_index + 1) if rng.random() < 0.8})
         self.end_turn(member)
 
     def propose(self, member: Member, count: int) -> None:
@@ -179,7 +199,8 @@ class Storm:
         """No more faults: soon there is a leader, and what it proposes is committed everywhere."""
         self.cut, self.loss, self.repetition, self.reordering = set(), 0.0, 0.0, False
         self.clock, self.disk, self.arrival = [1.0] * len(self.members), [1.0] * len(self.members), 1.0
-        self.proposal = 0.0
+        self.proposal = self.compaction = self.refusal = 0.0
+        self.insistence = 1.0
         self.pass_time(10 * CONFIG.election_ticks)
         leaders = [member for member in self.members if member.core.role is LEADER]
         leader = max(leaders, key=lambda member: member.core.term, default=None)

@@ -50,8 +50,8 @@ class Transfer:
         )
 
     def answered(self, response: InstallResponse) -> bool:
-        """Whether the answer asks for another part than the one that was sent last."""
-        if response.snapshot_index != len(self.snapshot) or response.restart or response.position <= self.position:
+        """Whether the answer asks for another part than the one that was sent last: the next, or, after a crash, 0."""
+        if response.snapshot_index != len(self.snapshot) or response.restart or response.position == self.position:
             return False
         self.position = response.position
         return True
