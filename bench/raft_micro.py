@@ -18,6 +18,7 @@ import numpy as np
 
 from ..shard.peers import Entries, PeerIdentity, decode, encode
 from ..shard.raft import LEADER, Raft, RaftConfig
+from ..shard.raft.membership import Configuration
 from ..shard.raft.messages import Accepted, Append, Heartbeat, Message
 
 ENTRY_BYTES = 152
@@ -48,7 +49,13 @@ class Trio:
     def __init__(self) -> None:
         self.logs = [Terms() for _ in range(3)]
         self.cores = [
-            Raft(member=member, voters=range(3), config=RaftConfig(), log=self.logs[member], rng=random.Random(member))
+            Raft(
+                member=member,
+                configuration=Configuration.bootstrap(range(3)),
+                config=RaftConfig(),
+                log=self.logs[member],
+                rng=random.Random(member),
+            )
             for member in range(3)
         ]
         self.wire: deque[Message] = deque()

@@ -58,7 +58,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(1, raft.PreVote, ("last_index", "last_term")),
     Kind(2, raft.PreVoteResponse, (), "granted"),
-    Kind(3, raft.Vote, ("last_index", "last_term")),
+    Kind(3, raft.Vote, ("last_index", "last_term"), "transfer"),
     Kind(4, raft.VoteResponse, (), "granted"),
     Kind(5, raft.Append, ("prev_index", "prev_term", "last_index", "commit_index"), carries=True),
     Kind(6, raft.AppendResponse, ("match_index", "rejected_index", "hint_index", "hint_term", "last_index"), "success"),
@@ -71,6 +71,10 @@ KINDS = (
         carries=True,
     ),
     Kind(10, raft.InstallResponse, ("snapshot_index", "from_index", "position"), "restart"),
+    Kind(11, raft.TimeoutNow, ()),
+    Kind(12, raft.Join, ()),
+    Kind(13, raft.ProbationQuery, ("nonce",)),
+    Kind(14, raft.ProbationAnswer, ("nonce", "index")),
 )
 _BY_CODE = {kind.code: kind for kind in KINDS}
 _BY_TYPE = {kind.type: kind for kind in KINDS}
@@ -92,7 +96,7 @@ class BadFrame(ValueError):
 class PeerIdentity:
     """Who encodes or decodes. `cluster_id` is 32 hex digits, of which the wire carries the first 16.
 
-    The incarnation travels for the receiver's records only: no configuration names incarnations yet.
+    The incarnation that encodes travels with each message; what it is worth is for the receiver's core to say.
     """
 
     cluster_id: str
@@ -168,7 +172,7 @@ def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
         raise BadFrame("length", f"a header has {HEADER_BYTES} bytes, this frame {len(frame)}")
     if frame[0] != VERSION:
         raise BadFrame("version", f"format version {frame[0]} is not known here, {VERSION} is")
-    _, code, shard, sender, to, _, cluster, term, *values, flag, runs, count, size = HEADER.unpack_from(frame)
+    _, code, shard, sender, to, incarnation, cluster, term, *values, flag, runs, count, size = HEADER.unpack_from(frame)
     data = _entry_bytes(frame, frames, runs, count, size)
     _check_sum(frame, frames)
     _check_identity(identity, cluster, shard, sender, to)
@@ -179,7 +183,7 @@ def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
     if not kind.carries:
         if runs or count or size:
             raise BadFrame("header", f"a {kind.type.__name__} carries no entries")
-        return kind.type(term=term, sender=sender, to=to, **fields)
+        return kind.type(term=term, sender=sender, to=to, incarnation=incarnation, **fields)
     if kind.type is Append:
         fields["runs"] = tuple(RUN.iter_unpack(frame[HEADER_BYTES : HEADER_BYTES + runs * RUN.size]))
         _check_append(term, fields, count)
@@ -192,7 +196,7 @@ def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
         if count:
             _check_sizes(sizes, size)
         fields["entries"] = Entries(data, sizes)
-    return kind.type(term=term, sender=sender, to=to, **fields)
+    return kind.type(term=term, sender=sender, to=to, incarnation=incarnation, **fields)
 
 
 def _entry_bytes(frame: memoryview, frames: Sequence[Frame], runs: int, count: int, size: int) -> memoryview:

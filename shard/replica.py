@@ -30,6 +30,7 @@ from .outbox import Origin, Outbox
 from .persist import PersistJob
 from .raft.config import RaftConfig
 from .raft.core import Raft
+from .raft.membership import Configuration
 from .raft.messages import Accepted, Append, Message, Role, RoleChange
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class Replica:
         self.status_extra = status_extra
         self.core = Raft(
             member=member,
-            voters=voters,
+            configuration=Configuration.bootstrap(voters),
             config=raft_config,
             log=_LogView(log),
             rng=rng,

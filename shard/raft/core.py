@@ -10,16 +10,16 @@ here; what `receive` returns is carried out on the log before the next call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from . import election, follower, install, replication
+from . import changes, election, follower, install, probation, replication, transfer
+from .handlers import HANDLERS
+from .membership import Change
 from .messages import (
-    CANDIDATE,
+    ANSWERS,
     FOLLOWER,
     LEADER,
-    MESSAGE_TYPES,
-    PRE_CANDIDATE,
+    OF_LEADER,
     Accepted,
     Append,
     AppendResponse,
@@ -31,9 +31,7 @@ from .messages import (
     Output,
     PreVote,
     PreVoteResponse,
-    Role,
     Vote,
-    VoteResponse,
 )
 from .progress import INSTALL
 from .state import RaftState
@@ -42,10 +40,13 @@ from .state import RaftState
 class Raft(RaftState):
     """One member of one Raft group.
 
-    `member`, `voters`: who we are and who votes. `log`: a LogView of the replica's log. `rng`: the only source of
-    chance. `term`, `voted_for`: the hard state as last made durable. `persisted_index`: how far the log is durable, all
-    of it by default. `commit_index`: known to be committed, the index of the snapshot that the log has below it.
-    Readable at any time: `role`, `term`, `voted_for`, `leader`, `commit_index`, `persisted_index`, `installing`.
+    `member`, `incarnation`: who we are. `configuration`: that of the log's snapshot, or of the beginning.
+    `configurations`: the (index, payload) of every later configuration entry in the log, ascending. `log`: a LogView of
+    the replica's log. `rng`: the only source of chance. `term`, `voted_for`: the hard state as last made durable.
+    `persisted_index`: how far the log is durable, all of it by default. `commit_index`: known to be committed, the index
+    of the log's snapshot. `probation`: our files were lost or replaced, so for now we do not vote.
+    Readable at any time: `role`, `term`, `voted_for`, `leader`, `commit_index`, `persisted_index`, `installing`,
+    `transferring`, `configuration`, `is_voter`, `probation`.
     """
 
     __slots__ = ()
@@ -63,7 +64,9 @@ class Raft(RaftState):
 
         An Install is to be staged and answered by the replica, an InstallResponse is an answer to one that it sends.
         """
-        if message.to != self.member or message.sender not in self.peers:
+        if message.to != self.member:
+            return None
+        if self.incarnations.get(message.sender) != message.incarnation and not self._is_welcome(message):
             return None
         if message.term != self.term and not self._settle_term(message):
             return None
@@ -78,6 +81,7 @@ class Raft(RaftState):
 
     def appended(self) -> None:
         """Leader: entries of this term were appended to the log; they go out with the next `take`."""
+        assert not self.transferring, f"an entry was taken while leadership of term {self.term} is being transferred"
         self.replicate_due = True
 
     def persisted(self, index: int) -> None:
@@ -111,9 +115,12 @@ class Raft(RaftState):
         """
         return install.begin_install(self, snapshot_index, snapshot_term)
 
-    def installed(self, index: int) -> None:
-        """The publish is durable and the log has changed: last_index == dense_index == `index`."""
-        install.installed(self, index)
+    def installed(self, index: int, configuration: bytes | memoryview) -> None:
+        """The publish is durable and the log has changed: last_index == dense_index == `index`.
+
+        `configuration` is the snapshot's, as `Configuration.encode` made it.
+        """
+        install.installed(self, index, configuration)
 
     def not_installed(self) -> None:
         """The publish could not be carried out; the log is as it was."""
@@ -127,10 +134,38 @@ class Raft(RaftState):
         if self.role is LEADER:
             if member in self.progress:
                 self.progress[member].wait(self.ticks)
+            if member == self.transfer_to:
+                transfer.end(self)
         elif member == self.leader:
             # No leader known means no stickiness: others may have our pre-vote at once.
             self.become(FOLLOWER, None, f"the connection to the leader {member} closed")
             self.shorten_timeout(self.draw_succession())
+
+    def propose(self, change: Change, expected_version: int) -> bytes:
+        """Leader: the payload of the CONFIGURATION entry that makes `change`, to be appended before anything else.
+
+        `expected_version` is the `configuration.index` that whoever asks has seen. Raises Refused.
+        """
+        return changes.propose(self, change, expected_version)
+
+    def due_change(self) -> bytes | None:
+        """Leader: the payload of a CONFIGURATION entry that it should append by itself, if there is one; cheap to ask."""
+        return changes.due(self) if self.role is LEADER else None
+
+    def configuration_appended(self, index: int, payload: bytes | memoryview) -> None:
+        """A CONFIGURATION entry was appended at `index`, by us as leader or from an Accepted. Raises BadConfiguration.
+
+        To be called right after the append, in the order of the entries; a leader calls `appended` as well.
+        """
+        changes.appended(self, index, payload)
+
+    def transfer(self, to: int) -> None:
+        """Leader: hand leadership over to the voter `to`. Raises Refused.
+
+        As long as `transferring` is true, nothing may be appended. It ends with the leadership, or in vain after
+        election_ticks.
+        """
+        transfer.begin(self, to)
 
     @property
     def owes_notice(self) -> bool:
@@ -147,11 +182,28 @@ class Raft(RaftState):
             replication.emit(self, notify)
         else:
             follower.emit(self)
+        if self.probation:
+            probation.settle(self)
         out = self.out
         if self.reported_hard_state != (self.term, self.voted_for):
             out.hard_state = self.reported_hard_state = (self.term, self.voted_for)
         self.out = Output()
         return out
+
+    def _is_welcome(self, message: Message) -> bool:
+        """Whether to hear a sender that is not the incarnation that our configuration names.
+
+        One that was renewed is dead, whatever still arrives of it. A later one, or a stranger, may be a member by a
+        configuration that we do not have yet, so what it asks or leads counts (thesis 4.1); its answers do not count.
+        """
+        known = self.incarnations.get(message.sender)
+        if message.sender == self.member or (known is not None and message.incarnation < known):
+            return False
+        if not isinstance(message, ANSWERS):
+            return True
+        if known is not None and message.term > self.term:
+            self._settle_term(message)  # else we could never lead it
+        return False
 
     def _settle_term(self, message: Message) -> bool:
         """Bring our term and the message's together; false if that settles the message."""
@@ -159,9 +211,9 @@ class Raft(RaftState):
             return self._answer_earlier_term(message)
         if isinstance(message, PreVote) or (isinstance(message, PreVoteResponse) and message.granted):
             return True  # about a term that nobody is in yet
-        if isinstance(message, Vote) and self.hears_leader:
+        if isinstance(message, Vote) and self.hears_leader and not message.transfer:
             return False  # thesis 4.2.3: neither the vote nor the term, while a leader is heard
-        leader = message.sender if isinstance(message, Append | Heartbeat | Install) else None
+        leader = message.sender if isinstance(message, OF_LEADER) else None
         self.enter_term(message.term, None)
         self.become(FOLLOWER, leader, f"{message.sender} is in term {message.term}")
         return True
@@ -173,69 +225,3 @@ class Raft(RaftState):
         elif isinstance(message, Heartbeat):
             self.send(HeartbeatResponse(term=self.term, sender=self.member, to=message.sender))
         return isinstance(message, PreVote | Vote)
-
-
-Handler = Callable[[RaftState, Any], Accepted | Install | InstallResponse | None]
-
-
-def ignored(reason: str) -> Handler:
-    """A handler for a pair of role and message that is not wanted, and why."""
-
-    def handler(raft: RaftState, message: Message) -> None:
-        return None
-
-    handler.__doc__ = reason
-    return handler
-
-
-def impossible(raft: RaftState, message: Message) -> None:
-    """Another leader in the same term: election safety (paper 5.2) is broken and nothing can be trusted."""
-    raise AssertionError(f"{message.sender} leads term {message.term}, but so does {raft.member}")
-
-
-_NOT_CAMPAIGNING = ignored("the vote was decided, or given up, before this answer came")
-_NOT_LEADING = ignored("leadership ended before this answer came")
-
-HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
-    (FOLLOWER, PreVote): election.on_pre_vote,
-    (FOLLOWER, PreVoteResponse): _NOT_CAMPAIGNING,
-    (FOLLOWER, Vote): election.on_vote,
-    (FOLLOWER, VoteResponse): _NOT_CAMPAIGNING,
-    (FOLLOWER, Append): follower.on_append,
-    (FOLLOWER, AppendResponse): _NOT_LEADING,
-    (FOLLOWER, Heartbeat): follower.on_heartbeat,
-    (FOLLOWER, HeartbeatResponse): _NOT_LEADING,
-    (FOLLOWER, Install): install.on_install,
-    (FOLLOWER, InstallResponse): _NOT_LEADING,
-    (PRE_CANDIDATE, PreVote): election.on_pre_vote,
-    (PRE_CANDIDATE, PreVoteResponse): election.on_pre_vote_response,
-    (PRE_CANDIDATE, Vote): election.on_vote,
-    (PRE_CANDIDATE, VoteResponse): _NOT_CAMPAIGNING,
-    (PRE_CANDIDATE, Append): follower.on_append,
-    (PRE_CANDIDATE, AppendResponse): _NOT_LEADING,
-    (PRE_CANDIDATE, Heartbeat): follower.on_heartbeat,
-    (PRE_CANDIDATE, HeartbeatResponse): _NOT_LEADING,
-    (PRE_CANDIDATE, Install): install.on_install,
-    (PRE_CANDIDATE, InstallResponse): _NOT_LEADING,
-    (CANDIDATE, PreVote): election.on_pre_vote,
-    (CANDIDATE, PreVoteResponse): ignored("the pre-vote is won already"),
-    (CANDIDATE, Vote): election.on_vote,
-    (CANDIDATE, VoteResponse): election.on_vote_response,
-    (CANDIDATE, Append): follower.on_append,
-    (CANDIDATE, AppendResponse): _NOT_LEADING,
-    (CANDIDATE, Heartbeat): follower.on_heartbeat,
-    (CANDIDATE, HeartbeatResponse): _NOT_LEADING,
-    (CANDIDATE, Install): install.on_install,
-    (CANDIDATE, InstallResponse): _NOT_LEADING,
-    (LEADER, PreVote): election.on_pre_vote,
-    (LEADER, PreVoteResponse): _NOT_CAMPAIGNING,
-    (LEADER, Vote): election.on_vote,
-    (LEADER, VoteResponse): _NOT_CAMPAIGNING,
-    (LEADER, Append): impossible,
-    (LEADER, AppendResponse): replication.on_append_response,
-    (LEADER, Heartbeat): impossible,
-    (LEADER, HeartbeatResponse): replication.on_heartbeat_response,
-    (LEADER, Install): impossible,
-    (LEADER, InstallResponse): install.on_install_response,
-}
-assert len(HANDLERS) == len(Role) * len(MESSAGE_TYPES), "a pair of role and message is missing"

@@ -7,7 +7,7 @@ member that was cut off does not come back with a high term and depose a healthy
 from __future__ import annotations
 
 from . import replication
-from .messages import CANDIDATE, PRE_CANDIDATE, PreVote, PreVoteResponse, Vote, VoteResponse
+from .messages import CANDIDATE, PRE_CANDIDATE, PreVote, PreVoteResponse, TimeoutNow, Vote, VoteResponse
 from .quorum import has_won
 from .state import RaftState
 
@@ -15,7 +15,7 @@ from .state import RaftState
 def tick(raft: RaftState) -> None:
     """A tick of anyone but a leader."""
     raft.elapsed += 1
-    if raft.elapsed >= raft.timeout and raft.member in raft.configuration.voters and not raft.installing:
+    if raft.elapsed >= raft.timeout and raft.may_campaign():
         ask_for_pre_votes(raft)
 
 
@@ -25,19 +25,28 @@ def ask_for_pre_votes(raft: RaftState) -> None:
     raft.votes[raft.member] = True
     last_index = raft.log.last_index
     last_term = raft.log.term_at(last_index)
-    for peer in raft.peers:
+    for peer in raft.other_voters:
         raft.send(PreVote(term=raft.term + 1, sender=raft.member, to=peer, last_index=last_index, last_term=last_term))
     count_votes(raft)
 
 
-def campaign(raft: RaftState) -> None:
+def campaign(raft: RaftState, reason: str = "won the pre-vote", *, transfer: bool = False) -> None:
     """Begin a term as its candidate. Our own vote counts, and the requests leave, once that vote is durable."""
     raft.enter_term(raft.term + 1, raft.member)
-    raft.become(CANDIDATE, None, "won the pre-vote")
+    raft.become(CANDIDATE, None, reason)
     last_index = raft.log.last_index
     last_term = raft.log.term_at(last_index)
-    for peer in raft.peers:
-        raft.promise(Vote(term=raft.term, sender=raft.member, to=peer, last_index=last_index, last_term=last_term))
+    for peer in raft.other_voters:
+        raft.promise(
+            Vote(
+                term=raft.term,
+                sender=raft.member,
+                to=peer,
+                last_index=last_index,
+                last_term=last_term,
+                transfer=transfer,
+            )
+        )
 
 
 def own_vote_stored(raft: RaftState) -> None:
@@ -47,9 +56,17 @@ def own_vote_stored(raft: RaftState) -> None:
         count_votes(raft)
 
 
+def on_timeout_now(raft: RaftState, message: TimeoutNow) -> None:
+    """This term's leader wants us to succeed it: no pre-vote, and nobody refuses because it hears the leader."""
+    raft.hear_leader(message.sender)
+    if raft.may_campaign():
+        campaign(raft, f"{message.sender} hands over leadership", transfer=True)
+
+
 def on_pre_vote(raft: RaftState, message: PreVote) -> None:
     """Any role: say whether the sender would get our vote. Changes nothing here, the timeout neither."""
-    granted = message.term > raft.term and not raft.hears_leader and is_up_to_date(raft, message)
+    free = not raft.hears_leader and not raft.probation
+    granted = message.term > raft.term and free and is_up_to_date(raft, message)
     term = message.term if granted else raft.term
     raft.send(PreVoteResponse(term=term, sender=raft.member, to=message.sender, granted=granted))
 
@@ -57,10 +74,11 @@ def on_pre_vote(raft: RaftState, message: PreVote) -> None:
 def on_vote(raft: RaftState, message: Vote) -> None:
     """Any role: one vote per term, first come first served, and only for a log as complete as ours (5.4.1).
 
-    A request of a later term has put us into that term before it comes here.
+    A request of a later term has put us into that term before it comes here. Whether the candidate is a member by our
+    own configuration is not asked: theirs may be the later one (thesis 4.1).
     """
     free = raft.voted_for == message.sender or (raft.voted_for is None and raft.leader is None)
-    granted = message.term == raft.term and free and is_up_to_date(raft, message)
+    granted = message.term == raft.term and free and not raft.probation and is_up_to_date(raft, message)
     response = VoteResponse(term=raft.term, sender=raft.member, to=message.sender, granted=granted)
     if granted:
         raft.voted_for = message.sender

@@ -6,6 +6,7 @@ many messages came.
 
 from __future__ import annotations
 
+from . import changes, probation
 from .logview import first_difference, last_of_term
 from .messages import Accepted, Append, AppendResponse, Heartbeat, HeartbeatResponse
 from .state import RaftState
@@ -39,6 +40,8 @@ def not_appended(raft: RaftState) -> None:
 def on_heartbeat(raft: RaftState, message: Heartbeat) -> None:
     """This term's leader lives, and may have committed more."""
     raft.hear_leader(message.sender)
+    if message.round and (raft.probation or not raft.is_voter):
+        probation.introduce(raft, message)
     raft.leader_commit = max(raft.leader_commit, message.commit_index)
     raft.advance_commit_to(min(raft.leader_commit, raft.matched))
     lost = raft.matched < message.sent_through
@@ -88,6 +91,7 @@ def _accept(raft: RaftState, message: Append, first_new: int) -> Accepted:
     settled = max(raft.commit_index, raft.matched)
     assert first_new > settled, f"term {raft.term} conflicts at {first_new}, but the log is settled through {settled}"
     raft.persisted_index = min(raft.persisted_index, first_new - 1)
+    changes.revert(raft, first_new - 1)
     return Accepted(truncate_to=first_new - 1, first_new=first_new, message=message)
 
 

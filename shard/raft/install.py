@@ -6,6 +6,7 @@ wanted, and what holds once it is durable. A leader's Progress says to whom it i
 
 from __future__ import annotations
 
+from . import changes
 from .messages import FOLLOWER, Install, InstallResponse
 from .progress import INSTALL
 from .state import RaftState
@@ -62,7 +63,7 @@ def begin_install(raft: RaftState, snapshot_index: int, snapshot_term: int) -> b
     return True
 
 
-def installed(raft: RaftState, index: int) -> None:
+def installed(raft: RaftState, index: int, configuration: bytes | memoryview) -> None:
     """The log is the snapshot's now, durably: it ends at `index`, committed, and what was above is gone."""
     log = raft.log
     assert raft.installing, f"installed through {index}, but nothing was being installed"
@@ -70,6 +71,7 @@ def installed(raft: RaftState, index: int) -> None:
     assert log.last_index == log.dense_index == index, f"installed {index}: {log.dense_index}..{log.last_index}"
     raft.installing = False
     raft.commit_index = raft.persisted_index = index
+    changes.installed(raft, configuration)
     # Every leader of this term or a later one holds what is committed (5.4.3), so this is a match with any of them.
     raft.matched = index
     raft.ack_due = True

@@ -33,11 +33,12 @@ TermRuns = tuple[tuple[int, int], ...]
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """Every message names its term, its sender and its receiver."""
+    """Every message names its term, its sender and its receiver; the transport adds the sender's incarnation."""
 
     term: int
     sender: int
     to: int
+    incarnation: int = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,10 +58,14 @@ class PreVoteResponse(Message):
 
 @dataclass(slots=True, kw_only=True)
 class Vote(Message):
-    """The paper's RequestVote, with the end of the candidate's log. Leaves once the candidate's own vote is durable."""
+    """The paper's RequestVote, with the end of the candidate's log. Leaves once the candidate's own vote is durable.
+
+    `transfer`: the leader asked for it, so that hearing the leader is no reason to refuse (thesis 3.10 and 4.2.3).
+    """
 
     last_index: int
     last_term: int
+    transfer: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,6 +161,31 @@ class InstallResponse(Message):
     restart: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
+class TimeoutNow(Message):
+    """The leader hands over: the receiver, whose log is as long, campaigns at once (thesis 3.10)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Join(Message):
+    """To a leader: the sender's incarnation, the message's, is new; may it be a member again?"""
+
+
+@dataclass(slots=True, kw_only=True)
+class ProbationQuery(Message):
+    """To a leader: what is committed by now? Answered as a read is. `nonce` is the asking process's own."""
+
+    nonce: int
+
+
+@dataclass(slots=True, kw_only=True)
+class ProbationAnswer(Message):
+    """`index` was committed after the query with this nonce was sent, by everybody's knowledge."""
+
+    nonce: int
+    index: int
+
+
 MESSAGE_TYPES: tuple[type[Message], ...] = (
     PreVote,
     PreVoteResponse,
@@ -167,7 +197,17 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     HeartbeatResponse,
     Install,
     InstallResponse,
+    TimeoutNow,
+    Join,
+    ProbationQuery,
+    ProbationAnswer,
 )
+
+ANSWERS = (PreVoteResponse, VoteResponse, AppendResponse, HeartbeatResponse, InstallResponse)
+"""What is counted for the member that says it, and so only if it is that very incarnation."""
+
+OF_LEADER = (Append, Heartbeat, Install, TimeoutNow)
+"""What only the leader of its term says."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -203,6 +243,7 @@ class Output:
     hard_state           (term, voted_for) to be made durable, or None if unchanged since the last turn.
     reads                (read id, index): confirmed; may be served once applied_index has reached the index.
     role_changes         in order.
+    probation_over       this member may vote from now on, and the replica has to remember it.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -210,3 +251,4 @@ class Output:
     hard_state: tuple[int, int | None] | None = None
     reads: list[tuple[Any, int]] = field(default_factory=list)
     role_changes: list[RoleChange] = field(default_factory=list)
+    probation_over: bool = False

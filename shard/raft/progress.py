@@ -33,7 +33,10 @@ class Progress:
 
     __slots__ = (
         "awaiting_since",
+        "caught_up",
         "commit_sent",
+        "goal",
+        "goal_since",
         "heard_tick",
         "inflight",
         "inflight_bytes",
@@ -59,6 +62,9 @@ class Progress:
         self.awaiting_since = tick
         self.inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of each unanswered Append
         self.inflight_bytes = 0
+        self.caught_up = False  # only known of a member that does not vote, see `chase`
+        self.goal = next_index - 1
+        self.goal_since = tick
         self.install_from = 0  # INSTALL only: the commit index of the follower when it was found to need one
 
     @property
@@ -135,6 +141,17 @@ class Progress:
         """Probe, but only once the follower is heard of again: its connection is gone."""
         self.probe(self.match_index + 1)
         self.asked(tick)
+
+    def chase(self, last_index: int, tick: int, patience: int) -> None:
+        """A tick of a member that does not vote: does it get to what the log held within `patience` ticks?
+
+        One round after the other, each through the end that the log had when the round began (thesis 4.2.1).
+        """
+        if self.match_index >= self.goal:
+            self.caught_up = tick - self.goal_since <= patience
+            self.goal, self.goal_since = last_index, tick
+        elif tick - self.goal_since > patience:
+            self.caught_up = False
 
     def unanswered_since(self, tick: int) -> bool:
         """Whether something has been waiting for an answer since `tick` or longer."""

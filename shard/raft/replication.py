@@ -5,7 +5,9 @@ A turn only notes what is due; `emit` sends it at the end of the turn, so that a
 
 from __future__ import annotations
 
+from . import probation, transfer
 from .logview import last_of_term, term_runs
+from .membership import Configuration
 from .messages import FOLLOWER, LEADER, Append, AppendResponse, Heartbeat, HeartbeatResponse
 from .progress import INSTALL, PROBE, REPLICATE, Progress
 from .quorum import reached_by_majority
@@ -16,8 +18,23 @@ def lead(raft: RaftState, reason: str) -> None:
     """Take up leadership. Heartbeats go at once; entries and reads wait for the noop that the replica appends now."""
     raft.become(LEADER, raft.member, reason)
     raft.term_start = raft.log.last_index + 1
-    raft.progress = {peer: Progress(raft.term_start, raft.ticks) for peer in raft.peers}
+    follow_configuration(raft, None)
     raft.heartbeat_due = True
+
+
+def follow_configuration(raft: RaftState, replaced: Configuration | None) -> None:
+    """Talk to the members of the configuration; what is known of one that stays under its incarnation is kept."""
+    known, incarnations = raft.progress, replaced.incarnations if replaced is not None else {}
+    raft.progress = {
+        peer: known[peer]
+        if peer in known and incarnations.get(peer) == incarnation
+        else Progress(raft.log.last_index + 1, raft.ticks)
+        for peer, incarnation in raft.incarnations.items()
+    }
+    voters = raft.configuration.voters
+    raft.voting = tuple([progress for peer, progress in raft.progress.items() if peer in voters])
+    raft.learning = tuple([progress for peer, progress in raft.progress.items() if peer not in voters])
+    raft.heartbeat_due = raft.replicate_due = True
 
 
 def tick(raft: RaftState) -> None:
@@ -25,9 +42,20 @@ def tick(raft: RaftState) -> None:
     raft.heartbeat_elapsed += 1
     if raft.heartbeat_elapsed >= raft.config.heartbeat_ticks:
         raft.heartbeat_due = True
-    heard = reached_by_majority([raft.ticks, *(progress.heard_tick for progress in raft.progress.values())])
+    for progress in raft.learning:
+        progress.chase(raft.log.last_index, raft.ticks, raft.config.election_ticks)
+    if raft.transferring:
+        transfer.tick(raft)
+    heard = reached_by_majority(_with_own(raft, raft.ticks, [progress.heard_tick for progress in raft.voting]))
     if raft.ticks - heard >= raft.config.election_ticks:
         raft.become(FOLLOWER, None, f"heard no majority for {raft.ticks - heard} ticks")
+
+
+def _with_own(raft: RaftState, own: int, others: list[int]) -> list[int]:
+    """What the voters have reached: a leader that has no vote any more does not count itself (thesis 4.2.2)."""
+    if raft.is_voter:
+        others.append(own)
+    return others
 
 
 def on_append_response(raft: RaftState, message: AppendResponse) -> None:
@@ -79,15 +107,18 @@ def on_heartbeat_response(raft: RaftState, message: HeartbeatResponse) -> None:
 def confirm_reads(raft: RaftState) -> None:
     """Release the reads of every round that a majority has answered, ourselves included."""
     if raft.reads.unconfirmed:
-        rounds = [raft.reads.round, *(progress.round for progress in raft.progress.values())]
-        raft.out.reads.extend(raft.reads.confirmed(reached_by_majority(rounds)))
+        rounds = _with_own(raft, raft.reads.round, [progress.round for progress in raft.voting])
+        served = raft.reads.confirmed(reached_by_majority(rounds))
+        if raft.has_queries:
+            served = probation.answer(raft, served)
+        raft.out.reads.extend(served)
 
 
 def advance_commit(raft: RaftState) -> None:
     """Commit what a majority holds durably, but only if it is of our own term (paper 5.4.2)."""
-    held = [raft.persisted_index, *(progress.match_index for progress in raft.progress.values())]
+    held = _with_own(raft, raft.persisted_index, [progress.match_index for progress in raft.voting])
     index = reached_by_majority(held)
-    if index >= raft.term_start:
+    if index > raft.commit_index and index >= raft.term_start:
         term = raft.log.term_at(index)
         assert term == raft.term, f"entry {index} of our term {raft.term} is of term {term}"
         raft.advance_commit_to(index)
@@ -106,8 +137,24 @@ def emit(raft: RaftState, notify: bool) -> None:
         raft.heartbeat_elapsed = 0
         _heartbeat_all(raft, raft.reads.start(raft.commit_index if can_read else None))
         confirm_reads(raft)  # a single voter needs no answer
-    elif notify:
+    elif notify or _must_step_down(raft):
         _notify_commit(raft)
+    if raft.transferring:
+        transfer.emit(raft)
+    if _must_step_down(raft):
+        _step_down(raft)
+
+
+def _must_step_down(raft: RaftState) -> bool:
+    """Thesis 4.2.2: a leader that votes no more leads until that is committed."""
+    return not raft.is_voter and raft.configuration.index <= raft.commit_index and raft.commit_index >= raft.term_start
+
+
+def _step_down(raft: RaftState) -> None:
+    """Make way, and let a voter that holds everything begin at once."""
+    best = max(raft.other_voters, key=lambda voter: raft.progress[voter].match_index)
+    transfer.tell(raft, best)
+    raft.become(FOLLOWER, None, "it votes no more")
 
 
 def _heartbeat_all(raft: RaftState, round: int) -> None:

@@ -9,11 +9,11 @@ Invariants: the term never falls; one vote per term; the commit index never fall
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from .config import RaftConfig
 from .logview import LogView
-from .membership import Configuration
+from .membership import ACTIVE, Configuration
 from .messages import CANDIDATE, FOLLOWER, LEADER, Message, Output, Role, RoleChange
 from .progress import Progress
 from .read_index import ReadIndex
@@ -28,19 +28,30 @@ class RaftState:
         "commit_index",
         "config",
         "configuration",
+        "configurations",
         "elapsed",
         "has_known_leader",
+        "has_queries",
         "heartbeat_due",
         "heartbeat_elapsed",
+        "incarnation",
+        "incarnations",
         "installing",
+        "is_voter",
+        "joins",
         "leader",
         "leader_commit",
+        "learning",
         "log",
         "matched",
         "member",
+        "nonce",
+        "other_voters",
         "out",
         "peers",
         "persisted_index",
+        "probation",
+        "probation_goal",
         "progress",
         "reads",
         "replicate_due",
@@ -53,16 +64,21 @@ class RaftState:
         "term_start",
         "ticks",
         "timeout",
+        "transfer_to",
+        "transfer_told",
+        "transfer_until",
+        "transferring",
         "unless_appended",
         "voted_for",
         "votes",
+        "voting",
     )
 
     def __init__(
         self,
         *,
         member: int,
-        voters: Sequence[int],
+        configuration: Configuration,
         config: RaftConfig,
         log: LogView,
         rng: random.Random,
@@ -70,10 +86,16 @@ class RaftState:
         voted_for: int | None = None,
         persisted_index: int | None = None,
         commit_index: int = 0,
+        configurations: Iterable[tuple[int, bytes | memoryview]] = (),
+        incarnation: int = 1,
+        probation: bool = False,
     ) -> None:
         self.member = member
-        self.configuration = Configuration(voters)
-        self.peers = self.configuration.others(member)
+        self.incarnation = incarnation
+        # Those of the log in order, the first being older than any entry that may still be truncated.
+        self.configurations = [configuration]
+        self.configurations += [Configuration.decode(payload, index) for index, payload in configurations]
+        self.follow_configuration()
         self.config = config
         self.log = log
         self.rng = rng
@@ -90,6 +112,14 @@ class RaftState:
             f"the log is dense above {log.dense_index} and ends at {log.last_index}, but {commit_index} is committed"
         )
 
+        # Of a member whose files were lost or replaced.
+        self.probation = probation
+        self.probation_goal: int | None = None  # what the log must have reached before it is over
+        self.nonce = rng.getrandbits(64) if probation else 0  # of this process, for its queries
+
+        self.installing = False  # a snapshot is being published in place of the log
+        self.unless_appended = (0, False, 0)  # matched, ack_due, commit_index before the last Append was accepted
+
         # Every role. `elapsed` counts ticks since a leader was heard, a vote was granted or a campaign began.
         self.role: Role = FOLLOWER
         self.leader: int | None = None
@@ -98,14 +128,15 @@ class RaftState:
         self.ticks = 0
         self.elapsed = 0
         self.timeout = self.draw_timeout()
+        self._forget_role()
 
-        # Follower of one leader: reset when the term or the leader changes.
+    def _forget_role(self) -> None:
+        """The state of a member that has just changed its role, its leader or its term."""
+        # Follower of one leader.
         self.matched = 0  # end of what this leader's Appends have matched or brought; durable or not
         self.leader_commit = 0  # the highest commit index this leader has told
         self.ack_due = False
         self.answer_due: tuple[int, bool] | None = None  # (round, lost) of the heartbeat to answer this turn
-        self.installing = False  # a snapshot is being published in place of the log
-        self.unless_appended = (0, False, 0)  # matched, ack_due, commit_index before the last Append was accepted
 
         # Candidate and pre-candidate.
         self.votes: dict[int, bool] = {}
@@ -113,7 +144,15 @@ class RaftState:
         # Leader.
         self.term_start = 0  # index of the first entry of its own term
         self.progress: dict[int, Progress] = {}
+        self.voting: tuple[Progress, ...] = ()  # of the others that vote
+        self.learning: tuple[Progress, ...] = ()  # of those that do not
+        self.joins: dict[int, int] = {}  # members that ask to come back, and their new incarnations
         self.reads = ReadIndex()
+        self.has_queries = False  # some of the reads are of members in probation
+        self.transferring = False  # nothing may be appended
+        self.transfer_to: int | None = None
+        self.transfer_until = 0
+        self.transfer_told = False
         self.replicate_due = False
         self.heartbeat_due = False
         self.heartbeat_elapsed = 0
@@ -127,6 +166,39 @@ class RaftState:
         if last_term > self.term:
             self.term = last_term
             self.voted_for = None
+
+    # -- configuration -----------------------------------------------------------------------------
+
+    def follow_configuration(self) -> None:
+        """Take up the latest of `configurations`."""
+        configuration = self.configuration = self.configurations[-1]
+        member = self.member
+        self.peers = configuration.others(member)
+        self.incarnations = {peer: configuration.incarnations[peer] for peer in self.peers}
+        self.other_voters = tuple([voter for voter in configuration.voters if voter != member])
+        self.is_voter = configuration.role_of(member, self.incarnation) is ACTIVE
+
+    def configuration_at(self, index: int) -> Configuration:
+        """The configuration that counted when the log ended at `index`, which is not below the log's snapshot."""
+        for configuration in reversed(self.configurations):
+            if configuration.index <= index:
+                return configuration
+        raise AssertionError(f"no configuration is known that is as old as entry {index}")
+
+    def may_campaign(self) -> bool:
+        """Whether this member may stand for election: it votes, or did before a change that may never be committed.
+
+        Thesis 4.2.2: it may be the only one that can be elected. Its own vote counts only if it votes.
+        """
+        if self.installing or self.probation:
+            return False
+        if self.is_voter:
+            return True
+        committed = self.configuration_at(self.commit_index).index
+        return any(
+            configuration.index >= committed and configuration.role_of(self.member, self.incarnation) is ACTIVE
+            for configuration in self.configurations
+        )
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -159,15 +231,7 @@ class RaftState:
         self.has_known_leader = self.has_known_leader or leader is not None
         self.elapsed = 0
         self.timeout = self.draw_timeout()
-        self.matched = 0
-        self.leader_commit = 0
-        self.ack_due = False
-        self.answer_due = None
-        self.votes = {}
-        self.progress = {}
-        self.reads = ReadIndex()
-        self.replicate_due = self.heartbeat_due = False
-        self.heartbeat_elapsed = 0
+        self._forget_role()
         if role is LEADER or role is CANDIDATE:
             assert self.voted_for == self.member, f"{role.name} in term {self.term}, but voted for {self.voted_for}"
 

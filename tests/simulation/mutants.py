@@ -65,8 +65,8 @@ MUTANTS = (
             Edit(
                 replication,
                 "advance_commit",
-                "held = [raft.persisted_index,",
-                "held = [raft.log.last_index,",
+                "_with_own(raft, raft.persisted_index,",
+                "_with_own(raft, raft.log.last_index,",
             ),
         ),
         ("CommittedIsDurable",),
@@ -77,8 +77,8 @@ MUTANTS = (
             Edit(
                 replication,
                 "advance_commit",
-                "if index >= raft.term_start:",
-                "raft.advance_commit_to(index)\n    if index >= raft.term_start:",
+                "if index > raft.commit_index and index >= raft.term_start:",
+                "raft.advance_commit_to(index)\n    if False:",
             ),
         ),
         ("CommitsOwnTerm",),

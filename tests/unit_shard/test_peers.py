@@ -21,8 +21,12 @@ from ocelog.shard.raft.messages import (
     HeartbeatResponse,
     Install,
     InstallResponse,
+    Join,
     PreVote,
     PreVoteResponse,
+    ProbationAnswer,
+    ProbationQuery,
+    TimeoutNow,
     Vote,
     VoteResponse,
 )
@@ -79,6 +83,11 @@ MESSAGES = [
     install_of(b"", position=2**64 - 1, entry_bytes=2**64 - 501),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=300),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=0, restart=True),
+    Vote(term=5, **ENDS, last_index=9, last_term=4, transfer=True),
+    TimeoutNow(term=5, **ENDS),
+    Join(term=5, **ENDS),
+    ProbationQuery(term=5, **ENDS, nonce=2**64 - 1),
+    ProbationAnswer(term=5, **ENDS, nonce=2**64 - 1, index=9),
 ]
 
 
@@ -100,13 +109,20 @@ def test_every_message_of_the_core_has_its_kind():
     assert len({kind.code for kind in peers.KINDS}) == len(peers.KINDS)
     assert {type(message) for message in MESSAGES} == set(MESSAGE_TYPES)
     for kind in peers.KINDS:
-        own = {field.name for field in dataclasses.fields(kind.type)} - {"term", "sender", "to", "runs", "entries"}
+        everywhere = {"term", "sender", "to", "incarnation", "runs", "entries"}
+        own = {field.name for field in dataclasses.fields(kind.type)} - everywhere
         assert own == {*kind.numbers, kind.flag} - {None}, "a field that would not travel"
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_what_goes_in_comes_out(message):
     assert decode(encode(message, SENDER), RECEIVER) == message
+
+
+def test_a_message_brings_the_incarnation_of_its_sender():
+    for message in (MESSAGES[0], append_of([56])):
+        frames = encode(message, dataclasses.replace(SENDER, incarnation=7))
+        assert decode(frames, RECEIVER).incarnation == 7
 
 
 @pytest.mark.parametrize("sizes", [[56], [56, 152, 64], [UNCOPIED_BYTES_MIN - 8], [UNCOPIED_BYTES_MIN, 56]])

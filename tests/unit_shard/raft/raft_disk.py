@@ -7,20 +7,21 @@ from dataclasses import dataclass, field, replace
 
 ENTRY_BYTES = 100
 
-Entry = tuple[int, str]
-"""(term, value)"""
+Entry = tuple[int, "str | bytes"]
+"""(term, value); bytes are the payload of a configuration entry"""
 
 
 @dataclass
 class Files:
     """What a log consists of: its entries, None where one is missing, and the snapshot: every entry through its index.
 
-    `dense_index`: everything above it is present.
+    `dense_index`: everything above it is present. `configuration` is the one that counted at the snapshot's index.
     """
 
     entries: list[Entry | None] = field(default_factory=list)
     snapshot: list[Entry] = field(default_factory=list)
     dense_index: int = 0
+    configuration: bytes = b""
 
     def copy(self) -> Files:
         return replace(self, entries=list(self.entries))
@@ -30,6 +31,12 @@ class Files:
         if index <= len(self.snapshot):
             return self.snapshot[index - 1]
         return self.entries[index - 1] if index <= len(self.entries) else None
+
+    def configurations(self) -> list[tuple[int, bytes]]:
+        """The configuration entries above the snapshot."""
+        first = len(self.snapshot) + 1
+        entries = enumerate(self.entries[first - 1 :], first)
+        return [(index, entry[1]) for index, entry in entries if entry is not None and isinstance(entry[1], bytes)]
 
 
 class MemoryLog:

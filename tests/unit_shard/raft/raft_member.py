@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 
 from ocelog.shard.raft import LEADER, Raft, RaftConfig, RoleChange
+from ocelog.shard.raft.membership import Configuration
 from ocelog.shard.raft.messages import Accepted, Append, Install, InstallResponse, Message
 
 from .raft_disk import Disk, Entry, Files, MemoryLog, replayed
@@ -42,13 +43,17 @@ class Member:
         terms: list[int] | None = None,
         term: int | None = None,
         voted_for: int | None = None,
+        incarnation: int = 1,
     ) -> None:
         self.member = member
+        self.incarnation = incarnation
+        self.probation = incarnation > 1
         self.voters = voters
         self.config = config or RaftConfig()
         self.rng = random.Random(seed * 1000 + member)
         entries = [(entry_term, f"old{index}") for index, entry_term in enumerate(terms or [], 1)]
-        self.disk = Disk(Files([*entries]), (max([0, *(terms or [])]) if term is None else term, voted_for))
+        files = Files([*entries], configuration=Configuration.bootstrap(voters).encode())
+        self.disk = Disk(files, (max([0, *(terms or [])]) if term is None else term, voted_for))
         self.start()
 
     def start(self) -> None:
@@ -57,13 +62,16 @@ class Member:
         term, voted_for = self.disk.hard_state
         self.core = Raft(
             member=self.member,
-            voters=self.voters,
+            configuration=Configuration.decode(self.log.files.configuration),
+            configurations=self.log.files.configurations(),
             config=self.config,
             log=self.log,
             rng=self.rng,
             term=term,
             voted_for=voted_for,
             commit_index=len(self.log.files.snapshot),
+            incarnation=self.incarnation,
+            probation=self.probation,
         )
         self.after_sync: list[Message] = []
         self.job: SyncJob | None = None
@@ -94,7 +102,7 @@ class Member:
         for index in range(accepted.first_new, append.last_index + 1):
             self._append(append.entries[index - append.prev_index - 1])
 
-    def propose(self, *values: str) -> int:
+    def propose(self, *values: str | bytes) -> int:
         """Append entries as leader; returns the last index."""
         assert self.core.role is LEADER, f"{self.member} is {self.core.role.name}"
         for value in values:
@@ -111,7 +119,8 @@ class Member:
         snapshot = [*files.snapshot, *files.entries[len(files.snapshot) : index]]
         gone = set(range(1, dense_index + 1)) if missing is None else missing
         entries = [None if number in gone else entry for number, entry in enumerate(files.entries, 1)]
-        self.log.files = Files(entries, snapshot, max(dense_index, files.dense_index))
+        configuration = self.core.configuration_at(index).encode()
+        self.log.files = Files(entries, snapshot, max(dense_index, files.dense_index), configuration)
         self.disk.written.append(self.log.files.copy())
 
     def _transfer(self) -> list[Message]:
@@ -176,6 +185,8 @@ class Member:
     def _append(self, entry: Entry) -> None:
         self.log.entries.append(entry)
         self.disk.written.append(entry)
+        if isinstance(entry[1], bytes):
+            self.core.configuration_appended(self.log.last_index, entry[1])
 
     def _truncate(self, last_index: int) -> None:
         del self.log.entries[last_index:]
@@ -187,6 +198,9 @@ class Member:
 
     def turn(self) -> list[Message]:
         """End a turn; returns what leaves at once."""
+        payload = self.core.due_change()
+        if payload is not None:
+            self.propose(payload)
         messages: list[Message] = []
         leading = True
         while leading:
@@ -199,6 +213,10 @@ class Member:
                     message.entries = self.log.entries[message.prev_index : message.last_index]
             messages += output.messages + self.said + self._transfer()
             self.said = []
+            if output.probation_over:
+                self.probation = False
+            for message in (*messages, *output.messages_after_sync):
+                message.incarnation = self.incarnation
             self.after_sync += output.messages_after_sync
             self.reads += output.reads
             self.role_changes += output.role_changes
@@ -235,7 +253,7 @@ class Member:
             self.core.persisted(job.index)
         else:
             self.log.files, self.publishing = job.publishes.copy(), None
-            self.core.installed(self.log.last_index)
+            self.core.installed(self.log.last_index, self.log.files.configuration)
         return [message for message in job.messages if message.term == self.core.term]
 
     def sync(self) -> list[Message]:

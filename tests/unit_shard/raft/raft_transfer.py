@@ -1,7 +1,7 @@
 """Snapshots and installs of a test member: the stream that a leader sends, and what a follower stages of it.
 
 A snapshot's file has FILE_BYTES, an entry one byte; a part is one byte. `entries` of an Install is what the byte means:
-the whole snapshot for one of the file, (index, entry) for an entry.
+the whole snapshot and its configuration for one of the file, (index, entry) for an entry.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Transfer:
     to: int
     from_index: int
     snapshot: list[Entry]
+    configuration: bytes
     live: list[tuple[int, Entry]]
     position: int = 0
 
@@ -29,7 +30,8 @@ class Transfer:
     def of(cls, files: Files, to: int, from_index: int) -> Transfer:
         last = len(files.snapshot)
         present = [(index, files.entries[index - 1]) for index in range(from_index + 1, last + 1)]
-        return cls(to, from_index, files.snapshot, [(index, entry) for index, entry in present if entry is not None])
+        live = [(index, entry) for index, entry in present if entry is not None]
+        return cls(to, from_index, files.snapshot, files.configuration, live)
 
     def part(self, term: int, sender: int) -> Install:
         """The part that is to be sent next, or again."""
@@ -46,7 +48,7 @@ class Transfer:
             position=position,
             snapshot_bytes=FILE_BYTES,
             entry_bytes=len(self.live),
-            entries=self.snapshot if position < FILE_BYTES else self.live[position - FILE_BYTES],
+            entries=(self.snapshot, self.configuration) if position < FILE_BYTES else self.live[position - FILE_BYTES],
         )
 
     def answered(self, response: InstallResponse) -> bool:
@@ -63,6 +65,7 @@ class Staging:
 
     stream: tuple[int, int, int, int]
     snapshot: list[Entry] = field(default_factory=list)
+    configuration: bytes = b""
     live: list[tuple[int, Entry]] = field(default_factory=list)
     position: int = 0
     complete: bool = False
@@ -76,7 +79,7 @@ class Staging:
         if message.position == self.position:
             self.position += 1
             if message.position < message.snapshot_bytes:
-                self.snapshot = message.entries
+                self.snapshot, self.configuration = message.entries
             else:
                 self.live.append(message.entries)
             self.complete = self.position == message.snapshot_bytes + message.entry_bytes
@@ -87,4 +90,4 @@ class Staging:
         entries: list[Entry | None] = own.entries[:from_index] + [None] * (len(self.snapshot) - from_index)
         for index, entry in self.live:
             entries[index - 1] = entry
-        return Files(entries, self.snapshot, len(self.snapshot))
+        return Files(entries, self.snapshot, len(self.snapshot), self.configuration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ocelog.shard.raft import CANDIDATE, FOLLOWER, LEADER, RaftConfig
+from ocelog.shard.raft.membership import Configuration
 from ocelog.shard.raft.messages import (
     Append,
     AppendResponse,
@@ -40,7 +41,7 @@ def follower(snapshot: int = 0, terms: tuple[int, ...] = (1, 1, 1), *, commit_in
     if snapshot:
         files = member.disk.files
         held = [entry for entry in files.entries[:snapshot] if entry]
-        member.disk.files = Files([None] * snapshot + files.entries[snapshot:], held, snapshot)
+        member.disk.files = Files([None] * snapshot + files.entries[snapshot:], held, snapshot, files.configuration)
         member.start()
     heartbeat = Heartbeat(term=5, sender=1, to=0, commit_index=commit_index, round=1, sent_through=0)
     member.receive(heartbeat)
@@ -294,7 +295,7 @@ def test_an_install_is_heard_as_the_leader_and_of_an_earlier_term_not_at_all():
     member = follower()
     for _ in range(5):
         member.core.tick()
-    member.receive(install(9))
+    assert member.core.receive(install(9)) is not None
     assert (member.core.elapsed, member.core.leader) == (0, 1)
     member.settle()
     member.receive(install(9, term=4, sender=2))
@@ -307,7 +308,8 @@ def test_an_install_is_heard_as_the_leader_and_of_an_earlier_term_not_at_all():
 def publishing(**other) -> Member:
     """A follower in the middle of publishing a snapshot at 9 of term 2."""
     member = follower(terms=(1, 1, 1, 3), commit_index=2)
-    for position, part in enumerate([[(2, "s")] * 9, [(2, "s")] * 9, (8, (2, "s")), (9, (2, "s"))]):
+    file = ([(2, "s")] * 9, Configuration.bootstrap(range(3)).encode())
+    for position, part in enumerate([file, file, (8, (2, "s")), (9, (2, "s"))]):
         member.receive(install(9, from_index=2, position=position, entries=part))
     assert member.core.installing
     member.turn()
@@ -407,6 +409,6 @@ def test_an_acknowledgement_of_a_publish_goes_to_whoever_leads_by_then():
 
 def test_a_log_that_ends_below_what_is_committed_is_refused():
     member = Member(0, [0, 1, 2], terms=[1, 1])
-    member.disk.files = Files(member.disk.files.entries, [(1, "a")] * 3, 0)
+    member.disk.files.snapshot = [(1, "a")] * 3
     with pytest.raises(AssertionError, match="ends at 2, but 3 is committed"):
         member.start()

@@ -223,8 +223,8 @@ def test_every_pair_of_role_and_message_has_its_handler_and_a_reason():
     assert all(handler.__doc__ for handler in HANDLERS.values())
 
 
-@pytest.mark.parametrize(("sender", "to"), [(1, 2), (5, 0), (0, 0)])
-def test_messages_for_others_or_from_strangers_are_ignored(sender, to):
+@pytest.mark.parametrize(("sender", "to"), [(1, 2), (0, 0)])
+def test_messages_for_others_or_in_our_own_name_are_ignored(sender, to):
     member = Member(0, [0, 1, 2], term=1)
     member.receive(Vote(term=9, sender=sender, to=to, last_index=9, last_term=8))
     assert (member.core.term, member.settle()) == (1, [])
