@@ -87,10 +87,11 @@ class ClusterSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class LogSection(Section):
-    """When a segment is full and the next one begins."""
+    """When a segment is full and the next one begins; with `reserve` 1 the room of one is kept for a full disk."""
 
     segment_bytes_max: int = _whole(64 * MIB, 4 * KIB, SEGMENT_BYTES_LIMIT)
     segment_entries_max: int = _whole(1 << 20, 1, 1 << 28)
+    reserve: int = _whole(1, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

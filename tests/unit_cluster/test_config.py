@@ -108,6 +108,7 @@ def _another(title: str, name: str, value: object) -> object:
         "name_bytes_max",
         "timeout_ms_min",
         "enabled",
+        "reserve",
     )
     return value - 1 if smaller else value + 1
 
