@@ -310,9 +310,9 @@ class Log(LogReader):
     def sync_job(self) -> SyncJob | None:
         """Everything that is not durable yet, as it is now; None when there is nothing. One job at a time."""
         durability, snapshot, manifest = self._durability, None, None
+        assert self._installing is None, "an install is being published"
         if not durability.owed:
             return None
-        assert self._installing is None, "an install is being published"
         self._truncated_to = None
         if self._publishing is not None:
             (snapshot, generation), self._publishing = self._publishing, None
