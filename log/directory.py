@@ -37,6 +37,7 @@ def open_directory(
     if meta.counter > 1 and not disk.exists(f"{directory}/{NAME}"):
         raise Corruption(f"{directory}/{NAME}", "it is missing, but this member has stored votes")
     log = Log.open(disk, directory, shard=expected.shard, config=config)
+    meta.reserve = log.reserve
     if witness is not None and not disk.exists(witness):
         renewal.write_witness(disk, witness, identity)
     return identity, meta, log

@@ -7,6 +7,7 @@ a large one is written once, whole, under a name that was never used before.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -171,15 +172,19 @@ class OsDisk:
     def replace(self, path: str, data: bytes) -> None:
         temporary = path + ".new"
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(fd, view) :]
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.rename(temporary, path)
+                fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+                try:
+                    _write_gathered(fd, [data])
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+                os.rename(temporary, path)
+            except OSError:
+                # What was written of it takes room that a full disk has not got.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                raise
         except OSError as error:
             raise _failure(path, "cannot be replaced", error) from error
         self.sync_directory(os.path.dirname(path))

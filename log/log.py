@@ -23,6 +23,7 @@ from .errors import NoSpace
 from .files import Disk
 from .manifest import Manifest, record_of, snapshot_name
 from .reader import Batch, LogReader
+from .reserve import Reserve
 from .rewriting import Rewritten, SwapJob, find_groups
 from .segment import Segment
 from .segments import Segments
@@ -253,6 +254,11 @@ class Log(LogReader):
         """Files of a compaction that are not wanted; they are removed, if they are there, with the next sync job."""
         names = [group.record.file_name for group in rewritten if group.record is not None]
         self._durability.abandoned(map(self._durability.segment_path, names))
+
+    @property
+    def reserve(self) -> Reserve:
+        """The room that is kept for when the disk is full."""
+        return self._durability.reserve
 
     def use_reserve(self) -> bool:
         """Give the disk the room that is kept in reserve, until `renew_reserve`; False when there is none."""

@@ -12,6 +12,7 @@ import logging
 from .envelope import unwrap, wrap
 from .errors import Corruption
 from .files import Disk
+from .reserve import Reserve
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,10 @@ COPIES = ("meta.0", "meta.1")
 
 
 class Meta:
-    """`term`, `voted_for` (None: nobody) and `configuration` as last stored; `counter` counts the stores."""
+    """`term`, `voted_for` (None: nobody) and `configuration` as last stored; `counter` counts the stores.
+
+    `reserve` is the log's, whose room a vote may take on a full disk; None until the log is open.
+    """
 
     def __init__(self, disk: Disk, directory: str) -> None:
         self._disk = disk
@@ -30,6 +34,7 @@ class Meta:
         self.term = 0
         self.voted_for: int | None = None
         self.configuration = b""
+        self.reserve: Reserve | None = None
 
     @classmethod
     def load(cls, disk: Disk, directory: str) -> Meta:
@@ -84,5 +89,6 @@ class Meta:
 
     def _write(self) -> None:
         data = wrap(MAGIC, VERSION, [self.counter, self.term, self.voted_for, self.configuration])
+        replace = self._disk.replace if self.reserve is None else self.reserve.replace
         for name in COPIES:
-            self._disk.replace(f"{self._directory}/{name}", data)
+            replace(f"{self._directory}/{name}", data)

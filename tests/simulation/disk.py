@@ -47,7 +47,8 @@ class SimFile:
 class SimDisk:
     """See the module. `operation_hook(what)` is called before every durable operation and may raise to crash there.
 
-    `capacity` bounds the bytes of all files; beyond it `create` raises NoSpace.
+    `capacity` bounds the bytes of all files; beyond it `create` and `write` raise NoSpace, and `replace` too if
+    `small_files_need_room`: a disk that is full for preallocated files mostly has room for these.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class SimDisk:
     ) -> None:
         self.rng = rng
         self.capacity = capacity
+        self.small_files_need_room = False
         self.operation_hook = operation_hook
         self.files: dict[str, SimFile] = {}
         self._durable_names: dict[str, SimFile] = {}
@@ -105,6 +107,8 @@ class SimDisk:
 
     def replace(self, path: str, data: bytes) -> None:
         self.operation(f"replace {path}")
+        if self.small_files_need_room and len(data) > self.free_bytes(path):
+            raise NoSpace(f"{path}: no room for {len(data)} bytes on the disk")
         file = SimFile(self, path, data)
         self.files[path] = file
         self.sync_directory(path.rpartition("/")[0])
