@@ -34,7 +34,8 @@ class Replica:
 
     def names(self) -> set[str]:
         """Rewritten files."""
-        return {path.name for path in Path(self.directory, "log").iterdir() if int(path.stem.split("-")[1]) >= 80}
+        targets = {f"{first}-{generation}.seg" for first in (1, 21, 41) for generation in range(8000, 8100)}
+        return targets & {path.name for path in Path(self.directory, "log").iterdir()}
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_replicas_take_turns_group_by_group(tmp_path: Path, replicas: list[Repli
     """A replica with much to do holds up nobody for longer than one group."""
     jobs = jobs_for(tmp_path)
     for number, replica in enumerate(replicas):
-        assert jobs.receive(b"%d" % number, replica.request(80).to_wire()) == []
+        assert jobs.receive(b"%d" % number, replica.request(8080).to_wire()) == []
     written = []
     answers: list[Answer] = []
     while len(jobs):
@@ -67,30 +68,34 @@ def test_replicas_take_turns_group_by_group(tmp_path: Path, replicas: list[Repli
     assert written[:4] == [[1, 0, 0], [1, 1, 0], [1, 1, 1], [2, 1, 1]]
     assert [answer.identity for answer in answers] == [b"0", b"1", b"2"]
     for answer, replica in zip(answers, replicas, strict=True):
-        assert generations(answer) == [80, 81, 82] and errors(answer) == [None] * 3
-        assert {Path(path).name for path in answer.files} == replica.names() == {"1-80.seg", "21-81.seg", "41-82.seg"}
+        assert generations(answer) == [8080, 8081, 8082] and errors(answer) == [None] * 3
+        assert (
+            {Path(path).name for path in answer.files}
+            == replica.names()
+            == {"1-8080.seg", "21-8081.seg", "41-8082.seg"}
+        )
 
 
 def test_a_newer_request_takes_the_place_of_the_one_before(tmp_path: Path, replicas: list[Replica]) -> None:
     """The replica has given it up, as after an install: both are answered, and the first leaves no file."""
     jobs = jobs_for(tmp_path)
-    jobs.receive(b"r", replicas[0].request(80).to_wire())
-    assert jobs.step() == [] and replicas[0].names() == {"1-80.seg"}
-    (given_up,) = jobs.receive(b"r", replicas[0].request(90).to_wire())
-    assert generations(given_up) == [80, 81, 82]
+    jobs.receive(b"r", replicas[0].request(8080).to_wire())
+    assert jobs.step() == [] and replicas[0].names() == {"1-8080.seg"}
+    (given_up,) = jobs.receive(b"r", replicas[0].request(8090).to_wire())
+    assert generations(given_up) == [8080, 8081, 8082]
     assert all("asked for something else" in str(error) for error in errors(given_up))
     assert replicas[0].names() == set()
     answers = []
     while len(jobs):
         answers += jobs.step()
-    assert [generations(answer) for answer in answers] == [[90, 91, 92]]
+    assert [generations(answer) for answer in answers] == [[8090, 8091, 8092]]
 
 
 def test_a_stop_answers_everybody_and_removes_what_was_written(tmp_path: Path, replicas: list[Replica]) -> None:
     stopped: list[bool] = []
     jobs = jobs_for(tmp_path, stopped)
     for number, replica in enumerate(replicas):
-        jobs.receive(b"%d" % number, replica.request(80).to_wire())
+        jobs.receive(b"%d" % number, replica.request(8080).to_wire())
     jobs.step()
     stopped.append(True)
     with pytest.raises(CompactionStopped):
@@ -106,7 +111,7 @@ def test_a_request_that_fails_unforeseen_is_answered_and_the_others_go_on(
 ) -> None:
     jobs = jobs_for(tmp_path)
     for number, replica in enumerate(replicas[:2]):
-        jobs.receive(b"%d" % number, replica.request(80).to_wire())
+        jobs.receive(b"%d" % number, replica.request(8080).to_wire())
     step = compactor_jobs.Job.step
 
     def failing(job: compactor_jobs.Job) -> bool:
@@ -129,7 +134,7 @@ def test_paths_outside_the_data_directory_are_refused(tmp_path: Path, replicas: 
     inside, data = replicas[0], tmp_path / "shard-0"
     (tmp_path / "elsewhere").symlink_to(inside.directory)
     (data / "link").symlink_to(tmp_path)
-    group = (CompactionGroup((SegmentRecord(1, 1, 1, 20),), 80),)
+    group = (CompactionGroup((SegmentRecord(1, 1, 1, 20),), 8080),)
     refused = [
         (inside.directory, "/etc/passwd"),
         (inside.directory, f"{inside.directory}/snapshots/../../x/1.snap"),
@@ -144,13 +149,13 @@ def test_paths_outside_the_data_directory_are_refused(tmp_path: Path, replicas: 
         asked = CompactionRequest(directory=directory, shard=3, snapshot_path=snapshot, groups=group)
         (answer,) = jobs.receive(b"r", asked.to_wire())
         assert ["is not below" in str(e) or "is no snapshot of" in str(e) for e in errors(answer)] == [True], directory
-        assert generations(answer) == [80]
+        assert generations(answer) == [8080]
     assert not len(jobs)
     through_a_link = CompactionRequest(
         directory=str(tmp_path / "elsewhere"),
         shard=3,
         snapshot_path=str(tmp_path / "elsewhere/snapshots/63-77.snap"),
-        groups=inside.request(80).groups,
+        groups=inside.request(8080).groups,
     )
     assert jobs.receive(b"r", through_a_link.to_wire()) == [], "it is where it should be, by another name"
 
@@ -167,6 +172,6 @@ def test_too_many_replicas_are_refused(
 ) -> None:
     monkeypatch.setattr(compactor_jobs, "REPLICAS_MAX", 1)
     jobs = jobs_for(tmp_path)
-    assert jobs.receive(b"0", replicas[0].request(80).to_wire()) == []
-    (answer,) = jobs.receive(b"1", replicas[1].request(80).to_wire())
+    assert jobs.receive(b"0", replicas[0].request(8080).to_wire()) == []
+    (answer,) = jobs.receive(b"1", replicas[1].request(8080).to_wire())
     assert "1 replicas already" in str(errors(answer)[0])
