@@ -77,15 +77,12 @@ def check(disk: Disk, directory: str) -> Iterator[Finding]:
         yield Finding(path, False, _reason(error))
         return
     yield Finding(path, True, _describe(found))
-    segments: list[Segment] = []
-    term = 0
-    for record in found.segments:
-        finding, term = _segment(disk, f"{directory}/log/{record.file_name}", record, shard, term, segments)
-        yield finding
+    checker = _SegmentChecker(disk, f"{directory}/log", shard, found.snapshot_index)
+    yield from map(checker.check, found.segments)
     if found.snapshot_name is not None:
         path = f"{directory}/snapshots/{found.snapshot_name}"
-        complete = len(segments) == len(found.segments)
-        yield _snapshot(disk, path, found.snapshot_index, shard, Segments(path, segments) if complete else None)
+        complete = len(checker.sound) == len(found.segments)
+        yield _snapshot(disk, path, found.snapshot_index, shard, Segments(path, checker.sound) if complete else None)
     yield from _leftovers(disk, f"{directory}/log", {record.file_name for record in found.segments})
     yield from _leftovers(disk, f"{directory}/snapshots", {found.snapshot_name})
 
@@ -119,44 +116,54 @@ def _meta(disk: Disk, path: str) -> Finding:
     return Finding(path, True, f"term {term}, {vote}, store {counter}")
 
 
-def _segment(
-    disk: Disk, path: str, record: SegmentRecord, shard: int | None, term: int, segments: list[Segment]
-) -> tuple[Finding, int]:
-    """Check one segment that begins behind an entry of `term`; returns the term of its last entry too.
+class _SegmentChecker:
+    """Checks segments in the order of the manifest; `sound` are those that passed."""
 
-    A sound one is added to `segments`.
-    """
-    try:
-        file = _Bytes(path, disk.read(path))
-        segment = Segment.map(
-            file,
-            shard=_shard_of(file) if shard is None else shard,
-            first_index=record.first_index,
-            generation=record.generation,
-        )
-        if segment.version != record.version:
-            raise Corruption(path, f"it is of segment version {segment.version}, not {record.version}", offset=20)
-        notes = _check_sparse(segment, record) if segment.index is not None else _check_dense(segment, record)
-        first_term = _term_at(segment, ENTRIES_START) if segment.count else term
-        if first_term < term:
-            raise Corruption(
-                path, f"term {first_term} follows term {term}", offset=ENTRIES_START, index=record.first_index
-            )
-    except (LogError, FileNotFoundError) as error:
-        return Finding(path, False, _reason(error)), term
-    segments.append(segment)
-    last_term = _term_at(segment, int(segment.offset[segment.count - 1])) if segment.count else term
-    extent = f"entries {segment.first_index}..{segment.last_index}" if segment.count else "no entries"
-    if segment.index is not None:
-        extent = f"of {segment.first_index}..{segment.last_index}, version {segment.version}"
-    text = f"{segment.count} entries, {extent}, {segment.end - ENTRIES_START} bytes"
-    return Finding(path, True, ", ".join([text, *notes])), last_term
+    def __init__(self, disk: Disk, directory: str, shard: int | None, snapshot_index: int) -> None:
+        self._disk = disk
+        self._directory = directory
+        self._shard = shard
+        self._snapshot_index = snapshot_index
+        self._term = 0
+        self.sound: list[Segment] = []
+
+    def check(self, record: SegmentRecord) -> Finding:
+        """Check one, which lies behind those before it."""
+        path = f"{self._directory}/{record.file_name}"
+        try:
+            file = _Bytes(path, self._disk.read(path))
+            shard = _shard_of(file) if self._shard is None else self._shard
+            segment = Segment.map(file, shard=shard, first_index=record.first_index, generation=record.generation)
+            if segment.version != record.version:
+                raise Corruption(path, f"it is of segment version {segment.version}, not {record.version}", offset=20)
+            if segment.index is not None:
+                notes = _check_sparse(segment, record)
+            else:
+                notes = _check_dense(segment, record, self._snapshot_index)
+            self._check_term(segment)
+        except (LogError, FileNotFoundError) as error:
+            return Finding(path, False, _reason(error))
+        self.sound.append(segment)
+        extent = f"entries {segment.first_index}..{segment.last_index}" if segment.count else "no entries"
+        if segment.index is not None:
+            extent = f"of {segment.first_index}..{segment.last_index}, version {segment.version}"
+        text = f"{segment.count} entries, {extent}, {segment.end - ENTRIES_START} bytes"
+        return Finding(path, True, ", ".join([text, *notes]))
+
+    def _check_term(self, segment: Segment) -> None:
+        """Terms never fall from one segment to the next; within one the scan has seen to it. Raises Corruption."""
+        if segment.count:
+            term = _term_at(segment, ENTRIES_START)
+            if term < self._term:
+                text = f"term {term} follows term {self._term}"
+                raise Corruption(segment.file.path, text, offset=ENTRIES_START, index=int(segment.indexes()[0]))
+            self._term = _term_at(segment, int(segment.offset[segment.count - 1]))
 
 
-def _check_dense(segment: Segment, record: SegmentRecord) -> list[str]:
+def _check_dense(segment: Segment, record: SegmentRecord, snapshot_index: int) -> list[str]:
     """Verify every entry that counts; returns what else is worth saying. Raises Corruption."""
     problem = scan(segment, record.counts_to)
-    must_hold = segment.synced_through() if record.counts_to is None else record.counts_to
+    must_hold = max(segment.synced_through(), snapshot_index) if record.counts_to is None else record.counts_to
     if segment.last_index < must_hold:
         raise Corruption(
             segment.file.path, problem or "the file ends", offset=segment.end, index=segment.last_index + 1

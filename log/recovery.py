@@ -1,8 +1,8 @@
 """From files to segments, after a clean stop, a crash or a power loss.
 
 Unsynced pages reach a disk in any order, so a valid entry may follow a torn one. What tells a torn tail, which was never
-acknowledged, from corruption is the sync mark: damage at or below it (as far as the manifest counts) is corruption and
-refused; above it the log is cut at the first bad entry. Closed segments were synced whole before the manifest
+acknowledged, from corruption is the sync mark: damage at or below it or the snapshot's index (as far as the manifest counts) is
+corruption and refused; above it the log is cut at the first bad entry. Closed segments were synced whole before the manifest
 named their successor, so damage anywhere in them is corruption. What may be missing below the dense index is told by the live
 set of the snapshot and by nothing else.
 """
@@ -84,7 +84,7 @@ def open_segments(disk: Disk, directory: str, shard: int, manifest: Manifest) ->
     for record in manifest.segments:
         if record.counts_to is None:
             segment = _map(disk, directory, shard, record)
-            _scan_open(segment)
+            _scan_open(segment, manifest.snapshot_index)
         else:
             segment = open_closed(disk, directory, shard, record)
         segments.append(segment)
@@ -120,9 +120,10 @@ def _map(disk: Disk, directory: str, shard: int, record: SegmentRecord) -> Segme
     return segment
 
 
-def _scan_open(segment: Segment) -> None:
+def _scan_open(segment: Segment, snapshot_index: int) -> None:
     """Find the entries of the open segment, and cut a torn tail."""
-    mark = segment.synced_through()
+    # S was published when the log was synced through it, which may be later than what the mark says.
+    mark = max(segment.synced_through(), snapshot_index)
     problem = scan(segment, None)
     if segment.last_index < mark:
         reason = problem or "the file ends"
