@@ -300,8 +300,6 @@ class Executor:
         self._end(index, session, expired=False)
 
     def _end(self, index: int, session: Session, *, expired: bool) -> None:
-        if self.capture is not None:
-            self.capture.before_session(session)
         self.sessions.end(session.id)
         self.ended.append((session, expired))
         self._tell_machines("session_expired" if expired else "session_closed", index, session.id)

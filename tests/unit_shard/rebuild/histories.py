@@ -40,11 +40,25 @@ Step = tuple[Any, ...]
 
 
 class AuditedExecutor(Executor):
-    """Knows whose each live entry is, and lets no machine release an entry twice or one that is not its own."""
+    """Lets no machine release an entry twice or one that is not its own.
+
+    `live` is the live set as the log keeps it: the RELEASE entries that were not released. `owners` says whose they are.
+    """
 
     def __init__(self, machines: Mapping[str, type[StateMachine]]) -> None:
         super().__init__(machines)
+        self.live: set[int] = set()
         self.owners: dict[int, int] = {}
+
+    def take(self, entries: Sequence[bytes]) -> None:
+        """Apply entries as a replica does, all in one buffer."""
+        self.apply(*buffer_of(entries))
+        for entry in entries:
+            _, _, index, _, _, mode, *_ = HEADER.unpack_from(entry)
+            if mode == RELEASE:
+                self.live.add(index)
+        self.live.difference_update(self.take_released())
+        self.forget_moved()
 
     def _run_command(self, index: int, mode: int, session_id: int, operation: Any) -> bytes:
         if mode == RELEASE:
@@ -62,7 +76,8 @@ class AuditedExecutor(Executor):
         super()._release(resource, index, releases)
 
     def audit(self) -> None:
-        """Every machine knows its live entries, and the counts are right."""
+        """Every live entry is somebody's, who knows it, and the counts are right."""
+        assert self.live == set(self.owners), f"live are {sorted(self.live)}, of a resource {sorted(self.owners)}"
         live: dict[int, list[int]] = {index: [] for index in self.resources}
         for index, owner in sorted(self.owners.items()):
             live[owner].append(index)
@@ -82,7 +97,7 @@ def facts_of(executor: AuditedExecutor) -> dict[str, Any]:
         "index": executor.applied_index,
         "time": executor.time,
         "digest": executor.digest,
-        "live": sorted(executor.owners),
+        "live": sorted(executor.live),
         "timers of entries": sorted(executor.timers.owned()),
         "other timers": sorted(executor.timers.unowned()),
         "next due": executor.timers.next_due,
@@ -107,7 +122,8 @@ class Snapshot:
     def __init__(self, executor: AuditedExecutor) -> None:
         self.index = executor.applied_index
         self.facts = facts_of(executor)
-        self.live = dict(executor.owners)
+        self.live = set(executor.live)
+        self.owners = dict(executor.owners)
         self.capture = Capture(executor)
 
     def rebuild(
@@ -124,16 +140,18 @@ class Snapshot:
         restoring = install_state(executor, self.index, self.capture.pieces)
         entries = [log[index] for index in sorted(self.live)]
         for size in slices:
-            restoring.restore(*_buffer(entries[:size]))
+            restoring.restore(*buffer_of(entries[:size]))
             entries = entries[size:]
-        restoring.restore(*_buffer(entries))
+        restoring.restore(*buffer_of(entries))
         restoring.finish()
         assert restoring.restored == len(self.live)
-        executor.owners = dict(self.live)
+        executor.live = set(self.live)
+        executor.owners = dict(self.owners)
         return executor
 
 
-def _buffer(entries: Sequence[bytes]) -> tuple[memoryview, list[int]]:
+def buffer_of(entries: Sequence[bytes]) -> tuple[memoryview, list[int]]:
+    """Entries as they stand in a segment, and where each begins."""
     offsets, end = [], 0
     for entry in entries:
         offsets.append(end)
@@ -151,6 +169,8 @@ class History:
         self.log: dict[int, bytes] = {}
         self.time = START_MS
         self.captures: list[Capture] = []
+        self.pace = 1
+        """So many entries are applied for every row that a capture under way writes."""
         self.resources: dict[str, int] = {}
         self._sessions: list[int] = [0, 0]
         self._sequences: list[int] = [0, 0]
@@ -184,10 +204,9 @@ class History:
         index = len(self.log) + 1
         data, _ = encode(index, 1, self.time, [record])
         self.log[index] = data
-        self.executor.apply(memoryview(data), [0])
-        self.executor.take_released()
-        self.executor.forget_moved()
-        self.captures = [capture for capture in self.captures if not capture.step(rows_max=1)]
+        self.executor.take([data])
+        if index % self.pace == 0:
+            self.captures = [capture for capture in self.captures if not capture.step(rows_max=1)]
         return index
 
     def snapshot(self) -> Snapshot:
@@ -211,10 +230,7 @@ class History:
     def apply_rest(self, executor: AuditedExecutor, last: int | None = None) -> AuditedExecutor:
         """Apply to another replica what it lacks."""
         last = self.last_index if last is None else last
-        entries = [self.log[index] for index in range(executor.applied_index + 1, last + 1)]
-        executor.apply(*_buffer(entries))
-        executor.take_released()
-        executor.forget_moved()
+        executor.take([self.log[index] for index in range(executor.applied_index + 1, last + 1)])
         return executor
 
     # -- steps -----------------------------------------------------------------------------------------
@@ -276,8 +292,3 @@ def compacted(log: Mapping[int, bytes], snapshot: Snapshot, gone: Iterable[int])
     """What is left when of the entries `gone` those are removed that may be: at or below the snapshot, and dead in it."""
     removed = {index for index in gone if index <= snapshot.index and index not in snapshot.live}
     return {index: entry for index, entry in log.items() if index not in removed}
-
-
-def modes(log: Mapping[int, bytes]) -> dict[int, int]:
-    """The mode byte of every entry."""
-    return {index: HEADER.unpack_from(entry)[5] for index, entry in log.items()}

@@ -21,6 +21,7 @@ SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, 
 def check(data: st.DataObject, steps_max: int) -> None:
     """Rounds of: some history, a snapshot while it goes on, some compaction, a start from what is left."""
     history = History()
+    history.pace = data.draw(st.sampled_from((1, 4, 20)), label="entries for each row of a capture")
     log: dict[int, bytes] = {}
     copied = 0
     rebuilt = None

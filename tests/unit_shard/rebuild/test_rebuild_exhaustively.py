@@ -1,0 +1,157 @@
+"""The same property for every short history over a small alphabet: nothing is left to luck.
+
+At every index of every sequence a replica is rebuilt from a log without any dead entry; it equals the one that applied
+everything, there and at every later index of the sequence.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+from ocelog.shard.machines.registry import registry
+
+from .histories import History, Snapshot, Step, compacted, facts_of
+
+Letter = tuple[Step, ...]
+
+
+class Alphabet(NamedTuple):
+    """What happens to one machine: the letters, and how long the words are with every run and with `-m slow`."""
+
+    type_name: str
+    length: int
+    length_slow: int
+    letters: tuple[Letter, ...]
+
+
+def spell(type_name: str, *commands: tuple[object, ...]) -> tuple[Letter, ...]:
+    """Commands of session 0, each a millisecond after what came before."""
+    return tuple((("wait", 1), ("command", 0, type_name, *command)) for command in commands)
+
+
+AGAIN: Letter = (("wait", 1), ("again",))
+PAUSE: Letter = (("wait", 3), ("noop",))
+CLOSE: Letter = (("wait", 1), ("close", 1))
+EXPIRE: Letter = (("wait", 1), ("expire", 1))
+ACKNOWLEDGE: Letter = (("acknowledge", 0, 0),)
+
+
+def by_other(type_name: str, *command: object) -> Letter:
+    """A command of session 1, which may be closed."""
+    return (("wait", 1), ("command", 1, type_name, *command))
+
+
+ALPHABETS = (
+    Alphabet(
+        "map",
+        4,
+        5,
+        (
+            *spell(
+                "map", ("put", b"a", b"1"), ("put", b"b", b"2"), ("put_if_absent", b"a", b"3"), ("replace", b"a", b"4")
+            ),
+            *spell("map", ("remove", b"a"), ("clear",)),
+            AGAIN,
+            by_other("map", "put", b"a", b"5"),
+            CLOSE,
+        ),
+    ),
+    Alphabet(
+        "counter",
+        4,
+        6,
+        (
+            *spell("counter", ("add", 1), ("set", (1 << 63) - 1), ("compare_and_set", 1, 0)),
+            AGAIN,
+            ACKNOWLEDGE,
+            by_other("counter", "add", 2),
+            CLOSE,
+        ),
+    ),
+    Alphabet(
+        "keyed",
+        3,
+        4,
+        (
+            *spell("keyed", ("put", "a", 0), ("put", "b", 0), ("put_for", "a", 1, 2), ("put_if_absent", "a", 2)),
+            *spell("keyed", ("replace", "a", 0, 1), ("replace", "a", 1, 2), ("put_or_raise", "a", 0)),
+            *spell("keyed", ("remove", "a"), ("remove_if", "a", 0), ("remove_if", "a", 1), ("clear",)),
+            *spell("keyed", ("put_both", "a", 0, "b", 1), ("put_both", "b", 0, "a", 1)),
+            by_other("keyed", "put_ephemeral", "a", 1),
+            AGAIN,
+            PAUSE,
+            CLOSE,
+        ),
+    ),
+    Alphabet(
+        "lock",
+        4,
+        5,
+        (
+            *spell("lock", ("lock",), ("lock_for", 2), ("try_lock",), ("unlock",)),
+            by_other("lock", "lock"),
+            by_other("lock", "lock_for", 3),
+            by_other("lock", "unlock"),
+            PAUSE,
+            EXPIRE,
+        ),
+    ),
+    Alphabet(
+        "alarm",
+        4,
+        5,
+        (
+            *spell("alarm", ("later", 2, "x", "y"), ("repeat", 1, 3), ("remind", 2, "a"), ("nag", 1, "b"), ("forget",)),
+            *spell("alarm", ("pointless", 1)),
+            PAUSE,
+            CLOSE,
+        ),
+    ),
+    Alphabet(
+        "presence",
+        4,
+        6,
+        (*spell("presence", ("listen",)), by_other("presence", "listen"), AGAIN, CLOSE, EXPIRE, (("register", 1),)),
+    ),
+)
+
+
+def explore(alphabet: Alphabet, length: int, word: tuple[Letter, ...] = (), known: tuple[Snapshot, ...] = ()) -> int:
+    """All words of at most this many letters that begin with `word`; `known` are snapshots on the way. Returns how many."""
+    history = History((alphabet.type_name,)).run(step for letter in word for step in letter)
+    snapshot = history.snapshot()
+    for older in (*known, snapshot):
+        log = compacted(history.log, older, history.log)
+        assert set(log) == set(older.live) | set(range(older.index + 1, history.last_index + 1))
+        rebuilt = history.apply_rest(older.rebuild(log))
+        assert facts_of(rebuilt) == snapshot.facts, f"{word}, rebuilt at {older.index}"
+    history.executor.audit()
+    if len(word) == length:
+        return 1
+    known = (*known, snapshot)
+    return 1 + sum(explore(alphabet, length, (*word, letter), known) for letter in alphabet.letters)
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS, ids=lambda alphabet: alphabet.type_name)
+def test_every_short_history_can_be_rebuilt(alphabet: Alphabet) -> None:
+    """Every built-in machine up to four commands, and the test machines up to three or more."""
+    words = sum(len(alphabet.letters) ** count for count in range(alphabet.length + 1))
+    assert explore(alphabet, alphabet.length) == words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alphabet", ALPHABETS, ids=lambda alphabet: alphabet.type_name)
+def test_every_longer_history_can_be_rebuilt(alphabet: Alphabet) -> None:
+    """The same, longer."""
+    explore(alphabet, alphabet.length_slow)
+
+
+def test_every_built_in_machine_has_an_alphabet() -> None:
+    """A new machine needs one, with every command of its in it."""
+    for name, machine in registry().items():
+        commands = {name for name, operation in machine.operations.items() if operation.mode is not None}
+        (alphabet,) = [alphabet for alphabet in ALPHABETS if alphabet.type_name == name]
+        used = {step[3] for letter in alphabet.letters for step in letter if step[0] == "command"}
+        assert used == commands
+        assert alphabet.length >= 4
