@@ -19,7 +19,7 @@ from heapq import heapify, heappop
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import CaptureFailed
-from .pieces import FORMAT_VERSION, HEAD, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, PieceWriter, pack
+from .pieces import FORMAT_VERSION, HEAD, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, PieceWriter, pack, unpack
 from .resource import MissingMachine, Resource
 from .sessions import ResultAt, Session
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ROWS_MAX = 500
 BYTES_MAX = 1 << 20
 """What one step may write, unless a single row is larger: a few milliseconds."""
+
+READ_BACK_MAX = 64 * 1024
+"""States up to this size are read back at once, which finds what msgpack packs and does not unpack (a tuple as a key)."""
 
 
 class _Aside(NamedTuple):
@@ -132,7 +135,7 @@ class Capture:
             if type(machine) is MissingMachine:
                 state = machine.state
             elif hasattr(machine, "snapshot"):
-                state = pack(machine.snapshot())
+                state = _pack_state(machine.snapshot())
         except MemoryError:
             raise
         except Exception as error:
@@ -141,6 +144,15 @@ class Capture:
         counts = (resource.kept, resource.released)
         row = (resource.index, resource.name, resource.type_name, resource.version, *counts, state)
         return pack(row)  # type: ignore[no-any-return]
+
+
+def _pack_state(state: object) -> bytes:
+    """What a machine's `snapshot` returned, as `install` will be able to have it back."""
+    # Two containers around it: msgpack packs a level more than it unpacks, and what cannot be read must fail here.
+    packed: bytes = pack([[state]])[2:]
+    if len(packed) <= READ_BACK_MAX:
+        unpack(packed)
+    return packed
 
 
 def _set_aside(session: Session) -> _Aside:

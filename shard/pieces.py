@@ -13,6 +13,7 @@ own, so that equal states give equal pieces:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ PIECE_BYTES = 64 * 1024
 INTEGER_MAX = (1 << 64) - 1
 
 pack = msgpack.Packer(use_bin_type=True).pack
+unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False)
 
 
 class PieceWriter:

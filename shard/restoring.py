@@ -14,15 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import msgpack
-
 from ..client.protocol import operations
 from ..log.entry import COMMAND, HEADER, HEADER_BYTES, RELEASE
 from .digest import DIGEST_BYTES
 from .errors import StateMismatch
 from .executor import Executor
 from .machines.base import Commit, StateMachine
-from .pieces import FORMAT_VERSION, HEAD, INTEGER_MAX, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, read_piece
+from .pieces import FORMAT_VERSION, HEAD, INTEGER_MAX, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, read_piece, unpack
 from .resource import Handler, MissingMachine, Resource
 from .sessions import Session
 from .timers import Timer
@@ -250,7 +248,7 @@ def _machine(
     try:
         machine = kind()
         if state is not None:
-            machine.install(msgpack.unpackb(state, raw=False, strict_map_key=False))  # type: ignore[attr-defined]
+            machine.install(unpack(state))  # type: ignore[attr-defined]
     except MemoryError:
         raise
     except Exception as error:

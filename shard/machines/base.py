@@ -139,6 +139,13 @@ def _exact(hint: Any) -> type | None:
     return hint if hint in (bytes, str, int, bool, float) else None
 
 
+def _as_kept(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A timer's arguments as a snapshot would give them back, so that a rebuilt replica's are no others."""
+    # Two containers around them: msgpack packs a level more than it unpacks, and a snapshot adds one of its own.
+    ((kept,),) = msgpack.unpackb(msgpack.packb([[arguments]]), strict_map_key=False)
+    return tuple(kept)
+
+
 def _no_index(index: Any) -> Exception:
     text = f"an entry is released by its index, a positive int, not {index!r:.60}"
     return ValueError(text) if type(index) is int else TypeError(text)
@@ -224,8 +231,7 @@ class StateMachine:
             raise ValueError(f"a due time is between 0 and {DUE_MS_MAX} ms since the epoch, not {due_ms}")
         if not callable(getattr(self, method)):
             raise TypeError(f"{method} of {self.type_name} is no method")
-        kept = tuple(msgpack.unpackb(msgpack.packb(arguments), strict_map_key=False)) if arguments else ()
-        self.pending_timers.append((due_ms, method, kept))
+        self.pending_timers.append((due_ms, method, _as_kept(arguments) if arguments else ()))
 
     def forget_pending(self) -> None:
         """Drop what the handler that just ran released and scheduled."""

@@ -92,6 +92,11 @@ class Toy(StateMachine):
         self.release(commit.index)
 
     @command(mode=RELEASE)
+    def let_go(self, commit: Any, *indexes: Any) -> None:
+        for index in indexes:
+            self.release(index)
+
+    @command(mode=RELEASE)
     def fail_late(self, commit: Any, index: int) -> None:
         self.release(index)
         self.schedule(commit.time + 1, "fire", "never")
@@ -109,6 +114,10 @@ class Toy(StateMachine):
     def tell(self, commit: Any, value: Any) -> int:
         self.told.append(value)
         return len(self.told)
+
+    @command(mode=SNAPSHOT)
+    def echo(self, commit: Any, value: Any) -> Any:
+        return value
 
     @command(mode=SNAPSHOT)
     def unpackable(self, commit: Any) -> Any:
@@ -135,6 +144,9 @@ class Toy(StateMachine):
         if words and words[0] == "again":
             self.schedule(commit.time + 10, "fire", *words[1:])
 
+    def release_coming(self, commit: Any) -> None:
+        self.release(commit.index)
+
     def explode(self, commit: Any) -> None:
         raise ValueError("boom")
 
@@ -146,6 +158,29 @@ class Toy(StateMachine):
 
     def session_expired(self, commit: Any) -> None:
         self.told.append(("expired", commit.session))
+
+    def snapshot(self) -> Any:
+        return self.told
+
+    def install(self, state: Any) -> None:
+        self.told = state
+
+
+class Plain(StateMachine):
+    """SNAPSHOT commands only, timers and a listener: nothing that it would have to tell when it is deleted."""
+
+    type_name = "plain"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = 0
+
+    @command(mode=SNAPSHOT)
+    def later(self, commit: Any, delay_ms: int) -> None:
+        self.schedule(commit.time + delay_ms, "session_expired")
+
+    def session_expired(self, commit: Any) -> None:
+        self.told += 1
 
     def snapshot(self) -> Any:
         return self.told
@@ -379,6 +414,7 @@ class Kit:
     Desk = Desk
     Entries = Entries
     Toy = Toy
+    Plain = Plain
     KEY = KEY
     MACHINES = MACHINES
     START_MS = START_MS

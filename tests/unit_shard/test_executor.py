@@ -17,7 +17,10 @@ from ocelog.log.entry import (
     UNREGISTER,
     VOID,
 )
+from ocelog.shard.capture import Capture
+from ocelog.shard.errors import CannotDelete
 from ocelog.shard.executor import Executor
+from ocelog.shard.restoring import install_state
 from ocelog.shard.results import encode_error
 
 NOOP_RECORD = (NOOP, SNAPSHOT, 0, 0, 0, b"")
@@ -293,6 +296,30 @@ def test_a_due_time_that_is_no_time_is_the_handlers_error(entries, kit, session,
     assert entries.executor.timers.next_due is None
 
 
+@pytest.mark.parametrize("index", [10**6, (1 << 64) - 1, -1, "x", None])
+def test_what_cannot_be_released_is_the_handlers_error(entries, kit, session, toy, index):
+    """What a client sends cannot become an index that stops every replica when the log is told."""
+    assert entries.command(session, 2, kit.operation(toy, "let_go", index), mode=RELEASE)[0] == errors.MACHINE_ERROR
+    assert entries.executor.take_released() == [len(entries.log)]
+
+
+def test_a_handler_may_release_several_entries(entries, kit, session, toy):
+    """Its own among them."""
+    kept = [entries.command(session, n, kit.operation(toy, "keep", n), mode=RELEASE)[1] for n in (2, 3)]
+    own = len(entries.log) + 1
+    entries.command(session, 4, kit.operation(toy, "let_go", *kept, own), mode=RELEASE)
+    assert entries.executor.take_released() == [*kept, own]
+    assert entries.executor.live_counts() == {toy: 0}
+
+
+def test_a_timer_cannot_release_the_entry_that_it_fires_before(entries, kit, session, toy):
+    """That entry is not applied yet."""
+    entries.command(session, 2, kit.operation(toy, "wrong_timer", entries.time, "release_coming"))
+    entries.command(session, 3, kit.operation(toy, "keep", 1), mode=RELEASE, pass_ms=5)
+    assert entries.executor.take_released() == []
+    assert entries.executor.live_counts() == {toy: 1}
+
+
 def test_a_timer_of_an_unknown_method_is_the_handlers_error(entries, kit, session, toy):
     """...nor one that crashes them when it is due."""
     command = kit.operation(toy, "wrong_timer", entries.time, "nothing")
@@ -405,3 +432,79 @@ def test_a_hole_in_the_log_is_noticed(entries, kit):
     """Entries are applied in order, one after the other: anything else stops the replica, with the numbers."""
     with pytest.raises(AssertionError, match="entry 5 after 0"):
         kit.apply(entries.executor, kit.entries_of(5, 1, [(COMMAND, SNAPSHOT, 1, 1, 1, b"")]))
+
+
+# -- what keeps entries alive, and deleting it ---------------------------------------------------------
+
+
+def test_live_entries_are_counted(entries, kit, session):
+    """Kept by a RELEASE command that took effect, until the machine releases it; failures and SNAPSHOT commands are not."""
+    users, hits = entries.open(session, 1, "map", "users"), entries.open(session, 2, "counter", "hits")
+    steps = [
+        ("put", b"a", b"1"),
+        ("put", b"b", b"1"),
+        ("put", b"a", b"2"),
+        ("put_if_absent", b"a", b"3"),
+        ("put", b"c"),
+    ]
+    for sequence, step in enumerate(steps, 3):
+        entries.command(session, sequence, kit.operation(users, *step), mode=RELEASE)
+    entries.command(session, 8, kit.operation(hits, "add", 1))
+    assert entries.executor.live_counts() == {users: 2, hits: 0}
+    assert (entries.executor.resources[users].kept, entries.executor.resources[users].released) == (4, 2)
+
+
+def test_deleting_a_resource_releases_all_its_entries(entries, kit, session):
+    """And nobody else's; commands for it are without effect from there on."""
+    users, other = entries.open(session, 1, "map", "users"), entries.open(session, 2, "map", "other")
+    for sequence in range(3, 9):
+        resource = users if sequence % 2 else other
+        entries.command(session, sequence, kit.operation(resource, "put", b"%d" % sequence, b"1"), mode=RELEASE)
+    entries.executor.delete(entries.executor.resources[users], len(entries.log))
+    assert entries.executor.take_released() == [4, 6, 8]
+    assert entries.executor.live_counts() == {other: 3}
+    code, _ = entries.command(session, 9, kit.operation(users, "put", b"k", b"v"), mode=RELEASE)
+    assert code == errors.UNKNOWN_RESOURCE
+    assert entries.executor.take_released() == [len(entries.log)]
+
+
+def test_a_deleted_name_can_be_another_resource(entries, kit, session):
+    """Of another type even, and under another index."""
+    users = entries.open(session, 1, "map", "users")
+    entries.executor.delete(entries.executor.resources[users], len(entries.log))
+    again = entries.open(session, 2, "counter", "users")
+    assert entries.executor.by_name["users"].index == again != users
+
+
+def test_a_deleted_resource_fires_no_timer(entries, kit):
+    """And its sessions' listeners are told nothing."""
+    entries = kit.Entries(kit.MACHINES | {"plain": kit.Plain})
+    session = entries.register()
+    plain = entries.open(session, 1, "plain")
+    entries.command(session, 2, kit.operation(plain, "later", 10))
+    machine = entries.executor.resources[plain].machine
+    entries.executor.delete(entries.executor.resources[plain], len(entries.log))
+    assert entries.executor.timers.next_due is None
+    entries.add((UNREGISTER, SNAPSHOT, 0, session, 0, b""), pass_ms=100)
+    assert machine.told == 0
+
+
+def test_a_machine_that_cannot_tell_its_entries_is_not_deleted(entries, session, toy):
+    """They would stay in the log for ever."""
+    with pytest.raises(CannotDelete, match="a toy does not tell"):
+        entries.executor.delete(entries.executor.resources[toy], len(entries.log))
+    assert toy in entries.executor.resources
+
+
+def test_a_capture_has_what_is_deleted_later(entries, kit, session):
+    """It is in the snapshot at S, and gone in the next."""
+    entries.open(session, 1, "map", "users")
+    hits = entries.open(session, 2, "counter", "hits")
+    entries.command(session, 3, kit.operation(hits, "add", 5))
+    capture = Capture(entries.executor)
+    entries.executor.delete(entries.executor.resources[hits], len(entries.log))
+    while not capture.step():
+        pass
+    installed = Executor(kit.MACHINES)
+    install_state(installed, capture.index, capture.pieces).finish()
+    assert installed.by_name["hits"].machine.value == 5

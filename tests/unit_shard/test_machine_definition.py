@@ -47,6 +47,47 @@ def test_only_a_release_command_has_a_restore():
             def _(self, commit: Commit) -> None: ...
 
 
+def test_snapshot_and_install_come_together():
+    """What is put into a snapshot has to come out of it."""
+    for name in ("snapshot", "install"):
+        with pytest.raises(MachineDefinitionError, match="need each other"):
+            type("Broken", (StateMachine,), {name: lambda self, state=None: state})
+
+
+@pytest.mark.parametrize(
+    "restore",
+    [
+        lambda self: None,
+        lambda self, commit: None,
+        lambda self, commit, key: None,
+        lambda self, commit, key, value, more: None,
+        lambda self, commit, key, *, value: None,
+    ],
+)
+def test_a_restore_takes_what_its_command_takes(restore):
+    """It is called with the arguments of the live entry."""
+    with pytest.raises(MachineDefinitionError, match="restore"):
+
+        class Broken(StateMachine):
+            @command(mode=RELEASE)
+            def put(self, commit: Commit, key: bytes, value: bytes = b"") -> None: ...
+
+            put.restore(restore)
+
+
+def test_a_restore_may_take_more_than_its_command():
+    """One restore can serve several commands."""
+
+    class Fine(StateMachine):
+        @command(mode=RELEASE)
+        def put(self, commit: Commit, key: bytes, value: bytes = b"") -> None: ...
+
+        @put.restore
+        def _(self, commit: Commit, *arguments: bytes) -> None: ...
+
+    assert Fine.operations["put"].restoring is not Fine.operations["put"].function
+
+
 def test_operations_take_positional_arguments_only():
     """Operations travel as arrays."""
     with pytest.raises(MachineDefinitionError, match="positional"):
@@ -63,7 +104,7 @@ def test_operations_take_a_commit():
         def get(self): ...
 
 
-@pytest.mark.parametrize("name", ["release", "schedule", "snapshot", "install"])
+@pytest.mark.parametrize("name", ["release", "schedule", "snapshot", "install", "restored", "live_entries"])
 def test_operations_do_not_hide_what_the_base_gives(name):
     """A command called `release` would be what `self.release` calls."""
     with pytest.raises(MachineDefinitionError, match=name):
@@ -141,3 +182,28 @@ def test_a_name_names_one_machine():
         registry([CounterMachine, CounterMachine])
     with pytest.raises(ValueError, match="no type_name"):
         registry([StateMachine])
+
+
+@pytest.mark.parametrize("index", [0, -1, "5", 5.0, None, True])
+def test_only_an_index_can_be_released(index):
+    """What is no index would stop every replica when it is told to the log."""
+    machine = CounterMachine()
+    with pytest.raises((TypeError, ValueError), match="released by its index"):
+        machine.release(index)
+    assert machine.pending_releases == []
+
+
+@pytest.mark.parametrize("argument", [object(), 1 << 70, {1, 2}, {(1, 2): 3}, "\ud800"])
+def test_only_what_a_snapshot_can_hold_is_given_to_a_timer(argument):
+    """The handler fails, not the snapshot."""
+    machine = CounterMachine()
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        machine.schedule(1, "install", argument)
+    assert machine.pending_timers == []
+
+
+def test_a_timer_gets_what_a_snapshot_would_give_back():
+    """Else it would get something else on a replica that was rebuilt."""
+    machine = CounterMachine()
+    machine.schedule(1, "install", (1, [2, (3,)]), {"a": ()})
+    assert machine.pending_timers == [(1, "install", ([1, [2, [3]]], {"a": []}))]

@@ -1,0 +1,79 @@
+"""The rolling digest: equal for equal entries however they were batched, and different where anything differs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ocelog.shard.digest import DIGEST_BYTES, MARK, TOGETHER_MAX, Digest
+from ocelog.shard.executor import Executor
+
+RESULTS = st.lists(st.binary(max_size=4), min_size=1, max_size=200)
+
+
+def digest_of(*batches):
+    """The digest over batches of (results, releases)."""
+    digest = Digest()
+    for results, releases in batches:
+        digest.fold(results, releases)
+    return digest.value()
+
+
+@given(RESULTS, st.lists(st.integers(1, 1 << 63), max_size=9), st.data())
+def test_it_does_not_depend_on_the_batches(results, releases, data):
+    """Replicas apply the same entries in other portions."""
+    cut = data.draw(st.integers(0, len(results)))
+    other = data.draw(st.integers(0, len(releases)))
+    parts = [(results[:cut], releases[:other]), (results[cut:], releases[other:])]
+    assert digest_of(*parts) == digest_of((results, releases))
+
+
+@given(RESULTS, st.data())
+def test_a_result_at_another_index_is_another_digest(results, data):
+    """An entry without a result counts, so the place of every result does."""
+    place = data.draw(st.integers(0, len(results)))
+    assert digest_of(([*results[:place], b"", *results[place:], b"x"], ())) != digest_of(([*results, b"x"], ()))
+
+
+def test_what_is_compared():
+    """A result, an index that was released, and the index that released it."""
+    known = digest_of(([b"\x00\xc0", b"\x00\x01"], [7, 5]))
+    assert digest_of(([b"\x00\xc0", b"\x00\x02"], [7, 5])) != known
+    assert digest_of(([b"\x00\xc0", b"\x00\x01"], [7, 4])) != known
+    assert digest_of(([b"\x00\xc0", b"\x00\x01"], [8, 5])) != known
+    assert digest_of(([b"\x00\xc0\x00", b"\x01"], [7, 5])) != known
+
+
+def test_many_results_are_summed_in_portions():
+    """The mark stands behind every result, also where a portion ends."""
+    results = [b"%d" % number for number in range(3 * TOGETHER_MAX + 1)]
+    assert digest_of((results, ())) == digest_of(*(([result], ()) for result in results))
+    assert len(MARK) == 8
+
+
+def test_it_goes_on_from_a_snapshot():
+    """What `value` returned is taken up by `adopt`."""
+    digest = Digest()
+    digest.adopt(digest_of(([b"a"], [3, 1])))
+    digest.fold([b"b"], [4, 2])
+    assert digest.value() == digest_of(([b"a", b"b"], [3, 1, 4, 2]))
+    with pytest.raises(ValueError, match=f"{DIGEST_BYTES} bytes, not 3"):
+        digest.adopt(b"abc")
+
+
+def test_replicas_that_batch_differently_have_equal_digests(entries, kit):
+    """The executor's digest is that of its entries: results, failures, repetitions, releases and timers."""
+    session = entries.register()
+    toy = entries.open(session, 1, "toy")
+    for sequence in range(2, 40):
+        name = ("tell", "keep", "later", "fail_late")[sequence % 4]
+        mode = int(name in ("keep", "fail_late"))
+        arguments = (1, "x") if name == "later" else (sequence,)
+        for _ in range(1 + sequence % 3):
+            entries.command(session, sequence, kit.operation(toy, name, *arguments), mode=mode, pass_ms=1)
+    for size in (1, 3, 1000):
+        follower = Executor(kit.MACHINES)
+        for start in range(0, len(entries.log), size):
+            kit.apply(follower, entries.log[start : start + size])
+        assert follower.digest == entries.executor.digest
+    assert Executor(kit.MACHINES).digest != entries.executor.digest

@@ -1,0 +1,466 @@
+"""A snapshot's pieces and live entries are hostile input: they give the state, or StateMismatch with a reason, never a guess."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ocelog.client.protocol import errors, operations
+from ocelog.client.protocol.limits import Limits
+from ocelog.log.entry import COMMAND, MODE_AT, NOOP, RELEASE, RESOURCE, SNAPSHOT, VOID
+from ocelog.shard.admission import judge
+from ocelog.shard.capture import Capture
+from ocelog.shard.errors import StateMismatch
+from ocelog.shard.executor import Executor
+from ocelog.shard.machines.base import Commit, StateMachine, command
+from ocelog.shard.machines.registry import BUILT_IN, registry
+from ocelog.shard.pieces import FORMAT_VERSION, HEAD, RESOURCES, SESSIONS, TIMERS, pack
+from ocelog.shard.restoring import Restoring, install_state
+
+
+class Lease(StateMachine):
+    """RELEASE commands with a restore of their own, timers, and state of its own in the snapshot."""
+
+    type_name = "lease"
+
+    def __init__(self):
+        super().__init__()
+        self.held = {}
+        self.ended = []
+        self.restored_last = None
+
+    @command(mode=RELEASE)
+    def hold(self, commit: Commit, word: str, for_ms: int) -> int:
+        self.held[commit.index] = word
+        self.schedule(commit.time + for_ms, "end", commit.index)
+        return commit.index
+
+    @hold.restore
+    def _(self, commit: Commit, word: str, for_ms: int) -> None:
+        if word == "damaged":
+            raise KeyError(word)
+        if word == "releasing":
+            self.release(1)
+        self.hold.__func__(self, commit, word, for_ms)
+
+    @command(mode=SNAPSHOT)
+    def note(self, commit: Commit, word: str, in_ms: int) -> None:
+        self.schedule(commit.time + in_ms, "say", word)
+
+    def end(self, commit: Commit, index: int) -> None:
+        self.ended.append(self.held.pop(index))
+        self.release(index)
+
+    def say(self, commit: Commit, word: str) -> None:
+        self.ended.append(word)
+
+    def snapshot(self):
+        return self.ended
+
+    def install(self, state):
+        if type(state) is not list:
+            raise TypeError(f"not {state!r}")
+        self.ended = state
+
+    def restored(self):
+        self.restored_last = max(self.held, default=0)
+        if "bad end" in self.ended:
+            self.release(1)
+        if "worse end" in self.ended:
+            raise ValueError("worse")
+
+    def live_entries(self):
+        return self.held
+
+
+class LeaseTwo(Lease):
+    """The same in another version."""
+
+    version = 2
+
+
+MACHINES = registry((*BUILT_IN, Lease))
+
+
+class Shard:
+    """A log written by hand and a snapshot of it."""
+
+    def __init__(self, entries):
+        self.entries = entries
+        self.executor = entries.executor
+        self.released = set()
+
+    def capture(self):
+        self.released.update(self.executor.take_released())
+        capture = Capture(self.executor)
+        while not capture.step():
+            pass
+        self.index, self.pieces = capture.index, capture.pieces
+        return self
+
+    def live(self):
+        """The entries of RELEASE commands that were not released."""
+        entries = enumerate(self.entries.log, 1)
+        return [entry for index, entry in entries if entry[MODE_AT] == RELEASE and index not in self.released]
+
+    def start(self, machines=MACHINES, pieces=None, live=None):
+        executor = Executor(machines)
+        restoring = install_state(executor, self.index, self.pieces if pieces is None else pieces)
+        restore(restoring, self.live() if live is None else live)
+        restoring.finish()
+        return executor
+
+
+def restore(restoring, entries):
+    offsets = [sum(map(len, entries[:number])) for number in range(len(entries))]
+    restoring.restore(memoryview(b"".join(entries)), offsets)
+
+
+@pytest.fixture
+def shard(kit):
+    """Two sessions with results, a map, a counter, a lease with timers in live entries and in the snapshot."""
+    entries = kit.Entries(MACHINES)
+    session = entries.register()
+    other = entries.register(key=b"o" * 16, timeout_ms=5)
+    names = {name: entries.open(session, number, name, name) for number, name in enumerate(MACHINES, 1)}
+    steps = [
+        ("map", "put", b"a", b"1"),
+        ("map", "put", b"b", b"2"),
+        ("map", "put", b"a", b"3"),
+        ("counter", "add", 7),
+        ("lease", "hold", "short", 5),
+        ("lease", "hold", "long", 50),
+        ("lease", "note", "hello", 40),
+        ("lease", "note", "early", 1),
+    ]
+    for sequence, (kind, name, *arguments) in enumerate(steps, 4):
+        mode = MACHINES[kind].operations[name].mode
+        entries.command(session, sequence, kit.operation(names[kind], name, *arguments), mode=mode, window=sequence)
+    entries.command(other, 1, kit.operation(names["counter"], "add", 1))
+    entries.add((NOOP, SNAPSHOT, 0, 0, 0, b""), pass_ms=9)
+    return Shard(entries).capture()
+
+
+# -- what is right -------------------------------------------------------------------------------------
+
+
+def without_private(kit, executor):
+    """The state, but for what this test's machine notes for itself."""
+    state = kit.state_of(executor)
+    for _, _, _, fields in state["resources"]:
+        fields.pop("restored_last", None)
+    return state
+
+
+def test_it_gives_the_state_back(kit, shard):
+    """Sessions with results, resources, timers, time and index; the machine is told when all its entries are there."""
+    executor = shard.start()
+    assert without_private(kit, executor) == without_private(kit, shard.executor)
+    assert executor.digest == shard.executor.digest
+    assert executor.live_counts() == shard.executor.live_counts()
+    lease = executor.by_name["lease"].machine
+    assert (lease.held, lease.ended) == ({lease.restored_last: "long"}, ["early", "short"])
+
+
+def test_it_can_be_done_in_portions(kit, shard):
+    """One piece and one entry at a time; the state is of no index before the end."""
+    executor = Executor(MACHINES)
+    restoring = Restoring(executor, shard.index)
+    for piece in shard.pieces:
+        restoring.install(memoryview(piece))
+    for entry in shard.live():
+        restore(restoring, [entry])
+        assert executor.applied_index == 0
+    restore(restoring, [])
+    restoring.finish()
+    assert restoring.restored == len(shard.live()) == 3
+    assert without_private(kit, executor) == without_private(kit, shard.executor)
+
+
+def test_a_shard_without_anything(kit):
+    """A snapshot of no-ops only."""
+    entries = kit.Entries(MACHINES)
+    entries.add((NOOP, SNAPSHOT, 0, 0, 0, b""))
+    empty = Shard(entries).capture()
+    assert kit.state_of(empty.start()) == kit.state_of(entries.executor)
+
+
+def test_only_a_new_executor_is_given_a_state(shard):
+    """What was there would remain."""
+    with pytest.raises(AssertionError, match="has applied entries"):
+        Restoring(shard.executor, shard.index)
+
+
+# -- pieces that are wrong -----------------------------------------------------------------------------
+
+
+def rows_of(pieces):
+    """The rows of all pieces, by kind."""
+    rows = {HEAD: [], SESSIONS: [], RESOURCES: [], TIMERS: []}
+    for piece in pieces:
+        unpacker = msgpack.Unpacker(strict_map_key=False)
+        unpacker.feed(piece[1:])
+        rows[piece[0]] += list(unpacker)
+    return rows
+
+
+def pieces_of(rows):
+    """One piece of each kind."""
+    return [bytes([kind]) + b"".join(map(pack, found)) for kind, found in rows.items()]
+
+
+SESSION, RESULTS, OTHER = 0, 1, 2
+MAP, COUNTER, LEASE = 0, 1, 2
+INDEX = 1 << 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "field", "value"),
+    [
+        (HEAD, 0, 0, FORMAT_VERSION + 1),
+        (HEAD, 0, 0, 0),
+        (HEAD, 0, 1, 3),
+        (HEAD, 0, 2, -1),
+        (HEAD, 0, 2, "now"),
+        (HEAD, 0, 3, b"short"),
+        (HEAD, 0, 4, 1),
+        (HEAD, 0, 4, 3),
+        (HEAD, 0, 4, 1 << 63),
+        (HEAD, 0, 5, 2),
+        (HEAD, 0, 5, 4),
+        (HEAD, 0, 6, 0),
+        (HEAD, 0, 6, 2),
+        (SESSIONS, SESSION, 0, 0),
+        (SESSIONS, SESSION, 0, INDEX),
+        (SESSIONS, SESSION, 0, True),
+        (SESSIONS, OTHER, 0, 1),
+        (SESSIONS, SESSION, 1, b"bytes"),
+        (SESSIONS, SESSION, 2, "text"),
+        (SESSIONS, OTHER, 2, b"k" * 16),
+        (SESSIONS, SESSION, 3, None),
+        (SESSIONS, SESSION, 4, 1),
+        (SESSIONS, SESSION, 4, 12),
+        (SESSIONS, SESSION, 5, 1),
+        (SESSIONS, SESSION, 5, INDEX),
+        (SESSIONS, RESULTS, 0, [0, b"\x00\xc0"]),
+        (SESSIONS, RESULTS, 0, [INDEX, b"\x00\xc0"]),
+        (SESSIONS, RESULTS, 1, [3, b"\x00\xc0"]),
+        (SESSIONS, RESULTS, 0, [3, b""]),
+        (SESSIONS, RESULTS, 0, [3, "text"]),
+        (SESSIONS, RESULTS, 0, b"\x00\xc0"),
+        (RESOURCES, MAP, 0, 0),
+        (RESOURCES, LEASE, 0, INDEX),
+        (RESOURCES, COUNTER, 0, 3),
+        (RESOURCES, COUNTER, 1, "map"),
+        (RESOURCES, COUNTER, 1, 5),
+        (RESOURCES, COUNTER, 2, None),
+        (RESOURCES, COUNTER, 3, "1"),
+        (RESOURCES, COUNTER, 4, -1),
+        (RESOURCES, COUNTER, 6, None),
+        (RESOURCES, COUNTER, 6, 8),
+        (RESOURCES, COUNTER, 6, b""),
+        (RESOURCES, COUNTER, 6, b"\xc1"),
+        (RESOURCES, COUNTER, 6, pack("eight")),
+        (RESOURCES, COUNTER, 6, pack(1 << 63)),
+        (RESOURCES, COUNTER, 6, pack(8) + b"\x00"),
+        (RESOURCES, LEASE, 6, pack({})),
+        (RESOURCES, MAP, 6, pack(None)),
+        (TIMERS, 0, 0, 0),
+        (TIMERS, 0, 1, INDEX),
+        (TIMERS, 0, 2, -1),
+        (TIMERS, 0, 3, 99),
+        (TIMERS, 0, 4, "no such method"),
+        (TIMERS, 0, 4, "held"),
+        (TIMERS, 0, 5, "word"),
+    ],
+)
+def test_a_field_that_cannot_be_so_is_refused(shard, kind, row, field, value):
+    """Types, ranges, orders, references and counts."""
+    rows = rows_of(shard.pieces)
+    assert pieces_of(rows) and shard.start(pieces=pieces_of(rows))
+    assert rows[kind][row][field] != value or type(value) is bool
+    rows[kind][row][field] = value
+    with pytest.raises(StateMismatch):
+        shard.start(pieces=pieces_of(rows))
+
+
+@pytest.mark.parametrize("kind", [HEAD, SESSIONS, RESOURCES, TIMERS])
+@pytest.mark.parametrize("change", ["missing", "twice", "no array", "one field more", "in the middle"])
+def test_rows_that_are_wrong_as_a_whole_are_refused(shard, kind, change):
+    """More or fewer than were counted, of another form, or cut."""
+    rows = rows_of(shard.pieces)
+    last = rows[kind].pop()
+    if change != "missing":
+        rows[kind] += {
+            "twice": [last, last],
+            "no array": [{"a": 1}],
+            "one field more": [[*last, 1]],
+            "in the middle": [last],
+        }[change]
+    pieces = pieces_of(rows)
+    if change == "in the middle":
+        pieces[kind] = pieces[kind][:-1]
+    with pytest.raises(StateMismatch):
+        shard.start(pieces=pieces)
+
+
+def test_pieces_come_in_their_order(shard):
+    """Timers need their resources, and everything the counts of the head."""
+    head, sessions, resources, timers = pieces_of(rows_of(shard.pieces))
+    for wrong in (
+        [sessions, resources, timers],
+        [head, resources, sessions, timers],
+        [head, sessions, timers, resources],
+    ):
+        with pytest.raises(StateMismatch):
+            shard.start(pieces=wrong)
+    for wrong in ([], [b""], [b"\x09"], [head, sessions, resources]):
+        with pytest.raises(StateMismatch):
+            shard.start(pieces=wrong)
+
+
+def test_a_newer_format_is_told_as_such(shard):
+    """One clear sentence."""
+    rows = rows_of(shard.pieces)
+    rows[HEAD][0] = [FORMAT_VERSION + 1, "something", "new"]
+    with pytest.raises(StateMismatch, match="of format 2, of a newer Ocelog; this one reads 1"):
+        shard.start(pieces=pieces_of(rows))
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_pieces_raise_nothing_else(shard, data):
+    """Whatever bytes a peer sends."""
+    pieces = [bytearray(piece) for piece in shard.pieces]
+    for _ in range(data.draw(st.integers(1, 3))):
+        piece = data.draw(st.sampled_from(pieces))
+        place = data.draw(st.integers(0, len(piece) - 1))
+        piece[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    try:
+        shard.start(pieces=[bytes(piece) for piece in pieces])
+    except StateMismatch as error:
+        assert error.exit_code == 65
+
+
+# -- live entries that are wrong -----------------------------------------------------------------------
+
+
+def live_with(kit, shard, index, *record):
+    """The live entries and one more, or in another's place."""
+    live = {int.from_bytes(entry[8:16], "little"): entry for entry in shard.live()}
+    (live[index],) = kit.entries_of(index, kit.START_MS, [record])
+    return [live[index] for index in sorted(live)]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ((NOOP, SNAPSHOT, 0, 0, 0, b""), "kind 0 and mode 0"),
+        ((NOOP, RELEASE, 0, 0, 0, b""), "kind 0 and mode 1"),
+        ((VOID, RELEASE, 1, 1, 9, b"\x01"), "kind 6"),
+        ((RESOURCE, RELEASE, 1, 1, 9, b""), "kind 7"),
+        ((COMMAND, SNAPSHOT, 1, 1, 9, operations.encode([4, "add", 1])), "mode 0"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([4, "add", 1])), "a counter has no RELEASE command 'add'"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([4, "get"])), "a counter has no RELEASE command 'get'"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([77, "put", b"k", b"v"])), "resource 77 that does not exist"),
+        ((COMMAND, RELEASE, 1, 1, 9, b"\xc1"), "BadOperation"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([3, "put", b"a", b"v"])), "second live entry"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([3, "put", b"c"])), "TypeError"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([3, "remove", b"c"])), "restoring remove releases"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([5, "hold", "damaged", 1])), "KeyError: 'damaged'"),
+        ((COMMAND, RELEASE, 1, 1, 9, operations.encode([5, "hold", "releasing", 1])), r"restoring hold releases \[1\]"),
+    ],
+)
+def test_an_entry_that_cannot_be_live_is_refused(kit, shard, record, reason):
+    """Naming its index."""
+    with pytest.raises(StateMismatch, match=f"cannot be rebuilt at entry 12: .*{reason}"):
+        shard.start(live=live_with(kit, shard, 12, *record))
+
+
+def test_entries_come_in_index_order_and_none_is_later(kit, shard):
+    """Order that clients can see is the order of live indexes."""
+    live = shard.live()
+    for wrong in (
+        live[::-1],
+        [live[0], live[0]],
+        live_with(kit, shard, 99, COMMAND, RELEASE, 1, 1, 9, b"\x92\x03\xa1x"),
+    ):
+        with pytest.raises(StateMismatch, match="after entry"):
+            shard.start(live=wrong)
+
+
+def test_entries_come_after_the_state(shard):
+    """Their resources are in it."""
+    restoring = Restoring(Executor(MACHINES), shard.index)
+    with pytest.raises(StateMismatch, match="pieces are missing"):
+        restore(restoring, shard.live())
+    with pytest.raises(StateMismatch, match="pieces are missing"):
+        restoring.finish()
+
+
+@pytest.mark.parametrize(("word", "reason"), [("bad end", "releases or schedules"), ("worse end", "ValueError: worse")])
+def test_the_last_call_may_not_fail_either(kit, shard, word, reason):
+    """`restored` puts together and changes nothing else."""
+    rows = rows_of(shard.pieces)
+    rows[RESOURCES][LEASE][6] = pack([word])
+    with pytest.raises(StateMismatch, match=reason):
+        shard.start(pieces=pieces_of(rows))
+
+
+# -- machines that are not installed -------------------------------------------------------------------
+
+
+@pytest.fixture(params=["no such type", "another version"])
+def strange(request):
+    """The machines of a replica that does not know this lease."""
+    return registry(BUILT_IN if request.param == "no such type" else (*BUILT_IN, LeaseTwo))
+
+
+def test_a_machine_that_is_not_installed_is_refused_alone(kit, shard, strange):
+    """Commands and queries on it are answered UNKNOWN_TYPE, and other resources go on."""
+    executor = shard.start(strange)
+    lease = executor.by_name["lease"]
+    command = kit.operation(lease.index, "hold", "x", 1)
+    known = "" if "lease" not in strange else ", but version 2"
+    text = f"no machine of type 'lease' in version 1 is installed{known}"
+    assert kit.decoded(executor.run_query(1, command)) == (errors.UNKNOWN_TYPE, text)
+    verdict = judge(command, executor, Limits())
+    assert (verdict.kind, kit.decoded(verdict.payload)) == (VOID, (errors.UNKNOWN_TYPE, text))
+    put = kit.operation(executor.by_name["map"].index, "put", b"c", b"9")
+    kit.apply(
+        executor,
+        kit.entries_of(
+            shard.index + 1,
+            kit.START_MS + 1000,
+            [(COMMAND, RELEASE, 1, 1, 12, command), (COMMAND, RELEASE, 1, 1, 13, put)],
+        ),
+    )
+    results = executor.sessions.get(1).results
+    assert kit.decoded(results[13][1]) == (errors.OK, None)
+    assert executor.take_released() == [shard.index + 1]
+
+
+def test_a_machine_that_is_not_installed_loses_nothing(kit, shard, strange):
+    """Its state, timers and live entries are in the next snapshot, byte by byte, for whoever has the machine again."""
+    again = Shard(shard.entries)
+    again.executor, again.released = shard.start(strange), shard.released
+    again.capture()
+    assert again.pieces == shard.pieces
+    assert without_private(kit, again.start()) == without_private(kit, shard.executor)
+
+
+def test_a_machine_that_is_not_installed_can_be_deleted(shard, strange):
+    """Its live entries are known, as they were restored one by one."""
+    executor = shard.start(strange)
+    lease = executor.by_name["lease"]
+    executor.delete(lease, shard.index)
+    assert executor.take_released() == sorted(shard.executor.by_name["lease"].machine.held)
+
+
+def test_opening_a_resource_of_a_type_that_is_missing_here_finds_it(kit, shard):
+    """Its name is taken on every replica."""
+    executor = shard.start(registry(BUILT_IN))
+    opening = (RESOURCE, SNAPSHOT, 1, 1, 12, kit.opening("lease", "lease"))
+    kit.apply(executor, kit.entries_of(shard.index + 1, kit.START_MS + 1000, [opening]))
+    assert kit.decoded(executor.sessions.get(1).results[12][1]) == (errors.OK, executor.by_name["lease"].index)
