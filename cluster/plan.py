@@ -19,9 +19,13 @@ from .endpoint import listen_of
 
 REPLICA_MODULE = "ocelog.shard"
 ROUTER_MODULE = "ocelog.cluster.router"
+COMPACTOR_MODULE = "ocelog.log.compactor_process"
 
 Key = tuple[str, int, int]
-"""("replica", shard, replica) or ("router", number, 0)."""
+"""("replica", shard, replica), ("router", number, 0) or COMPACTOR."""
+
+COMPACTOR: Key = ("compactor", 0, 0)
+"""There is one per host. Without it replicas serve as ever, and their logs grow until it is back."""
 
 
 def can_be_ready(down: Iterable[Key], shards: int, replicas: int) -> bool:
@@ -29,7 +33,8 @@ def can_be_ready(down: Iterable[Key], shards: int, replicas: int) -> bool:
     lost = list(down)
     if any(kind == "router" for kind, _, _ in lost):
         return False
-    return all(2 * sum(shard == of for _, of, _ in lost) < replicas for shard in range(shards))
+    lost_of = [shard for kind, shard, _ in lost if kind == "replica"]
+    return all(2 * lost_of.count(shard) < replicas for shard in range(shards))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +47,16 @@ class ChildPlan:
 
     @property
     def name(self) -> str:
-        """For people: `replica 0/1` (shard/replica) or `router 0`."""
+        """For people: `replica 0/1` (shard/replica), `router 0` or `compactor`."""
         kind, first, second = self.key
+        if self.key == COMPACTOR:
+            return kind
         return f"replica {first}/{second}" if kind == "replica" else f"router {first}"
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether a cluster is not ready before this process is."""
+        return self.key != COMPACTOR
 
     @property
     def stop_phase(self) -> int:
@@ -53,7 +65,7 @@ class ChildPlan:
 
     @property
     def file_stem(self) -> str:
-        """What its log files' names begin with: `replica-0-1` or `router-0`."""
+        """What its log files' names begin with: `replica-0-1`, `router-0` or `compactor`."""
         return self.name.replace(" ", "-").replace("/", "-")
 
 
@@ -63,7 +75,7 @@ def command_of(plan: ChildPlan) -> list[str]:
 
 
 def plan_children(settings: Settings, cluster: ClusterFile, data: Path, sockets: str) -> list[ChildPlan]:
-    """Every process of the cluster, replicas first."""
+    """Every process of the cluster: the compactor, since replicas look for it, then replicas, then routers."""
     common: dict[str, Any] = {
         "data": str(data),
         "cluster_id": cluster.cluster_id,
@@ -72,6 +84,11 @@ def plan_children(settings: Settings, cluster: ClusterFile, data: Path, sockets:
         "sockets": sockets,
         "settings": settings.sections(),
     }
+    compactor = ChildPlan(
+        key=COMPACTOR,
+        module=COMPACTOR_MODULE,
+        arguments={name: common[name] for name in ("data", "sockets", "settings")},
+    )
     replicas = [
         ChildPlan(
             key=("replica", shard, replica),
@@ -94,4 +111,4 @@ def plan_children(settings: Settings, cluster: ClusterFile, data: Path, sockets:
         )
         for number in range(settings.cluster.routers)
     ]
-    return replicas + routers
+    return [compactor, *replicas, *routers]

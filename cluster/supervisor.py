@@ -29,7 +29,7 @@ from .clusterfile import ClusterFile
 from .config import Settings
 from .error_file import ErrorFile
 from .errors import AlreadyRunning, ClusterError, NotRunning, StartFailed
-from .plan import Key, can_be_ready, command_of, plan_children
+from .plan import COMPACTOR, Key, can_be_ready, command_of, plan_children
 from .run_record import RunRecord
 from .watch import STOP_S_MAX, Watch
 
@@ -118,6 +118,7 @@ class Supervisor:
         assert record is not None and self._watch is not None
         record.endpoints = self.endpoints
         record.ready = self._watch.ever_ready
+        record.compactor = self._children[COMPACTOR].pid
         record.children = [run_record.identify(child.pid) for child in self._children.values() if child.pid]
         try:
             record.write(self.data)
@@ -137,7 +138,7 @@ class Supervisor:
         return self._watch.failure if self._watch else None
 
     def wait_ready(self, timeout: float = START_S_MAX) -> None:
-        """Wait until every process is up and every shard has a leader; `timeout` in seconds.
+        """Wait until every process that is needed is up and every shard has a leader; `timeout` in seconds.
 
         Raises StartFailed, naming what is missing, or NotRunning when the cluster was stopped meanwhile.
         """
@@ -155,7 +156,8 @@ class Supervisor:
 
     def _missing(self) -> str:
         """What the cluster still lacks to be ready, in words; empty when nothing."""
-        waiting = [child.name for child in self._children.values() if not (child.ready or child.down_reason)]
+        needed = [child for child in self._children.values() if child.plan.is_needed]
+        waiting = [child.name for child in needed if not (child.ready or child.down_reason)]
         if waiting:
             return f"{', '.join(waiting)} not up"
         try:

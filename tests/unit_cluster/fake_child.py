@@ -1,4 +1,4 @@
-"""Stands in for a replica or a router in tests of the supervisor: follows the child's contract and does nothing else.
+"""Stands in for any child in tests of the supervisor: follows a child's contract and does nothing else.
 
 How it behaves is read from `<data>/behaviour/<name>` at its start: words out of `silent` (no ready line), `young`
 (still without a handler of SIGTERM), `stubborn` (ignores SIGTERM and the end of its input), or `exit=CODE` (says a line
@@ -16,7 +16,10 @@ from pathlib import Path
 def main() -> int:
     arguments = json.loads(sys.argv[1])
     is_router = "listen" in arguments
-    name = "router-0" if is_router else f"replica-{arguments['shard']}-{arguments['replica']}"
+    is_replica = "replica" in arguments
+    name = "router-0" if is_router else "compactor"
+    if is_replica:
+        name = f"replica-{arguments['shard']}-{arguments['replica']}"
     data = Path(arguments["data"])
     behaviour = data / "behaviour" / name
     words = behaviour.read_text().split() if behaviour.exists() else []

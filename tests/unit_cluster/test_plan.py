@@ -20,14 +20,16 @@ def planned(**cluster):
 def test_every_replica_and_router_has_a_name_and_a_file_of_its_own():
     plans = planned(shards=2, replicas=3, routers=2)
     assert [plan.name for plan in plans] == [
-        "replica 0/0", "replica 0/1", "replica 0/2", "replica 1/0", "replica 1/1", "replica 1/2", "router 0", "router 1",
+        "compactor",
+        "replica 0/0", "replica 0/1", "replica 0/2", "replica 1/0", "replica 1/1", "replica 1/2",
+        "router 0", "router 1",
     ]  # fmt: skip
     assert len({plan.file_stem for plan in plans}) == len(plans)
     assert not any("/" in plan.file_stem or " " in plan.file_stem for plan in plans)
 
 
 def test_a_child_is_told_everything_in_one_json_argument():
-    replica, router = planned(shards=1, replicas=1, listen="tcp://127.0.0.1:7500")
+    compactor, replica, router = planned(shards=1, replicas=1, listen="tcp://127.0.0.1:7500")
     python, isolated, _, module, argument = command_of(replica)
     assert (python, isolated, module) == (sys.executable, "-P", "ocelog.shard")
     told = json.loads(argument)
@@ -36,12 +38,19 @@ def test_a_child_is_told_everything_in_one_json_argument():
         Settings.from_sections(told["settings"]).digest()
         == Settings.from_sections({"cluster": {"shards": 1, "replicas": 1}}).digest()
     )
+    told = json.loads(command_of(compactor)[-1])
+    assert (list(told), told["sockets"]) == (["data", "sockets", "settings"], "/run/sockets")
+    assert command_of(compactor)[:4] == [sys.executable, "-P", "-m", "ocelog.log.compactor_process"]
     told = json.loads(command_of(router)[-1])
     assert (told["listen"], told["slots"], told["router"]) == ("tcp://127.0.0.1:7500", [[0, 16383, 0]], 0)
 
 
 def test_routers_stop_before_replicas():
-    assert {plan.name.split()[0]: plan.stop_phase for plan in planned()} == {"replica": 1, "router": 0}
+    assert {plan.name.split()[0]: plan.stop_phase for plan in planned()} == {
+        "replica": 1,
+        "compactor": 1,
+        "router": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -67,6 +76,8 @@ def test_routers_take_the_ports_after_the_first(listen, router, own):
         ([("replica", 1, 0), ("replica", 1, 1)], 4, False),
         ([("replica", 0, 0)], 1, False),
         ([("router", 0, 0)], 3, False),
+        ([("compactor", 0, 0)], 1, True),
+        ([("compactor", 0, 0), ("replica", 0, 0)], 3, True),
     ],
 )
 def test_a_cluster_needs_its_routers_and_a_majority_of_every_shard(down, replicas, ready):

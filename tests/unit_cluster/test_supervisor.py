@@ -14,7 +14,8 @@ import pytest
 from ocelog.cluster import watch
 from ocelog.cluster.config import Settings
 from ocelog.cluster.errors import AlreadyRunning, ConfigError, NotRunning, StartFailed
-from ocelog.cluster.run_record import RunRecord, clear_predecessor, process_of
+from ocelog.cluster.restart_policy import FAILED_STARTS_MAX
+from ocelog.cluster.run_record import RunRecord, clear_predecessor, compactor_of, process_of
 from ocelog.cluster.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
@@ -100,7 +101,8 @@ def test_a_cluster_comes_up_and_says_where(fakes):
     assert record is not None
     assert (record.ready, record.endpoints) == (True, supervisor.endpoints)
     assert process_of(record.supervisor).pid == os.getpid()
-    assert len(record.children) == 7
+    assert len(record.children) == 8
+    assert record.compactor in [pid for pid, _ in record.children]
     assert os.stat(record.sockets).st_mode & 0o777 == 0o700
 
 
@@ -182,6 +184,14 @@ def test_a_long_name_for_the_sockets_is_refused_with_a_clear_sentence(fakes, tmp
         fakes.supervisor().start()
 
 
+def test_a_cluster_is_ready_without_its_compactor(fakes, caplog):
+    fakes.behave("compactor", "exit=70")
+    fakes.running()
+    eventually(lambda: "compactor ended with exit code 70: compactor cannot do it; it stays down" in caplog.text, "it")
+    assert RunRecord.read(fakes.data).compactor is None
+    assert len(fakes.starts("compactor")) == FAILED_STARTS_MAX
+
+
 # -- restarting ----------------------------------------------------------------------------------------
 
 
@@ -191,6 +201,15 @@ def test_a_killed_replica_is_started_again(fakes):
     os.kill(first, signal.SIGKILL)
     eventually(lambda: len(fakes.starts("replica-0-1")) == 2, "the second start")
     assert supervisor.pid(0, 1) != first
+
+
+def test_a_killed_compactor_is_started_again_and_the_record_tells_which_it_is(fakes):
+    fakes.running()
+    eventually(lambda: len(fakes.starts("compactor")) == 1, "the first start")
+    first = int(fakes.starts("compactor")[0][0])
+    eventually(lambda: compactor_of(fakes.data) == first, "its record")
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: compactor_of(fakes.data) not in (None, first), "the second start")
 
 
 def test_a_router_takes_the_same_port_again(fakes):
@@ -341,7 +360,7 @@ def doomed(fakes) -> Iterator[subprocess.Popen]:
 def test_a_killed_supervisor_leaves_no_children(fakes, doomed):
     assert doomed.stdout.readline() == b"ready\n"
     pids = pids_of(fakes.data)
-    assert len(pids) == 4
+    assert len(pids) == 5
     doomed.kill()
     eventually(lambda: not any(map(runs, pids)), "the children to end")
     assert (fakes.data / "replica-0-0.ends").exists(), "they stopped by themselves, at the end of their input"
