@@ -218,7 +218,7 @@ def test_a_killed_supervisor_leaves_nothing_and_the_data_starts_again(up):
     first = up("--shards=1")
     assert first.ocelog("map", "put", "m", "k", "v").returncode == 0
     children = first.children()
-    assert len(children) == 4
+    assert len(children) == 5
     first.process.kill()
     first.process.wait(WAIT_S_MAX)
     second = up("--shards=1")  # at once: it waits for the children of the first
