@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class Bench:
             self._say(f"plan, entries of a {name} segment", (count / s / 1e6 for s in seconds), "million/s")
         stats = _stats_of(1000)
         for major in (False, True):
-            seconds = [seconds_of(lambda major=major: _planned(stats, major)) for _ in range(self._rounds)]
+            seconds = [seconds_of(partial(_planned, stats, major)) for _ in range(self._rounds)]
             name = f"plan, {'major' if major else 'minor'}, 1000 segments"
             self._say(name, (s * 1e3 for s in seconds), "ms")
 
