@@ -228,9 +228,9 @@ def test_a_killed_supervisor_leaves_nothing_and_the_data_starts_again(up):
 
 def test_a_second_signal_stops_at_once(up):
     cluster = up("--shards=1")
-    for replica in cluster.status()["shards"][0]["replicas"]:
-        os.kill(replica["pid"], signal.SIGSTOP)
     children = cluster.children()
+    for replica in (child for child in children if "ocelog.shard" in child.cmdline()):
+        replica.suspend()
     cluster.process.send_signal(signal.SIGINT)
     eventually(lambda: "once more" in cluster.text, "the first signal to be handled")
     cluster.process.send_signal(signal.SIGINT)
