@@ -35,15 +35,15 @@ __all__ = ["Batch", "Log", "LogConfig", "SyncJob"]
 
 
 class Log(LogReader):
-    """See the module. Made by `open`."""
+    """See the module. Made by `open`. Readable: the `disk` and the replica's `directory` on it, `config`, `synced_index`."""
 
     def __init__(
         self, disk: Disk, directory: str, shard: int, config: LogConfig, manifest: Manifest, segments: Segments
     ) -> None:
         terms = recovery.term_runs(segments, manifest.dense_index, manifest.term_at_dense)
         super().__init__(segments, terms, manifest.dense_index)
-        self._disk = disk
-        self._directory = directory
+        self.disk = disk
+        self.directory = directory
         self._shard = shard
         self.config = config
         self.synced_index = 0
@@ -147,7 +147,7 @@ class Log(LogReader):
                 done += count
         except NoSpace:
             for segment in made:
-                self._disk.remove(segment.file.path)
+                self.disk.remove(segment.file.path)
             durability.spare_wanted = True
             raise
         for segment in made:
@@ -202,7 +202,7 @@ class Log(LogReader):
 
     def snapshot_path(self, index: int, generation: int) -> str:
         """Where to write a snapshot."""
-        return f"{self._directory}/snapshots/{snapshot_name(index, generation)}"
+        return f"{self.directory}/snapshots/{snapshot_name(index, generation)}"
 
     def publish_snapshot(self, snapshot: Snapshot, generation: int) -> None:
         """Have the next sync job put it in the place of the one before, when all up to its index is synced."""
@@ -217,7 +217,7 @@ class Log(LogReader):
 
     def swap_job(self, rewritten: Sequence[Rewritten]) -> SwapJob:
         """Begin to put rewritten segments in the place of their sources; `swap` finishes it. One at a time."""
-        return SwapJob(self._disk, self._directory, self._shard, rewritten, find_groups(self._segments, rewritten))
+        return SwapJob(self.disk, self.directory, self._shard, rewritten, find_groups(self._segments, rewritten))
 
     def swap(self, job: SwapJob) -> bool:
         """The job has run: the rewritten segments take over, with what was released meanwhile; D rises to their end.
@@ -269,6 +269,19 @@ class Log(LogReader):
         self._durability.want_reserve()
 
     # -- installs ------------------------------------------------------------------------------------
+
+    def stage(self, *, from_index: int, snapshot_index: int, snapshot_bytes: int) -> Staging:
+        """Begin to set aside what an install sends. Raises NoSpace, Corruption, StorageFailed."""
+        return Staging(
+            self.disk,
+            self.directory,
+            self._shard,
+            self.config,
+            self.new_generation,
+            from_index=from_index,
+            snapshot_index=snapshot_index,
+            snapshot_bytes=snapshot_bytes,
+        )
 
     def install(self, staging: Staging) -> SyncJob:
         """Begin to put what was staged in the place of all above `staging.from_index`; `installed` finishes it.

@@ -71,6 +71,11 @@ class LogReader:
         return self._segments.entry_bytes
 
     @property
+    def segment_count(self) -> int:
+        """How many segments there are."""
+        return len(self._segments)
+
+    @property
     def released_count(self) -> int:
         """How many of the entries that are there are released."""
         return self._segments.released_count
@@ -92,6 +97,22 @@ class LogReader:
     def entry(self, index: int) -> Entry:
         """One entry, decoded and verified; at and below D too, if it is there. Raises Corruption."""
         return self._segments.entry(index)
+
+    def has(self, index: int) -> bool:
+        """Whether the entry of `index` is there."""
+        return self._segments.has(index)
+
+    def sealed_segments(self) -> list[Segment]:
+        """The segments that nothing is appended to any more, ascending."""
+        return [segment for segment in self._segments if segment is not self._open]
+
+    def sealed_through(self, index: int) -> int:
+        """Where the last sealed segment ends that lies at or below `index` whole; 0 without one."""
+        return self._segments.ends_below(index, self._open)
+
+    def bytes_from(self, index: int) -> int:
+        """Bytes of the entries from `index` on, which is above D."""
+        return self._segments.bytes_from(index) if index <= self.last_index else 0
 
     def bytes_between(self, first: int, last: int) -> int:
         """Bytes of the entries first..last, which lie in one segment."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .entry import CONFIGURATION, KIND_AT, RELEASE, Entry
 from .errors import Corruption
-from .segment import Indexes, Segment
+from .segment import ENTRIES_START, Indexes, Segment
 
 Run = tuple[memoryview, list[int]]
 """A segment's buffer, and the offsets of entries in it, ascending."""
@@ -67,6 +67,28 @@ class Segments(Sequence[Segment]):
         if position < 0 or index > self._segments[position].last_index:
             raise Corruption(self._path, "the entry is missing", index=index)
         return self._segments[position]
+
+    def has(self, index: int) -> bool:
+        """Whether the entry of `index` is in one of them."""
+        position = bisect_right(self._starts, index) - 1
+        if position < 0 or index > self._segments[position].last_index:
+            return False
+        segment = self._segments[position]
+        return segment.index is None or bool(np.isin(np.uint64(index), segment.indexes()))
+
+    def ends_below(self, index: int, open_segment: Segment | None) -> int:
+        """Where the last segment ends that lies at or below `index` whole and is not open; 0 without one."""
+        for segment in reversed(self._segments):
+            if segment is not open_segment and segment.last_index <= index:
+                return segment.last_index
+        return 0
+
+    def bytes_from(self, index: int) -> int:
+        """Bytes of the entries from `index` on, which is in one of them."""
+        position = bisect_right(self._starts, index) - 1
+        first = self._segments[position]
+        rest = sum(segment.end - ENTRIES_START for segment in self._segments[position + 1 :])
+        return first.end - first.offset_of(index) + rest
 
     def split(self, indexes: Indexes) -> Iterator[tuple[Segment, int, int]]:
         """Which part [begin:end] of sorted indexes falls to which segment. Raises Corruption where one falls to none."""

@@ -20,6 +20,12 @@ SWITCH_INTERVAL_SECONDS = 0.0001
 """The sync thread must get the interpreter soon after its fdatasync, also while the loop is busy."""
 
 
+class DamageFound(Exception):
+    """Damaged files were found while serving; the process has to start again to get well."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
 def main(argument: str) -> int:
     """Run the replica that the argument describes; returns the exit code."""
     from ..log.process_log import start_logging
@@ -47,13 +53,20 @@ def main(argument: str) -> int:
 
 
 def _serve(options: dict[str, Any]) -> None:
-    from .assembly import open_replica
+    from ..log.errors import Corruption
+    from .assembly import note_damage, open_replica
 
     server = open_replica(options)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     _tune()
     _say_ready(options)
-    server.run()
+    try:
+        server.run()
+    except Corruption as damage:
+        # Found in use, where opening does not look: with peers, the next start begins again by what they have.
+        if not note_damage(options, damage):
+            raise
+        raise DamageFound(str(damage)) from damage
 
 
 def _tune() -> None:
@@ -84,7 +97,7 @@ def _explained(error: Exception) -> tuple[str, int]:
 
     from ..log.errors import LogError
 
-    if isinstance(error, LogError):
+    if isinstance(error, LogError | DamageFound):
         return str(error), error.exit_code
     if isinstance(error, zmq.ZMQError):
         return f"a socket failed: {error}", os.EX_UNAVAILABLE

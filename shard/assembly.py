@@ -7,17 +7,21 @@ on an ipc path silently steals it).
 from __future__ import annotations
 
 import os
+import time
 from random import SystemRandom
 from typing import Any
 
 import psutil
 
 from ..client.protocol.limits import Limits
-from ..log.directory import open_directory
+from ..log.directory import open_or_renew
+from ..log.errors import Corruption
 from ..log.files import DirectoryLock, OsDisk
 from ..log.identity import Identity
 from ..log.log import LogConfig
+from ..log.renewal import mark_damaged
 from . import peers
+from .housekeeping import CompactionConfig
 from .machines.registry import registry
 from .raft.config import RaftConfig
 from .replica import Replica
@@ -42,6 +46,16 @@ def peer_address(sockets: str, shard: int, replica: int) -> str:
 def client_address(sockets: str, shard: int, replica: int) -> str:
     """Where a replica listens to routers."""
     return f"ipc://{sockets}/s{shard}r{replica}.c"
+
+
+def compactor_address(sockets: str) -> str:
+    """Where the host's compactor listens to replicas."""
+    return f"ipc://{sockets}/compactor"
+
+
+def compaction_of(settings: dict[str, dict[str, Any]]) -> CompactionConfig:
+    """A replica's part of the section `compaction`; the rest is the compactor's."""
+    return CompactionConfig(**{name: value for name, value in settings["compaction"].items() if name != "nice"})
 
 
 def limits_of(settings: dict[str, dict[str, Any]]) -> Limits:
@@ -69,7 +83,9 @@ def open_replica(options: dict[str, Any]) -> Server:
     expected = Identity(cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=1)
     config = LogConfig(**settings["log"])
     witness = witness_path(options["data"], shard, member)
-    identity, meta, log = open_directory(disk, directory, expected=expected, config=config, witness=witness)
+    identity, meta, log, probation = open_or_renew(
+        disk, directory, expected=expected, config=config, witness=witness, alone=options["replicas"] == 1
+    )
     raft = dict(settings["raft"])
     tick_ms = raft.pop("tick_ms")
     replica = Replica(
@@ -85,6 +101,10 @@ def open_replica(options: dict[str, Any]) -> Server:
         tick_ms=tick_ms,
         sessions_max=settings["session"]["sessions_max"],
         results_bytes_max=settings["session"]["results_bytes_max"],
+        compaction=compaction_of(settings),
+        incarnation=identity.incarnation,
+        probation=probation,
+        clock=time.perf_counter,
         status_extra=ProcessStatus(),
     )
     sockets = options["sockets"]
@@ -96,11 +116,20 @@ def open_replica(options: dict[str, Any]) -> Server:
         peer_address=peer_address(sockets, shard, member),
         client_address=client_address(sockets, shard, member),
         peer_addresses={n: peer_address(sockets, shard, n) for n in range(options["replicas"]) if n != member},
+        compactor_address=compactor_address(sockets),
         tick_ms=tick_ms,
         message_bytes_max=settings["limits"]["message_bytes_max"],
         stop_fd=0,
         lock=lock,
     )
+
+
+def note_damage(options: dict[str, Any], damage: Corruption) -> bool:
+    """Have the next start begin again by what the peers have; False for a replica that has none, which must stay down."""
+    if options["replicas"] == 1:
+        return False
+    mark_damaged(OsDisk(), replica_directory(options["data"], options["shard"], options["replica"]), str(damage))
+    return True
 
 
 class ProcessStatus:

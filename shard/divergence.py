@@ -1,6 +1,6 @@
 """Compares what the members of a shard computed: their rolling digests at agreed indexes.
 
-Every member reports its digest to the leader whenever its applied index passes a multiple of the interval. Once a
+Every member reports its digest to the leader at agreed indexes. Once a
 majority of the voters has one digest for an index, whoever has another one is odd: its state cannot be trusted, and it
 stops. Without such a majority the difference is shown and nobody is blamed.
 """
@@ -28,29 +28,21 @@ class Diverged(Exception):
 class Divergence:
     """The digests of one replica and, while it leads, those that it was told. `disagreeing` names members that differ."""
 
-    def __init__(self, shard: int, member: int, interval: int) -> None:
+    def __init__(self, shard: int, member: int) -> None:
         self.shard = shard
         self.member = member
-        self.interval = interval
         self.index = 0
         self.disagreeing: tuple[int, ...] = ()
-        self._own: dict[int, int] = {}
-        self._told: dict[int, dict[int, int]] = {}
+        self._own: dict[int, bytes] = {}
+        self._told: dict[int, dict[int, bytes]] = {}
 
-    def limit(self, applied_index: int) -> int:
-        """The next index at which the digest is to be noted: a batch must not be applied past it."""
-        return (applied_index // self.interval + 1) * self.interval
-
-    def note(self, index: int, digest: int) -> bool:
-        """The state at `index` has this digest; returns whether it is to be reported."""
-        if index % self.interval:
-            return False
+    def note(self, index: int, digest: bytes) -> None:
+        """This replica's state at `index` has this digest."""
         self.index = index
         self._own[index] = digest
         _forget(self._own)
-        return True
 
-    def told(self, member: int, index: int, digest: int, voters: Sequence[int]) -> list[tuple[int, int]]:
+    def told(self, member: int, index: int, digest: bytes, voters: Sequence[int]) -> list[tuple[int, bytes]]:
         """Leader: a member reports. Returns (member, digest of the majority) for everyone who is odd at this index.
 
         Raises Diverged when this replica is the odd one.
@@ -70,13 +62,13 @@ class Divergence:
         self.judged(index, winner)
         return [(each, value) for each, value in odd if each != self.member]
 
-    def judged(self, index: int, digest: int) -> None:
+    def judged(self, index: int, digest: bytes) -> None:
         """The majority has this digest at `index`. Raises Diverged when this replica has another one."""
         own = self._own.get(index)
         if own is not None and own != digest:
             raise Diverged(
                 f"shard {self.shard} replica {self.member}: its state differs from the majority's at entry {index} (digest "
-                f"{own:016x}, theirs {digest:016x}); it stops serving. Keep its directory for analysis; to bring the "
+                f"{own.hex()}, theirs {digest.hex()}); it stops serving. Keep its directory for analysis; to bring the "
                 "replica back, remove the directory and start it again"
             )
 

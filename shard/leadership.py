@@ -13,7 +13,7 @@ import msgpack
 from ..client.protocol import errors, frames
 from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import CLIENT_ID_BYTES_MAX, Limits
-from ..log.entry import NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
+from ..log.entry import CONFIGURATION, NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
 from .clock import LogClock
 from .executor import Executor
 from .intake import BUSY_RETRY_MS, NO_SPACE_RETRY_MS, Intake
@@ -59,6 +59,7 @@ class Leadership:
         self._held_bytes = 0
         self._begun = False
         self._expiring: set[int] = set()
+        self.configuration: tuple[int, bytes] | None = None
         self._handlers: dict[int, Callable[[Session, Origin, Request, memoryview | bytes], None]] = {
             frames.COMMAND: self.intake.commands,
             frames.QUERY: self._query,
@@ -162,6 +163,10 @@ class Leadership:
             header.request,
         )
 
+    def add_configuration(self, payload: bytes) -> None:
+        """Log a change of the configuration with this turn's records; `configuration` is (index, payload) until then."""
+        self.configuration = (self._add(CONFIGURATION, 0, payload), payload)
+
     def _add(self, kind: int, session_id: int, payload: bytes) -> int:
         """Add a record that belongs to no sequence; returns the index it will have."""
         intake = self.intake
@@ -247,6 +252,7 @@ class Leadership:
             text = "the leader's disk is full"
             self.outbox.refuse(origin, request, 0, errors.NO_SPACE, text, retry_after_ms=NO_SPACE_RETRY_MS)
         self._expiring.clear()
+        self.configuration = None
         self.intake.refused()
 
     def step_down(self) -> None:

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..client.protocol.limits import UNCOPIED_BYTES_MIN
+from . import neighbours
 from .raft import messages as raft
 from .raft.messages import Append, Install, Message, TermRuns
 
@@ -75,6 +76,8 @@ KINDS = (
     Kind(12, raft.Join, ()),
     Kind(13, raft.ProbationQuery, ("nonce",)),
     Kind(14, raft.ProbationAnswer, ("nonce", "index")),
+    Kind(20, neighbours.DigestReport, ("index", "digest")),
+    Kind(21, neighbours.DigestVerdict, ("index", "digest")),
 )
 _BY_CODE = {kind.code: kind for kind in KINDS}
 _BY_TYPE = {kind.type: kind for kind in KINDS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ class PersistJob:
     """Runs on the sync thread and touches nothing but what it captured.
 
     `messages` rest on what the job makes durable (votes and acknowledgements) and may leave once it is done.
+    `first`, if there is one, is done before anything else.
     """
 
-    __slots__ = ("hard_state", "log_job", "messages", "meta")
+    __slots__ = ("first", "hard_state", "log_job", "messages", "meta")
 
     def __init__(
         self,
@@ -24,7 +26,9 @@ class PersistJob:
         hard_state: tuple[int, int | None] | None,
         log_job: SyncJob | None,
         messages: list[Message],
+        first: Callable[[], None] | None = None,
     ) -> None:
+        self.first = first
         self.meta = meta
         self.hard_state = hard_state
         self.log_job = log_job
@@ -32,6 +36,8 @@ class PersistJob:
 
     def run(self) -> None:
         """Store and sync. Raises StorageFailed or NoSpace, after which the replica must stop."""
+        if self.first is not None:
+            self.first()
         if self.hard_state is not None:
             self.meta.store(*self.hard_state)
         if self.log_job is not None:

@@ -1,11 +1,13 @@
 """One replica without sockets, clocks or threads: the Raft core, the log, the executor and a leader's term joined.
 
-Whoever drives it (the process in `server.py`, the simulation) hands in messages, ticks and finished persist jobs, and
-once per turn calls `decide` and then `apply` (or `step`, which is both). What has to leave is in the `Turn`: messages
-to peers, answers to routers, and at most one persist job at a time. Time comes in as numbers.
+Whoever drives it (the process in `server.py`, the simulation) hands in messages, ticks and finished jobs, and once per
+turn calls `decide` and then `apply` (or `step`, which is both). What has to leave is in the `Turn`: messages to peers,
+answers to routers, at most one persist job at a time, and work for the background and for the compactor. Time comes in
+as numbers.
 
 Invariants: nothing is acknowledged before the job that makes it durable is done; entries are applied in order and
-only up to the commit index; messages that rest on durability are dropped if the term has moved on meanwhile.
+only up to the commit index; messages that rest on durability are dropped if the term has moved on meanwhile; while the
+state is rebuilt from a snapshot nothing is applied and nobody is answered.
 """
 
 from __future__ import annotations
@@ -15,23 +17,34 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-import msgpack
-
-from ..client.protocol import errors, frames
-from ..client.protocol.frames import BadFrame, Item, Request
+from ..client.protocol import frames
+from ..client.protocol.admin import AdminRequest
+from ..client.protocol.frames import Item
 from ..client.protocol.limits import Limits
+from ..log.compaction_request import CompactionResult
 from ..log.errors import NoSpace
-from ..log.log import Batch, Log
+from ..log.log import Log
 from ..log.meta import Meta
+from ..log.renewal import end_probation
+from .background import Background, BackgroundJob
+from .catch_up import CatchUp
+from .digest_exchange import DigestExchange
+from .divergence import Divergence
 from .executor import Executor
+from .housekeeping import CompactionConfig, Housekeeping
 from .leadership import NOOP_RECORD, Leadership
+from .log_view import ReplicaLogView, configurations_of
 from .machines.base import StateMachine
-from .outbox import Origin, Outbox
+from .neighbours import DigestReport, DigestVerdict
+from .outbox import Outbox
 from .persist import PersistJob
 from .raft.config import RaftConfig
 from .raft.core import Raft
-from .raft.membership import Configuration
 from .raft.messages import Accepted, Append, Message, Role, RoleChange
+from .reception import Reception
+from .replica_status import status_of
+from .state import ReplicaState
+from .turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -42,46 +55,11 @@ APPLY_WHILE_SYNCING_MAX = 64
 """The same for a follower whose disk is at work, so that its acknowledgement leaves when the disk is done."""
 
 
-class Turn:
-    """What leaves a replica at the end of a turn.
-
-    `unfinished`: call `step` again at once, there is more to apply. `owes_notice`: call it again soon, with `notify`.
-    """
-
-    __slots__ = ("answers", "job", "messages", "owes_notice", "unfinished")
-
-    def __init__(self, messages: list[Message], job: PersistJob | None, owes_notice: bool) -> None:
-        self.messages = messages
-        self.job = job
-        self.owes_notice = owes_notice
-        self.answers: dict[bytes, list[Item]] = {}
-        self.unfinished = False
-
-
-class _LogView:
-    """The log as the core sees it: numbers only."""
-
-    __slots__ = ("_log", "fit", "term_at")
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self.term_at = log.term_at
-        self.fit = log.fit
-
-    @property
-    def dense_index(self) -> int:
-        return 0
-
-    @property
-    def last_index(self) -> int:
-        return self._log.last_index
-
-    def bytes_between(self, first: int, last: int) -> int:
-        return self._log.bytes_between(first, last)
-
-
 class Replica:
-    """See the module. `status_extra` adds what only the process knows (pid, memory, CPU) to a status report."""
+    """See the module. `status_extra` adds what only the process knows (pid, memory, CPU) to a status report.
+
+    `clock` (seconds) measures pauses for the status and decides nothing.
+    """
 
     def __init__(
         self,
@@ -98,7 +76,11 @@ class Replica:
         tick_ms: int = 50,
         sessions_max: int = 100_000,
         results_bytes_max: int = 64 * 1024 * 1024,
+        compaction: CompactionConfig = CompactionConfig(),  # noqa: B008  (frozen)
+        incarnation: int = 1,
+        probation: bool = False,
         status_extra: Callable[[], dict[str, Any]] = dict,
+        clock: Callable[[], float] = float,
     ) -> None:
         self.shard = shard
         self.member = member
@@ -109,42 +91,65 @@ class Replica:
         self.sessions_max = sessions_max
         self.results_bytes_max = results_bytes_max
         self.status_extra = status_extra
+        self._view = ReplicaLogView(log, raft_config.append_bytes_max)
+        configuration, configurations = configurations_of(log, voters)
         self.core = Raft(
             member=member,
-            configuration=Configuration.bootstrap(voters),
+            configuration=configuration,
+            configurations=configurations,
             config=raft_config,
-            log=_LogView(log),
+            log=self._view,
             rng=rng,
             term=meta.term,
             voted_for=meta.voted_for,
             persisted_index=log.synced_index,
+            commit_index=log.snapshot_index,
+            incarnation=incarnation,
+            probation=probation,
         )
-        self.append_bytes_max = raft_config.append_bytes_max
-        self.executor = Executor(machines, nesting_max=limits.nesting_max)
+        self.background = Background()
+        self.housekeeping = Housekeeping(log, compaction, self.background, shard=shard, tick_ms=tick_ms, clock=clock)
+        self.catch_up = CatchUp(self.core, log, self.background, shard)
+        self.digests = DigestExchange(self.core, Divergence(shard, member), interval=compaction.digest_entries)
         self.outbox = Outbox(shard)
+        self.reception = Reception(shard, self.core, self.outbox, status=self.status, administer=self.administer)
         self.leadership: Leadership | None = None
+        self.state = ReplicaState(lambda: Executor(machines, nesting_max=limits.nesting_max), log, self.digests)
         self._job: PersistJob | None = None
         self._after_sync: list[Message] = []
         self._hard_state: tuple[int, int | None] | None = None
         self._synced: list[Message] = []
-        self._last_batch: Batch | None = None
-        self._routers: dict[bytes, int] = {}
-        self._ticks = 0
         self._ticked = False
-        self._noop_due = False
+        self._noop_due = self._probation_over = False
+
+    @property
+    def executor(self) -> Executor:
+        """The replicated state; another object after an install."""
+        return self.state.executor
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether the state is still being rebuilt from the snapshot."""
+        return self.state.rebuilding
 
     # -- inputs --------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """One tick of time passed (however long the process was paused, that is one tick)."""
         self.core.tick()
-        self._ticks += 1
+        self.housekeeping.tick()
         self._ticked = True
 
     def receive_peer(self, message: Message) -> None:
-        """Take a Raft message and carry out at once what it does to the log."""
+        """Take a message of a peer and carry out at once what it does to the log. Raises Diverged."""
+        if isinstance(message, DigestReport | DigestVerdict):
+            self.digests.receive(message)
+            return
         accepted = self.core.receive(message)
-        if type(accepted) is not Accepted:
+        if accepted is None:
+            return
+        if not isinstance(accepted, Accepted):
+            self.catch_up.receive(accepted)
             return
         log = self.log
         if accepted.truncate_to is not None:
@@ -158,52 +163,21 @@ class Replica:
             except NoSpace as error:
                 logger.warning("shard %d replica %d: no room for new entries: %s", self.shard, self.member, error)
                 self.core.not_appended()
+                return
+            for index in log.configuration_entries(accepted.first_new, append.last_index):
+                self.core.configuration_appended(index, log.entry(index).payload)
 
     def receive_bundle(self, router: bytes, items: Sequence[Item]) -> None:
         """Take the messages of clients that one router sends in one turn."""
-        for route, parts in items:
-            origin = Origin(router, route)
-            try:
-                header, body = frames.parse_request(parts)
-            except BadFrame as error:
-                self.outbox.refuse(origin, 0, 0, errors.BAD_MESSAGE, str(error))
-                continue
-            if header.kind == frames.HELLO or header.kind == frames.STATUS:
-                self._receive_router(origin, header)
-            elif header.shard != self.shard:
-                text = f"this is shard {self.shard}, the message is for shard {header.shard}"
-                first = header.first_sequence
-                self.outbox.refuse(
-                    origin, header.request, header.session, errors.WRONG_SHARD, text, first_sequence=first
-                )
-            elif self.leadership is None:
-                self._refuse_not_leader(origin, header)
-            else:
-                self.leadership.receive(origin, header, body)
+        self.reception.receive(router, items, self.leadership)
 
-    def _refuse_not_leader(self, origin: Origin, header: Request) -> None:
-        code = errors.NO_LEADER if self.core.leader is None else errors.NOT_LEADER
-        first = header.first_sequence
-        self.outbox.refuse(origin, header.request, header.session, code, first_sequence=first, retry_after_ms=50)
-
-    def _receive_router(self, origin: Origin, header: Request) -> None:
-        if header.kind == frames.STATUS:
-            body = msgpack.packb(self.status())
-            self.outbox.answer(origin, frames.STATUS_REPORT, header.request, 0, body)
-            return
-        self._routers[origin.router] = self._ticks
-        self._tell_leader(origin.router)
-
-    def _tell_leader(self, router: bytes) -> None:
-        self.outbox.answer(Origin(router, 0), frames.LEADER, 0, 0)
+    def forget_router(self, router: bytes) -> None:
+        """The router cannot be reached any more."""
+        self.reception.forget(router)
 
     def peer_gone(self, member: int) -> None:
         """The connection to a member of this shard broke."""
         self.core.peer_gone(member)
-
-    def forget_router(self, router: bytes) -> None:
-        """The router cannot be reached any more."""
-        self._routers.pop(router, None)
 
     def job_done(self, job: PersistJob) -> None:
         """A persist job that `step` returned has run to its end."""
@@ -211,10 +185,32 @@ class Replica:
         self._job = None
         if job.hard_state is not None:
             self.core.stored(*job.hard_state)
-        if job.log_job is not None:
+        if self.core.installing and job.log_job is not None:
+            self.catch_up.published(job.log_job)
+            self.state.begin()
+        elif job.log_job is not None:
             self.core.persisted(self.log.sync_done(job.log_job))
         # What was true of an older term is not said any more: its leader has lost, and we have moved on.
         self._synced += [message for message in job.messages if message.term == self.core.term]
+
+    def background_done(self, job: BackgroundJob) -> None:
+        """A job that `Turn.background` asked for has run to its end."""
+        self.background.finished(job)
+
+    def compacted(self, result: CompactionResult) -> None:
+        """The compactor has answered."""
+        self.housekeeping.rewritten(result)
+
+    def not_compacted(self, reason: str) -> None:
+        """There is no compactor, or it went away before it answered."""
+        self.housekeeping.not_rewritten(reason)
+
+    def administer(self, request: AdminRequest) -> dict[str, Any]:
+        """Carry out what an operator asks; the fields of an ADMIN_REPORT."""
+        report = {"shard": self.shard, "replica": self.member, "ok": not self.rebuilding}
+        if self.rebuilding:
+            return report | {"reason": "the replica is rebuilding its state from a snapshot"}
+        return report | self.housekeeping.administer(request, self.executor.applied_index)
 
     # -- the end of a turn ---------------------------------------------------------------------------
 
@@ -237,17 +233,20 @@ class Replica:
         if leadership is not None and self.core.role is Role.LEADER:
             if self._ticked:
                 leadership.tick(leadership.clock.time(monotonic_ms, wall_ms))
-                if self._noop_due:
+                if self._noop_due and not self.core.transferring:
                     self._append_noop(leadership, monotonic_ms, wall_ms)
             round_id = leadership.reads.next_round()
             if round_id is not None:
                 self.core.read(round_id)
-            self._log_records(leadership, monotonic_ms, wall_ms)
+            if not self.core.transferring:
+                self._log_records(leadership, monotonic_ms, wall_ms)
         self._ticked = False
         messages, self._synced = self._synced, []
         while self._take_output(messages, notify):
             self._begin_term(monotonic_ms, wall_ms)
-        self._last_batch = None
+        self._view.forget_batch()
+        messages += self.catch_up.messages()
+        messages += self.digests.messages()
         return Turn(messages, self._next_job(), self.core.owes_notice)
 
     def apply(self, turn: Turn) -> None:
@@ -259,9 +258,25 @@ class Replica:
         else:
             self.executor.forget_moved()
         turn.answers = self.outbox.take()
+        self._keep_house(turn)
+        turn.unfinished = turn.unfinished or self.housekeeping.has_work() or self.catch_up.has_work()
+
+    def _keep_house(self, turn: Turn) -> None:
+        """Begin or go on with a run of snapshot and compaction, between two turns."""
+        house, applied_index = self.housekeeping, self.executor.applied_index
+        if not self.rebuilding and not self.core.installing:
+            if house.wants_run(applied_index):
+                configuration = self.core.configuration_at(applied_index).encode()
+                house.begin(self.executor, term=self.log.term_at(applied_index), configuration=configuration)
+            house.advance(self.catch_up.needed_from)
+        turn.background = self.background.next()
+        turn.compaction, house.request = house.request, None
 
     def _log_records(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
         intake = leadership.intake
+        change = self.core.due_change()
+        if change is not None:
+            leadership.add_configuration(change)
         if not intake.records:
             return
         try:
@@ -271,6 +286,9 @@ class Replica:
             leadership.refused()
             return
         intake.appended(self.log.last_index + 1)
+        if leadership.configuration is not None:
+            self.core.configuration_appended(*leadership.configuration)
+            leadership.configuration = None
         self.core.appended()
 
     def _take_output(self, messages: list[Message], notify: bool) -> bool:
@@ -278,53 +296,46 @@ class Replica:
         output = self.core.take(notify=notify)
         if output.hard_state is not None:
             self._hard_state = output.hard_state
+        self._probation_over = self._probation_over or output.probation_over
         self._after_sync += output.messages_after_sync
         elected = False
         for change in output.role_changes:
             elected = self._change_role(change)
         for message in output.messages:
             if type(message) is Append and message.last_index > message.prev_index:
-                message.entries = self._batch(message.prev_index + 1, message.last_index)
+                message.entries = self._view.batch(message.prev_index + 1, message.last_index)
         messages += output.messages
         if self.leadership is not None:
             for round_id, index in output.reads:
                 self.leadership.confirm(round_id, index)
         return elected
 
-    def _batch(self, first: int, last: int) -> Batch:
-        """The entries first..last; what goes to several followers in a row is read once."""
-        batch = self._last_batch
-        if batch is None or batch.first_index != first or batch.last_index != last:
-            batch = self._last_batch = self.log.read(first, last, self.append_bytes_max)
-            assert batch.last_index == last, f"append of {first}..{last} reads only to {batch.last_index}"
-        return batch
-
     def _apply_committed(self) -> bool:
-        """Apply what is committed, at most APPLY_ENTRIES_MAX; returns whether more is waiting."""
-        executor = self.executor
-        commit_index = self.core.commit_index
-        if executor.applied_index < commit_index:
-            most = APPLY_ENTRIES_MAX if self._job is None or self.leadership is not None else APPLY_WHILE_SYNCING_MAX
-            last = min(commit_index, executor.applied_index + most)
-            for buffer, offsets in self.log.runs(executor.applied_index + 1, last):
-                executor.apply(buffer, offsets)
-            released = executor.take_released()
-            if released:
-                self.log.release(released)
-            self.outbox.index = executor.applied_index
-        return executor.applied_index < commit_index
+        """Apply what is committed, within limits; returns whether more is waiting."""
+        most = APPLY_ENTRIES_MAX if self._job is None or self.leadership is not None else APPLY_WHILE_SYNCING_MAX
+        waiting = self.state.advance(self.core.commit_index, most)
+        self.outbox.index = self.executor.applied_index
+        return waiting
 
     def _next_job(self) -> PersistJob | None:
         """One job for everything that is not durable yet, unless one is under way."""
         if self._job is not None:
             return None
-        log_job = self.log.sync_job()
-        if log_job is None and self._hard_state is None and not self._after_sync:
+        log_job = self.catch_up.publish()
+        if log_job is None:
+            log_job = self.log.sync_job()
+        if self.core.installing:
+            self.housekeeping.cancel()
+        first = self._end_probation if self._probation_over else None
+        if log_job is None and self._hard_state is None and not self._after_sync and first is None:
             return None
-        self._job = PersistJob(self.meta, self._hard_state, log_job, self._after_sync)
-        self._hard_state = None
+        self._job = PersistJob(self.meta, self._hard_state, log_job, self._after_sync, first)
+        self._hard_state, self._probation_over = None, False
         self._after_sync = []
         return self._job
+
+    def _end_probation(self) -> None:
+        end_probation(self.log.disk, self.log.directory)
 
     # -- roles ---------------------------------------------------------------------------------------
 
@@ -345,8 +356,7 @@ class Replica:
             self.leadership.step_down()
             self.leadership = None
             self._noop_due = False
-        for router in self._routers:
-            self._tell_leader(router)
+        self.reception.tell_leader()
         return change.role is Role.LEADER and self.leadership is None
 
     def _begin_term(self, monotonic_ms: int, wall_ms: int) -> None:
@@ -361,8 +371,7 @@ class Replica:
             noop_index=noop_index,
             results_bytes_max=self.results_bytes_max,
         )
-        last_time = self.log.entry(self.log.last_index).time if self.log.last_index else 0
-        self.leadership.clock.begin_term(last_time, monotonic_ms)
+        self.leadership.clock.begin_term(self.log.last_time(), monotonic_ms)
         self._append_noop(self.leadership, monotonic_ms, wall_ms)
 
     def _append_noop(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
@@ -378,21 +387,7 @@ class Replica:
 
     def status(self) -> dict[str, Any]:
         """What this replica knows of itself; the fields of `ocelog status --json`."""
-        core = self.core
-        roles = {Role.LEADER: "leader", Role.FOLLOWER: "follower"}
-        return {
-            "id": self.member,
-            "shard": self.shard,
-            "role": roles.get(core.role, "candidate"),
-            "term": core.term,
-            "leader": core.leader,
-            "commit_index": core.commit_index,
-            "applied_index": self.executor.applied_index,
-            "last_index": self.log.last_index,
-            "sessions": len(self.executor.sessions),
-            "log_bytes": self.log.log_bytes,
-            **self.status_extra(),
-        }
+        return status_of(self)
 
 
 def _name(member: int | None) -> str:

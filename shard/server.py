@@ -1,8 +1,9 @@
 """The process of one replica: its sockets, its timers and its sync thread around a `Replica`. It decides nothing.
 
 One thread, one poll loop. A turn drains every socket, lets the replica decide, gives the peers their messages and the
-sync thread at most one persist job, and then, while those work, lets the replica apply and sends the answers. The
-process blocks once per turn and never spins while a sync is under way.
+sync thread at most one persist job, and then, while those work, lets the replica apply and sends the answers. What
+takes long (snapshots, reading files again) runs on a second thread, and rewriting segments in the compactor's process.
+The process blocks once per turn and never spins while a sync is under way.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from ..client.protocol.frames import BUNDLE_ITEMS_MAX, BadFrame, Frame, Item, pa
 from ..client.protocol.limits import UNCOPIED_BYTES_MIN
 from ..log.files import DirectoryLock
 from . import peers
+from .background import BackgroundJob
+from .compactor_link import NO_COMPACTOR, CompactorLink
+from .inbox import Inbox
 from .job_thread import JobThread
 from .persist import PersistJob
-from .replica import Replica, Turn
+from .replica import Replica
+from .turn import Turn
 
 logger = logging.getLogger(__name__)
-
-MESSAGES_PER_TURN_MAX = 256
-"""Messages read from one socket in one turn, so that no peer starves another."""
 
 BUNDLE_BYTES_MAX = 8 * 1024 * 1024
 """Answers are copied into bundles of about this size, so that one router's turn is not one enormous frame."""
@@ -41,38 +43,6 @@ ROUTER_HIGH_WATER = 10_000
 # As plain integers: combining pyzmq's flags costs more than passing them.
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
-_EVENTS = int(zmq.EVENTS)
-_POLLIN = int(zmq.POLLIN)
-
-
-class _Inbox:
-    """A socket that is read when its descriptor says so.
-
-    The descriptor is edge-triggered in effect: it speaks once for what arrived, and falls silent when the socket is
-    used, whether or not messages are left. So `rest` remembers that there may be more, and whoever sends on the socket
-    says so with `used`. One descriptor per socket in an epoll costs a turn far fewer system calls than zmq_poll.
-    """
-
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self.socket = socket
-        self.descriptor = int(socket.getsockopt(zmq.FD))
-        self.rest = True
-
-    def used(self) -> None:
-        """The socket was sent on, which may have silenced its descriptor."""
-        self.rest = self.rest or bool(int(self.socket.getsockopt(_EVENTS)) & _POLLIN)
-
-    def messages(self) -> Iterator[list[bytes]]:
-        """What has arrived, at most MESSAGES_PER_TURN_MAX messages."""
-        receive = self.socket.recv_multipart
-        self.rest = True
-        for _ in range(MESSAGES_PER_TURN_MAX):
-            try:
-                frames = receive(_NOBLOCK)
-            except zmq.Again:
-                self.rest = False
-                return
-            yield frames
 
 
 class Server:
@@ -90,6 +60,7 @@ class Server:
         peer_address: str,
         client_address: str,
         peer_addresses: dict[int, str],
+        compactor_address: str,
         tick_ms: int,
         message_bytes_max: int,
         stop_fd: int | None = None,
@@ -106,10 +77,18 @@ class Server:
         self._clients = self._router_socket(client_address, ROUTER_HIGH_WATER, message_bytes_max)
         self._clients.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._to_peer: dict[int, zmq.Socket[bytes]] = {}
-        self._monitors: dict[int, _Inbox] = {}
+        self._monitors: dict[int, Inbox] = {}
+        self._compactor = CompactorLink(self._context, compactor_address)
         self._sync: JobThread[PersistJob] = JobThread("sync")
+        self._background: JobThread[BackgroundJob] = JobThread("background")
         self._epoll = select.epoll()
-        for descriptor in (self._peers.descriptor, self._clients.descriptor, self._sync.descriptor):
+        for descriptor in (
+            self._peers.descriptor,
+            self._clients.descriptor,
+            self._sync.descriptor,
+            self._background.descriptor,
+            *self._compactor.descriptors,
+        ):
             self._epoll.register(descriptor, select.EPOLLIN)
         if stop_fd is not None:
             self._epoll.register(stop_fd, select.EPOLLIN)
@@ -117,7 +96,7 @@ class Server:
             self._connect_peer(member, address)
         self._refused_peers: set[str] = set()
 
-    def _router_socket(self, address: str, high_water: int, message_bytes_max: int) -> _Inbox:
+    def _router_socket(self, address: str, high_water: int, message_bytes_max: int) -> Inbox:
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, high_water)
@@ -125,7 +104,7 @@ class Server:
         socket.setsockopt(zmq.MAXMSGSIZE, 2 * message_bytes_max + (1 << 20))
         socket.setsockopt(zmq.HANDSHAKE_IVL, 2000)
         socket.bind(address)
-        return _Inbox(socket)
+        return Inbox(socket)
 
     def _connect_peer(self, member: int, address: str) -> None:
         socket = self._context.socket(zmq.DEALER)
@@ -138,7 +117,7 @@ class Server:
         monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         socket.connect(address)
         self._to_peer[member] = socket
-        self._monitors[member] = _Inbox(monitor)
+        self._monitors[member] = Inbox(monitor)
         self._epoll.register(self._monitors[member].descriptor, select.EPOLLIN)
 
     def stop(self) -> None:
@@ -170,6 +149,7 @@ class Server:
                 self._send(turn)
                 self.replica.apply(turn)
                 self._answer(turn)
+                self._hand_on(turn)
                 unfinished, owes_notice = turn.unfinished, turn.owes_notice
         finally:
             self._close()
@@ -178,6 +158,10 @@ class Server:
         """Take everything that has arrived; `readable` are the descriptors that spoke."""
         if self._sync.descriptor in readable:
             self.replica.job_done(self._sync.finished())
+        if self._background.descriptor in readable:
+            self.replica.background_done(self._background.finished())
+        if not readable.isdisjoint(self._compactor.descriptors):
+            self._drain_compactor()
         if self._peers.rest or self._peers.descriptor in readable:
             self._drain_peers()
         if self._clients.rest or self._clients.descriptor in readable:
@@ -206,13 +190,20 @@ class Server:
                 continue
             self.replica.receive_bundle(frames[0], items)
 
+    def _drain_compactor(self) -> None:
+        for result in self._compactor.receive():
+            if isinstance(result, str):
+                self.replica.not_compacted(result)
+            else:
+                self.replica.compacted(result)
+
     def _note_bad_peer(self, reason: str) -> None:
         """Log each reason once, so that a confused peer cannot fill the disk."""
         if reason not in self._refused_peers and len(self._refused_peers) < 1000:
             self._refused_peers.add(reason)
             logger.warning("refused a message: %s", reason)
 
-    def _drain_monitor(self, member: int, monitor: _Inbox) -> None:
+    def _drain_monitor(self, member: int, monitor: Inbox) -> None:
         for frames in monitor.messages():
             if parse_monitor_message(frames)["event"] == zmq.EVENT_DISCONNECTED:
                 self.replica.peer_gone(member)
@@ -227,6 +218,13 @@ class Server:
                 _send_frames(socket, peers.encode(message, self.identity))
         if turn.job is not None:
             self._sync.submit(turn.job)
+
+    def _hand_on(self, turn: Turn) -> None:
+        """What others carry out while this loop goes on."""
+        if turn.background is not None:
+            self._background.submit(turn.background)
+        if turn.compaction is not None and not self._compactor.send(turn.compaction):
+            self.replica.not_compacted(NO_COMPACTOR)
 
     def _answer(self, turn: Turn) -> None:
         if turn.answers:
@@ -246,6 +244,8 @@ class Server:
 
     def _close(self) -> None:
         self._sync.stop()
+        self._background.stop()
+        self._compactor.close()
         # libzmq's own thread writes events into the monitors, and blocks for ever on one that nobody holds open: peers
         # that stop at the same moment make such events, so the monitors end before their sockets are closed.
         for socket in self._to_peer.values():

@@ -103,6 +103,14 @@ class Raft(RaftState):
         self.reads.add(read_id)
         return True
 
+    def available_matches(self) -> list[int]:
+        """Leader: how far each member is known to hold the log that Appends catch up and that was heard lately."""
+        return [
+            progress.match_index
+            for progress in self.progress.values()
+            if progress.state is not INSTALL and self.ticks - progress.heard_tick < self.config.election_ticks
+        ]
+
     @property
     def installs(self) -> dict[int, int]:
         """Leader: who cannot be caught up by Appends, and from which index on each needs to be installed."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ocelog.client.protocol.limits import UNCOPIED_BYTES_MIN
 from ocelog.shard import peers
+from ocelog.shard.neighbours import DigestReport, DigestVerdict
 from ocelog.shard.peers import BadFrame, Entries, PeerIdentity, decode, encode
 from ocelog.shard.raft.messages import (
     MESSAGE_TYPES,
@@ -83,6 +84,8 @@ MESSAGES = [
     install_of(b"", position=2**64 - 1, entry_bytes=2**64 - 501),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=300),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=0, restart=True),
+    DigestReport(term=5, **ENDS, index=65536, digest=2**64 - 1),
+    DigestVerdict(term=5, **ENDS, index=65536, digest=0),
     Vote(term=5, **ENDS, last_index=9, last_term=4, transfer=True),
     TimeoutNow(term=5, **ENDS),
     Join(term=5, **ENDS),
@@ -105,9 +108,9 @@ def refused(frames, reason: str, identity: PeerIdentity = RECEIVER) -> None:
 
 
 def test_every_message_of_the_core_has_its_kind():
-    assert [kind.type for kind in peers.KINDS] == list(MESSAGE_TYPES)
+    assert [kind.type for kind in peers.KINDS] == [*MESSAGE_TYPES, DigestReport, DigestVerdict]
     assert len({kind.code for kind in peers.KINDS}) == len(peers.KINDS)
-    assert {type(message) for message in MESSAGES} == set(MESSAGE_TYPES)
+    assert {type(message) for message in MESSAGES} == {kind.type for kind in peers.KINDS}
     for kind in peers.KINDS:
         everywhere = {"term", "sender", "to", "incarnation", "runs", "entries"}
         own = {field.name for field in dataclasses.fields(kind.type)} - everywhere

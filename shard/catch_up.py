@@ -1,0 +1,77 @@
+"""Installs of one replica, from both sides, joined to its core and its log.
+
+As a leader it sends what the core says members lack; as a member it stages what a leader sends and, once that is whole,
+has it published in the place of its own log by one persist job. The core decides what is wanted; `transfers` and
+`incoming` know the streams.
+"""
+
+from __future__ import annotations
+
+from ..log.log import Log, SyncJob
+from .background import Background
+from .incoming import Incoming
+from .raft.core import Raft
+from .raft.messages import LEADER, Install, InstallResponse, Message
+from .transfers import Transfers
+
+
+class CatchUp:
+    """See the module. `receive` takes what the core returned, `messages` has what is to leave this turn."""
+
+    def __init__(self, core: Raft, log: Log, background: Background, shard: int) -> None:
+        self.core = core
+        self.log = log
+        self.incoming = Incoming(log, background, shard)
+        self.transfers = Transfers(log)
+
+    def receive(self, message: Install | InstallResponse) -> None:
+        """A part of an install for this member, or an answer to one that it sends."""
+        if isinstance(message, Install):
+            self.incoming.receive(message)
+        else:
+            self.transfers.answered(message, self.core.ticks)
+
+    def messages(self) -> list[Message]:
+        """This turn's parts and answers. Raises Corruption when an entry to be sent is damaged here."""
+        core = self.core
+        messages: list[Message] = [answer for answer in self.incoming.responses() if answer.term == core.term]
+        if core.role is LEADER:
+            self.transfers.follow(core.installs, core.ticks)
+            messages += self.transfers.messages(term=core.term, sender=core.member, tick=core.ticks)
+        else:
+            self.transfers.follow({}, core.ticks)
+        return messages
+
+    def has_work(self) -> bool:
+        """Whether another part could leave at once."""
+        return self.transfers.has_work()
+
+    def needed_from(self, lag_bytes_max: int) -> int | None:
+        """The lowest entry that a member needs which is available and not further behind than that; None without one."""
+        needed = self.transfers.needed_from
+        for match_index in self.core.available_matches():
+            first = match_index + 1
+            if first > self.log.dense_index and self.log.bytes_from(first) <= lag_bytes_max:
+                needed = first if needed is None else min(needed, first)
+        return needed
+
+    def publish(self) -> SyncJob | None:
+        """The job that puts a complete stage in the place of this replica's log; None when there is none to publish.
+
+        From now on until `published` the core takes nothing, and nothing is appended.
+        """
+        staging = self.incoming.ready
+        if staging is None:
+            return None
+        head = staging.snapshot.head
+        if not self.core.begin_install(head.index, head.term):
+            self.incoming.abandon()  # a leader or this replica itself has overtaken it
+            return None
+        return self.log.install(staging)
+
+    def published(self, job: SyncJob) -> None:
+        """The job is done: the log is another one now, and the core learns it."""
+        self.log.installed(job)
+        self.incoming.forget()
+        assert self.log.snapshot is not None, "an install ends at its snapshot"
+        self.core.installed(self.log.last_index, self.log.snapshot.head.configuration)

@@ -1,0 +1,54 @@
+"""The log as the core sees it, numbers only; and the batches that its Appends name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..log.log import Batch, Log
+from .raft.membership import Configuration
+
+
+def configurations_of(log: Log, voters: Iterable[int]) -> tuple[Configuration, list[tuple[int, bytes]]]:
+    """The configuration that the log goes by at its snapshot, at first that of `voters`; and the entries with later ones."""
+    if log.snapshot is None:
+        base = Configuration.bootstrap(voters)
+    else:
+        base = Configuration.decode(log.snapshot.head.configuration)
+    later = log.configuration_entries(log.snapshot_index + 1, log.last_index)
+    return base, [(index, log.entry(index).payload) for index in later]
+
+
+class ReplicaLogView:
+    """A LogView of a replica's log (see `raft.logview`)."""
+
+    __slots__ = ("_batch", "_bytes_max", "_log", "fit", "term_at")
+
+    def __init__(self, log: Log, append_bytes_max: int) -> None:
+        self._log = log
+        self._bytes_max = append_bytes_max
+        self._batch: Batch | None = None
+        self.term_at = log.term_at
+        self.fit = log.fit
+
+    @property
+    def dense_index(self) -> int:
+        return self._log.dense_index
+
+    @property
+    def last_index(self) -> int:
+        return self._log.last_index
+
+    def bytes_between(self, first: int, last: int) -> int:
+        return self._log.bytes_between(first, last)
+
+    def batch(self, first: int, last: int) -> Batch:
+        """The entries first..last; what goes to several followers in a row is read once."""
+        batch = self._batch
+        if batch is None or batch.first_index != first or batch.last_index != last:
+            batch = self._batch = self._log.read(first, last, self._bytes_max)
+            assert batch.last_index == last, f"append of {first}..{last} reads only to {batch.last_index}"
+        return batch
+
+    def forget_batch(self) -> None:
+        """The turn is over: do not hold on to what was read."""
+        self._batch = None

@@ -1,0 +1,48 @@
+"""What a replica says about itself when it is asked: the fields of a STATUS_REPORT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .raft.messages import Role
+
+if TYPE_CHECKING:
+    from .replica import Replica
+
+ROLES = {Role.LEADER: "leader", Role.FOLLOWER: "follower"}
+
+
+def status_of(replica: Replica) -> dict[str, Any]:
+    """The report; what only the process knows (pid, memory, CPU) is `status_extra`'s."""
+    core, log, house = replica.core, replica.log, replica.housekeeping
+    disagreeing = replica.digests.divergence.disagreeing
+    member = core.configuration.role_of(replica.member, core.incarnation)
+    return {
+        "id": replica.member,
+        "shard": replica.shard,
+        "role": ROLES.get(core.role, "candidate"),
+        "term": core.term,
+        "leader": core.leader,
+        "commit_index": core.commit_index,
+        "applied_index": replica.executor.applied_index,
+        "last_index": log.last_index,
+        "sessions": len(replica.executor.sessions),
+        "log_bytes": log.log_bytes,
+        "snapshot_index": log.snapshot_index,
+        "dense_index": log.dense_index,
+        "segments": log.segment_count,
+        "live_entries": house.live_entries,
+        "live_bytes": house.live_bytes,
+        "compaction": house.status(),
+        "snapshot_pause_ms": house.pause_ms,
+        "rebuilding": replica.rebuilding,
+        "installing": replica.catch_up.incoming.under_way,
+        "install_bytes_sent": replica.catch_up.transfers.bytes_sent,
+        "incarnation": core.incarnation,
+        "probation": core.probation,
+        "membership": None if member is None else member.name.lower(),
+        "digest_index": replica.digests.divergence.index,
+        "diverged": replica.member in disagreeing,
+        "disagreeing": list(disagreeing),
+        **replica.status_extra(),
+    }

@@ -1,0 +1,179 @@
+"""Snapshots, compaction, catching up and rebuilding, seen from whole replicas over real files."""
+
+from __future__ import annotations
+
+import pytest
+from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
+
+from .trio import Trio
+
+TINY = {"segment_bytes_max": 4096, "compaction": {"enabled": 0, "digest_entries": 50}}
+
+
+@pytest.fixture
+def trio(tmp_path):
+    return Trio(tmp_path, **TINY)
+
+
+class Load:
+    """A session with a map and a counter at the leader."""
+
+    def __init__(self, trio, kit):
+        self.trio, self.kit = trio, kit
+        self.leader = trio.elect()
+        self.session = trio.register(self.leader)
+        self.sequence = 0
+        self.map = self.run(kit.opening("m", "map"))[0][1]
+        self.counter = self.run(kit.opening("c", "counter"))[0][1]
+
+    def run(self, *parts):
+        """Commands of the session; their results."""
+        first = self.sequence + 1
+        self.sequence += len(parts)
+        return self.trio.commands(self.leader, self.session, first, *parts)
+
+    def overwrite(self, count, keys=3):
+        """So many puts to few keys, and as many increments."""
+        for number in range(count):
+            self.run(
+                self.kit.operation(self.map, "put", b"k%d" % (number % keys), b"v%d" % number + bytes(100)),
+                self.kit.operation(self.counter, "add", 1),
+            )
+
+
+def settle(trio, turns=60):
+    """Let everything that is under way come to its end."""
+    trio.run(turns)
+    for replica in filter(None, trio.replicas):
+        assert replica.housekeeping.stage.value == "idle", replica.housekeeping.stage
+
+
+def compact(trio, member, *, major=False):
+    report = trio.replicas[member].administer(AdminRequest(COMPACT, major))
+    assert report["ok"], report
+    settle(trio)
+    assert trio.replicas[member].housekeeping.status()["error"] is None
+    assert trio.replicas[member].housekeeping.runs == report["run"]
+
+
+def states(trio, kit):
+    return [kit.state_of(replica.executor) for replica in trio.replicas if replica is not None]
+
+
+def test_a_compaction_keeps_what_lives_and_shrinks_the_log(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(60)
+    replica = trio.replicas[load.leader]
+    before, state = replica.log.log_bytes, kit.state_of(replica.executor)
+    live = replica.log.live_indexes().tolist()
+    compact(trio, load.leader)
+    assert replica.log.log_bytes < before / 3
+    assert 0 < replica.log.dense_index <= replica.log.snapshot_index
+    assert kit.state_of(replica.executor) == state
+    assert set(replica.log.live_indexes().tolist()) >= set(live[-3:])
+    load.overwrite(5)
+    trio.run(20)
+    first, second, third = states(trio, kit)
+    assert first == second == third
+
+
+def test_a_restart_rebuilds_from_snapshot_and_live_entries(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(60)
+    for member in range(3):
+        compact(trio, member)
+    load.overwrite(7)
+    trio.run(20)
+    follower = (load.leader + 1) % 3
+    before = kit.state_of(trio.replicas[follower].executor)
+    digest = trio.replicas[follower].executor.digest
+    trio.restart(follower)
+    assert trio.replicas[follower].rebuilding
+    settle(trio)
+    assert not trio.replicas[follower].rebuilding
+    assert kit.state_of(trio.replicas[follower].executor) == before
+    assert trio.replicas[follower].executor.digest == digest
+
+
+def test_all_restart_and_go_on(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(40)
+    for member in range(3):
+        compact(trio, member, major=True)
+    load.overwrite(3)
+    before = kit.state_of(trio.replicas[load.leader].executor)
+    for member in range(3):
+        trio.restart(member)
+    load.leader = trio.elect()
+    after = kit.state_of(trio.replicas[load.leader].executor)
+    assert after | {"index": before["index"], "time": before["time"]} == before  # it has applied its no-op
+    load.overwrite(3)
+    trio.run(30)
+    first, second, third = states(trio, kit)
+    assert first == second == third
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_member_that_lacks_compacted_entries_is_installed(trio, kit, stopped):
+    """It was cut off, or its process was stopped, while the others compacted what it lacks."""
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    behind = (load.leader + 1) % 3
+    trio.cut = {behind}
+    if stopped:
+        trio.replicas[behind] = None
+    load.overwrite(60)
+    for member in range(3):
+        if member != behind:
+            compact(trio, member)
+    load.overwrite(3)
+    trio.cut = set()
+    if stopped:
+        trio.replicas[behind] = trio.open(behind)
+    trio.run(120)
+    member = trio.replicas[behind]
+    assert member.log.dense_index >= trio.replicas[load.leader].log.dense_index
+    assert member.executor.applied_index == trio.replicas[load.leader].executor.applied_index
+    first, second, third = states(trio, kit)
+    assert first == second == third
+    trio.restart(behind)
+    trio.run(60)
+    assert kit.state_of(trio.replicas[behind].executor) == first
+
+
+def test_a_snapshot_alone_rewrites_nothing(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(30)
+    replica = trio.replicas[load.leader]
+    before = replica.log.log_bytes
+    report = replica.administer(AdminRequest(SNAPSHOT))
+    settle(trio)
+    assert replica.log.snapshot_index >= report["snapshot_index"]
+    assert (replica.log.log_bytes >= before, replica.log.dense_index) == (True, 0)
+
+
+def test_without_a_compactor_the_replica_works_on_and_says_so(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(60)
+    trio.compactor_runs = False
+    trio.replicas[load.leader].administer(AdminRequest(COMPACT))
+    settle(trio)
+    replica = trio.replicas[load.leader]
+    assert replica.housekeeping.status()["error"] == "no compactor is running"
+    assert replica.log.snapshot_index > 0
+    trio.compactor_runs = True
+    compact(trio, load.leader)
+    assert replica.log.dense_index > 0
+
+
+def test_runs_begin_by_themselves_when_segments_are_full(tmp_path, kit):
+    trio = Trio(tmp_path, segment_bytes_max=4096, compaction={"digest_entries": 50})
+    load = Load(trio, kit)
+    load.overwrite(150)
+    settle(trio, 200)
+    for replica in trio.replicas:
+        assert replica.housekeeping.runs >= 1
+        assert replica.log.log_bytes < 12 * 4096
+    first, second, third = states(trio, kit)
+    assert first == second == third
