@@ -11,6 +11,9 @@ from .timers import Timer
 
 Handler = Callable[..., Any]
 
+HOARD_MIN = 100_000
+"""A machine that has kept so many entries and released none probably forgets to."""
+
 
 class MissingMachine(StateMachine):
     """Stands in for a machine whose type or version is not installed here, so that nothing of it is lost.
@@ -64,9 +67,9 @@ class Resource:
         return cls(index, name, kind(), kind.type_name, kind.version)
 
     @property
-    def missing(self) -> bool:
-        """Whether the machine is not installed here."""
-        return type(self.machine) is MissingMachine
+    def hoards(self) -> bool:
+        """Whether the machine seems never to release: its entries would stay in the log for ever."""
+        return self.kept >= HOARD_MIN and not self.released
 
     def restorers(self) -> dict[str, Handler]:
         """How each RELEASE command's live entries are restored."""

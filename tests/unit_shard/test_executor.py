@@ -17,6 +17,7 @@ from ocelog.log.entry import (
     UNREGISTER,
     VOID,
 )
+from ocelog.shard import resource
 from ocelog.shard.capture import Capture
 from ocelog.shard.errors import CannotDelete
 from ocelog.shard.executor import Executor
@@ -452,6 +453,17 @@ def test_live_entries_are_counted(entries, kit, session):
     entries.command(session, 8, kit.operation(hits, "add", 1))
     assert entries.executor.live_counts() == {users: 2, hits: 0}
     assert (entries.executor.resources[users].kept, entries.executor.resources[users].released) == (4, 2)
+
+
+def test_a_machine_that_never_releases_is_noticed_after_a_while(entries, kit, session, monkeypatch):
+    """One that has released anything is not meant."""
+    monkeypatch.setattr(resource, "HOARD_MIN", 3)
+    toys = [entries.open(session, number, "toy", f"toy {number}") for number in (1, 2)]
+    for sequence in range(3, 9):
+        entries.command(session, sequence, kit.operation(toys[sequence % 2], "keep", 1), mode=RELEASE)
+    assert [found.name for found in entries.executor.resources.values() if found.hoards] == ["toy 1", "toy 2"]
+    entries.command(session, 9, kit.operation(toys[0], "let_go", 4), mode=RELEASE)
+    assert [found.name for found in entries.executor.resources.values() if found.hoards] == ["toy 2"]
 
 
 def test_deleting_a_resource_releases_all_its_entries(entries, kit, session):
