@@ -172,11 +172,12 @@ class Restoring:
             for offset in offsets:
                 _, length, index, _, kind, mode, _, time, session, _ = unpack(buffer, offset)
                 if kind != COMMAND or mode != RELEASE or not last < index <= until:
-                    raise LookupError(f"a live entry of kind {kind} and mode {mode}, after entry {last}, of {until}")
+                    text = f"it is of kind {kind} and mode {mode}, after entry {last}, of {until}"
+                    raise StateMismatch(text, index=index)
                 last = index
                 start = offset + HEADER_BYTES
                 operation = decode(bytes(buffer[start : start + length]), None)
-                resource, table = restorers.get(operation[0]) or self._restorers_of(operation[0])
+                resource, table = restorers.get(operation[0]) or self._restorers_of(operation[0], index)
                 restorer = table.get(operation[1])
                 if restorer is None:
                     _keep_unread(resource, index, operation[1])
@@ -186,18 +187,19 @@ class Restoring:
                 if machine.pending_timers:
                     self.executor.arm(resource, index, 0, time, owned=True)
                 if machine.pending_releases:
-                    raise ValueError(f"restoring {operation[1]} releases {machine.pending_releases[:3]}")
-        except MemoryError:
+                    text = f"restoring {operation[1]} releases {machine.pending_releases[:3]}"
+                    raise StateMismatch(text, index=index)
+        except (MemoryError, StateMismatch):
             raise
         except Exception as error:
             raise StateMismatch(f"{type(error).__name__}: {error}", index=index) from error
         self._last = last
         self.restored += len(offsets)
 
-    def _restorers_of(self, resource_index: int) -> tuple[Resource, dict[str, Handler]]:
+    def _restorers_of(self, resource_index: int, index: int) -> tuple[Resource, dict[str, Handler]]:
         resource = self.executor.resources.get(resource_index)
         if resource is None:
-            raise LookupError(f"it is live, and of a resource {resource_index} that does not exist")
+            raise StateMismatch(f"it is live, and of a resource {resource_index} that does not exist", index=index)
         found = self._restorers[resource_index] = (resource, resource.restorers())
         return found
 
@@ -262,7 +264,8 @@ def _keep_unread(resource: Resource, index: int, command: str) -> None:
     """A live entry of a machine that is not installed stays what it is; for any other it is a mistake."""
     machine = resource.machine
     if type(machine) is not MissingMachine:
-        raise LookupError(f"it is live, and a {resource.type_name} has no RELEASE command {command!r:.60}")
+        text = f"it is live, and a {resource.type_name} has no RELEASE command {command!r:.60}"
+        raise StateMismatch(text, index=index)
     machine.live.append(index)
 
 
