@@ -101,13 +101,14 @@ class Disk(Protocol):
 
 
 class OsMappedFile:
-    """A file mapped for reading and writing."""
+    """A file mapped for reading and, unless it is not `writable`, for writing."""
 
-    def __init__(self, path: str, fd: int) -> None:
+    def __init__(self, path: str, fd: int, *, writable: bool = True) -> None:
         self.path = path
         self.descriptor = fd
         self.size = os.fstat(fd).st_size
-        self._map = mmap.mmap(fd, self.size) if self.size else None
+        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+        self._map = mmap.mmap(fd, self.size, access=access) if self.size else None
         self.buffer = memoryview(self._map) if self._map is not None else memoryview(bytearray())
 
     def sync(self) -> None:
@@ -230,6 +231,13 @@ class OsDisk:
 
     def time_ms(self) -> int:
         return int(time.time() * 1000)
+
+
+class ReadingDisk(OsDisk):
+    """The real file system for those who look on while a replica runs: what they map they cannot write to."""
+
+    def open(self, path: str) -> OsMappedFile:
+        return OsMappedFile(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), writable=False)
 
 
 def _write_parts(fd: int, parts: Iterable[Part]) -> int:
