@@ -81,7 +81,7 @@ def test_new_directories_are_durable_in_their_parents(tmp_path: Path, monkeypatc
 def test_a_full_disk_is_told_apart_from_a_broken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[LogError]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     OsDisk().replace(str(tmp_path / "a"), b"old")
@@ -94,7 +94,7 @@ def test_a_full_disk_is_told_apart_from_a_broken_one(
 def test_a_file_that_cannot_be_mapped_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And its descriptor is closed once: a second close could hit a file that somebody opened in between."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, "out of memory")
 
     monkeypatch.setattr("ocelog.log.files.mmap.mmap", fail)
