@@ -7,13 +7,21 @@ itself; names (creations, renames, removals) are lost together since the last sy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from random import Random
+from typing import NamedTuple
 
 from ocelog.log.errors import NoSpace
 from ocelog.log.files import Extent, Part
 
 BLOCK_BYTES = 512
+
+
+class Block(NamedTuple):
+    """A block of a file, by the file's newest path and where the block begins."""
+
+    path: str
+    start: int
 
 
 class SimFile:
@@ -32,16 +40,29 @@ class SimFile:
         self._disk.operation(f"sync {self.path}")
         self.durable = bytes(self.data)
 
+    def unsynced_blocks(self) -> list[Block]:
+        """The blocks of which the platter may hold the old or the new contents."""
+        if self.data == self.durable:
+            return []
+        starts = range(0, self.size, BLOCK_BYTES)
+        ends = [start + BLOCK_BYTES for start in starts]
+        return [
+            Block(self.path, start)
+            for start, end in zip(starts, ends, strict=True)
+            if self.data[start:end] != self.durable[start:end]
+        ]
+
+    def without(self, lost: Collection[Block]) -> bytes:
+        """What the platter holds when these blocks did not reach it."""
+        data = bytearray(self.data)
+        for path, start in lost:
+            if path == self.path:
+                data[start : start + BLOCK_BYTES] = self.durable[start : start + BLOCK_BYTES]
+        return bytes(data)
+
     def after_crash(self, rng: Random) -> bytes:
         """What the platter holds: each block that differs is the old or the new one."""
-        if self.data == self.durable:
-            return self.durable
-        blocks = []
-        for start in range(0, self.size, BLOCK_BYTES):
-            new = bytes(self.data[start : start + BLOCK_BYTES])
-            old = self.durable[start : start + BLOCK_BYTES]
-            blocks.append(new if new == old or rng.random() < 0.5 else old)
-        return b"".join(blocks)
+        return self.without([block for block in self.unsynced_blocks() if rng.random() >= 0.5])
 
 
 class SimDisk:
@@ -74,6 +95,25 @@ class SimDisk:
             kept[path] = SimFile(self, path, file.after_crash(self.rng))
         self.files = kept
         self._durable_names = dict(kept)
+
+    def unsynced_blocks(self) -> list[Block]:
+        """Those of all files."""
+        files = {id(file): file for file in (*self.files.values(), *self._durable_names.values())}
+        return sorted(block for file in files.values() for block in file.unsynced_blocks())
+
+    def unsynced_directories(self) -> list[str]:
+        """The directories whose names a power loss may set back."""
+        differ = self.files.items() ^ self._durable_names.items()
+        return sorted({_directory(path) for path, _ in differ})
+
+    def after_power_loss(self, lost: Collection[Block], set_back: Collection[str]) -> SimDisk:
+        """Another disk, with what this one would keep if these blocks were lost, and the names in these directories set back."""
+        disk = SimDisk(Random(1), capacity=self.capacity)
+        kept = {path: file for path, file in self.files.items() if _directory(path) not in set_back}
+        kept |= {path: file for path, file in self._durable_names.items() if _directory(path) in set_back}
+        disk.files = {path: SimFile(disk, path, file.without(lost)) for path, file in kept.items()}
+        disk._durable_names = dict(disk.files)
+        return disk
 
     def create(self, path: str, size: int) -> SimFile:
         self.operation(f"create {path}")
@@ -171,6 +211,10 @@ class SimDisk:
         if path not in self.files:
             raise FileNotFoundError(path)
         return self.files[path]
+
+
+def _directory(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _bytes_of(part: Part) -> bytes:
