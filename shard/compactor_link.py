@@ -17,7 +17,10 @@ LOST = "the compactor went away"
 
 
 class CompactorLink:
-    """Send a request with `send`; `receive` says what came of it. One request at a time."""
+    """Send a request with `send`; `receive` says what came of it.
+
+    A request may be sent while one that was given up is still unanswered: the compactor answers both.
+    """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
         socket = context.socket(zmq.DEALER)
@@ -30,7 +33,7 @@ class CompactorLink:
         socket.connect(address)
         self._socket = socket
         self._inbox = Inbox(socket)
-        self._waiting = False
+        self._unanswered = 0
         self.descriptors = (self._inbox.descriptor, self._monitor.descriptor)
 
     def send(self, request: CompactionRequest) -> bool:
@@ -40,18 +43,18 @@ class CompactorLink:
         except zmq.Again:
             return False
         self._inbox.used()
-        self._waiting = True
+        self._unanswered += 1
         return True
 
     def receive(self) -> list[CompactionResult | str]:
         """What has come back: results, or the reason why there will be none."""
         found: list[CompactionResult | str] = []
         for frames in self._inbox.messages():
-            self._waiting = False
+            self._unanswered = max(0, self._unanswered - 1)
             found.append(CompactionResult.from_wire(frames[-1]))
         for event in self._monitor.messages():
-            if parse_monitor_message(event)["event"] == zmq.EVENT_DISCONNECTED and self._waiting:
-                self._waiting = False
+            if parse_monitor_message(event)["event"] == zmq.EVENT_DISCONNECTED and self._unanswered:
+                self._unanswered = 0
                 found.append(LOST)
         return found
 

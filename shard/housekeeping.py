@@ -274,6 +274,9 @@ class Housekeeping:
 
     def rewritten(self, result: CompactionResult) -> None:
         """The compactor is done: swap what it wrote in. The answer to a request that was given up is ignored."""
+        if result.error is not None:
+            self.not_rewritten(result.error)
+            return
         sent = self._sent
         if sent is None or [group.generation for group in sent.groups] != [group.generation for group in result.groups]:
             return
