@@ -56,6 +56,6 @@ def open_or_renew(
     except Corruption as damage:
         if alone:
             raise
-        renewal.renew(disk, directory, expected, witness, reason=str(damage))
+        renewal.renew(disk, directory, expected, witness, reason=damage.summary)
         opened = open_directory(disk, directory, expected=expected, config=config, witness=witness)
     return *opened, renewal.in_probation(disk, directory)

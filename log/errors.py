@@ -10,7 +10,7 @@ class LogError(Exception):
 
 
 class Corruption(LogError):
-    """A file does not hold what was written to it; nothing is guessed and nothing dropped."""
+    """A file does not hold what was written to it; nothing is guessed and nothing dropped. `summary` gives no advice."""
 
     exit_code = 65
 
@@ -21,8 +21,9 @@ class Corruption(LogError):
             where += f" at offset {offset}"
         if index is not None:
             where += f", entry {index}"
+        self.summary = f"{where} is damaged: {reason}"
         super().__init__(
-            f"{where} is damaged: {reason}. This replica does not start with it, since it may have promised what is lost; "
+            f"{self.summary}. This replica does not start with it, since it may have promised what is lost; "
             "put the undamaged file back (`ocelog log verify` checks all of them)"
         )
 

@@ -194,6 +194,16 @@ class Log(LogReader):
         """The entries at these indexes contribute to nothing any more. Each is there, and may be released once."""
         self._segments.release(indexes)
 
+    def repair(self, index: int, data: bytes | memoryview) -> bool:
+        """Put a sound copy in the place of an entry that was found damaged; False if it cannot be that entry.
+
+        Durable with the next sync job.
+        """
+        segment = self._segments.repair(index, data)
+        if segment is not None:
+            self._durability.touch(segment)
+        return segment is not None
+
     # -- snapshots and compaction --------------------------------------------------------------------
 
     def new_generation(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .checksums import EntryCopier
 from .entry import Entry, Sizes
 from .liveness import Frozen
 from .segment import Indexes, Segment
@@ -37,7 +38,8 @@ class Batch:
 class LogReader:
     """See the module. `snapshot` is the newest durable one, None while there is none, and `snapshot_index` (S) its index.
 
-    At and below `dense_index` (D) dead entries may be missing, and terms are known at D only.
+    At and below `dense_index` (D) dead entries may be missing, and terms are known at D only. What lies up to
+    `recovered_index` was found in files by this process, which has not written it.
     """
 
     def __init__(self, segments: Segments, terms: TermRuns, dense_index: int) -> None:
@@ -47,6 +49,7 @@ class LogReader:
         self.snapshot: Snapshot | None = None
         self.dense_index = dense_index
         self.last_index = max(dense_index, segments[-1].last_index) if segments else dense_index
+        self.recovered_index = self.last_index
         # Looked up often, and through these names only.
         self.term_at, self.term_runs, self.fit = terms.term_at, terms.runs, segments.fit
 
@@ -109,6 +112,22 @@ class LogReader:
     def sealed_through(self, index: int) -> int:
         """Where the last sealed segment ends that lies at or below `index` whole; 0 without one."""
         return self._segments.ends_below(index, self._open)
+
+    def verify(self, first: int, last: int) -> None:
+        """Verify the entries first..last, above D, but for those that this process wrote itself. Raises Corruption."""
+        self._segments.verify(first, min(last, self.recovered_index))
+
+    def is_needed(self, index: int) -> bool:
+        """Whether anything rests on an entry: it is in the dense part, where none may be missing, or live."""
+        return index > self.dense_index or (self.has(index) and self._segments.is_live(index))
+
+    def entry_bytes(self, index: int) -> bytes:
+        """The bytes of one entry that is there, padding included. Raises Corruption: it is verified."""
+        segment = self._segments.of(index)
+        row = segment.row_of(index)
+        EntryCopier().verify(segment, np.array([row]))
+        start = int(segment.offset[row])
+        return bytes(segment.buffer[start : start + int(segment.sizes(np.array([row]))[0])])
 
     def bytes_from(self, index: int) -> int:
         """Bytes of the entries from `index` on, which is above D."""

@@ -13,7 +13,8 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from .entry import CONFIGURATION, KIND_AT, RELEASE, Entry
+from .checksums import EntryCopier
+from .entry import CONFIGURATION, KIND_AT, MODE_AT, RELEASE, Entry
 from .errors import Corruption
 from .segment import ENTRIES_START, Indexes, Segment
 
@@ -131,6 +132,33 @@ class Segments(Sequence[Segment]):
             yield segment.buffer, segment.offsets(first, until).tolist()
             first = until + 1
 
+    def verify(self, first: int, last: int) -> None:
+        """Verify the entries first..last, of which none is missing. Raises Corruption naming the first that is damaged."""
+        while first <= last:
+            segment = self.of(first)
+            until = min(last, segment.last_index)
+            EntryCopier().verify(segment, np.arange(segment.row_of(first), segment.row_of(until) + 1))
+            first = until + 1
+
+    def is_live(self, index: int) -> bool:
+        """Whether an entry that is there contributes to a machine's state."""
+        segment = self.of(index)
+        row = segment.row_of(index)
+        return bool(segment.mode[row] == RELEASE and not segment.released[row])
+
+    def repair(self, index: int, data: bytes | memoryview) -> Segment | None:
+        """Write an entry that was damaged again, in its place; None if it is of another length or mode than that.
+
+        The one exception to never rewriting what was handed out: whoever was handed it got what no checksum fits.
+        """
+        segment = self.of(index)
+        row = segment.row_of(index)
+        if len(data) != int(segment.sizes(np.array([row]))[0]) or data[MODE_AT] != segment.mode[row]:
+            return None
+        start = int(segment.offset[row])
+        segment.buffer[start : start + len(data)] = data
+        return segment
+
     def of_kind(self, kind: int, first: int, last: int) -> list[int]:
         """Indexes of the entries of a kind among those present in first..last, ascending."""
         found: list[int] = []
@@ -208,12 +236,13 @@ class Segments(Sequence[Segment]):
     def live_runs(self, live: Indexes, after_index: int, count_max: int) -> tuple[list[Run], int]:
         """The next `count_max` entries of the live set above `after_index`, and the index of the last one.
 
-        When there is none left: ([], after_index).
+        When there is none left: ([], after_index). Raises Corruption: each of them is verified.
         """
         begin = int(np.searchsorted(live, np.uint64(after_index), side="right"))
         wanted = live[begin : begin + count_max]
-        found = [
-            (segment.buffer, segment.offset[segment.rows_of(wanted[begin:end])].tolist())
-            for segment, begin, end in self.split(wanted)
-        ]
+        found: list[Run] = []
+        for segment, begin, end in self.split(wanted):
+            rows = segment.rows_of(wanted[begin:end])
+            EntryCopier().verify(segment, rows)
+            found.append((segment.buffer, segment.offset[rows].tolist()))
         return found, int(wanted[-1]) if len(wanted) else after_index

@@ -66,7 +66,7 @@ def _serve(options: dict[str, Any]) -> None:
         # Found in use, where opening does not look: with peers, the next start begins again by what they have.
         if not note_damage(options, damage):
             raise
-        raise DamageFound(str(damage)) from damage
+        raise DamageFound(f"{damage.summary}; it starts again, and gets its data from its peers") from damage
 
 
 def _tune() -> None:

@@ -128,7 +128,7 @@ def note_damage(options: dict[str, Any], damage: Corruption) -> bool:
     """Have the next start begin again by what the peers have; False for a replica that has none, which must stay down."""
     if options["replicas"] == 1:
         return False
-    mark_damaged(OsDisk(), replica_directory(options["data"], options["shard"], options["replica"]), str(damage))
+    mark_damaged(OsDisk(), replica_directory(options["data"], options["shard"], options["replica"]), damage.summary)
     return True
 
 

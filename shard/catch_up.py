@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..log.log import Log, SyncJob
 from .background import Background
+from .healing import Healing
 from .incoming import Incoming
 from .raft.core import Raft
 from .raft.messages import LEADER, Install, InstallResponse, Message
@@ -18,11 +19,11 @@ from .transfers import Transfers
 class CatchUp:
     """See the module. `receive` takes what the core returned, `messages` has what is to leave this turn."""
 
-    def __init__(self, core: Raft, log: Log, background: Background, shard: int) -> None:
+    def __init__(self, core: Raft, log: Log, background: Background, healing: Healing, shard: int) -> None:
         self.core = core
         self.log = log
         self.incoming = Incoming(log, background, shard)
-        self.transfers = Transfers(log)
+        self.transfers = Transfers(log, healing.want)
 
     def receive(self, message: Install | InstallResponse) -> None:
         """A part of an install for this member, or an answer to one that it sends."""

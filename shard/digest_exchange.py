@@ -47,14 +47,14 @@ class DigestExchange:
             report = DigestReport(term=core.term, sender=core.member, to=core.leader, index=index, digest=number)
             self._messages.append(report)
 
-    def receive(self, message: DigestReport | DigestVerdict) -> None:
-        """A member tells its digest, or the leader that of a majority. Raises Diverged when this replica is the odd one."""
-        if message.sender not in self.core.peers or message.to != self.core.member:
-            return
-        if isinstance(message, DigestVerdict):
-            self.divergence.judged(message.index, message.digest.to_bytes(DIGEST_BYTES, "big"))
-        elif self.core.role is Role.LEADER:
+    def reported(self, message: DigestReport) -> None:
+        """A member tells its digest. Raises Diverged when this replica is the odd one."""
+        if self.core.role is Role.LEADER:
             self._judge(message.sender, message.index, message.digest.to_bytes(DIGEST_BYTES, "big"))
+
+    def judged(self, message: DigestVerdict) -> None:
+        """The leader tells the digest of a majority. Raises Diverged when this replica is the odd one."""
+        self.divergence.judged(message.index, message.digest.to_bytes(DIGEST_BYTES, "big"))
 
     def _judge(self, member: int, index: int, digest: bytes) -> None:
         core = self.core

@@ -20,6 +20,7 @@ from typing import Any
 from ..client.protocol.admin import SNAPSHOT, AdminRequest
 from ..log.compaction import Numbers, SegmentStats, plan
 from ..log.compaction_request import CompactionGroup, CompactionRequest, CompactionResult
+from ..log.errors import Corruption
 from ..log.log import Log
 from ..log.manifest import SegmentRecord
 from ..log.rewriting import Rewritten, SwapJob
@@ -28,6 +29,8 @@ from .background import Background
 from .capture import Capture
 from .errors import CaptureFailed
 from .executor import Executor
+from .raft.membership import Configuration
+from .scrub import Scrub, ScrubJob
 from .snapshot_job import SnapshotJob
 
 logger = logging.getLogger(__name__)
@@ -83,9 +86,10 @@ class Stage(Enum):
 
 
 class Housekeeping:
-    """Runs of one replica. `request`, when not None, is for the caller to hand to the compactor, once.
+    """Runs of one replica; `turn` is called between its turns.
 
-    `clock` (seconds) is for measuring only; nothing is decided by it. `runs` counts the runs that ended, well or not.
+    `clock` (seconds) is for measuring only; nothing is decided by it. `damaged` is told of entries that
+    cannot be read. `runs` counts the runs that ended, well or not.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Housekeeping:
         log: Log,
         config: CompactionConfig,
         background: Background,
+        damaged: Callable[[Corruption], None],
         *,
         shard: int,
         tick_ms: int,
@@ -100,12 +105,13 @@ class Housekeeping:
     ) -> None:
         self.log = log
         self.background = background
+        self.scrub = Scrub(log, config.scrub_interval_ms // tick_ms)
+        self._damaged = damaged
         self.config = config
         self.shard = shard
         self.tick_ms = tick_ms
         self.clock = clock
         self.stage = Stage.IDLE
-        self.request: CompactionRequest | None = None
         self.runs = 0
         self.pause_ms = self.swap_ms = 0.0
         self.live_entries = self.live_bytes = 0
@@ -118,6 +124,7 @@ class Housekeeping:
         self._major = self._snapshot_only = False
         self._capture: Capture | None = None
         self._running: SnapshotJob | None = None
+        self._request: CompactionRequest | None = None
         self._sent: CompactionRequest | None = None
         self._swapping: SwapJob | None = None
         self._failure: str | None = None
@@ -130,6 +137,15 @@ class Housekeeping:
     def tick(self) -> None:
         """One tick of time passed."""
         self._ticks += 1
+        self.scrub.tick()
+        job = self.scrub.next_job()
+        if job is not None:
+            self.background.add(job, self._scrubbed)
+
+    def _scrubbed(self, job: ScrubJob) -> None:
+        damage = self.scrub.done(job)
+        if damage is not None:
+            self._damaged(damage)
 
     def ask(self, *, major: bool = False, snapshot_only: bool = False) -> int:
         """Somebody wants a run: it begins with the next turn, or after the one under way. Returns what `runs` will be."""
@@ -168,11 +184,27 @@ class Housekeeping:
 
     # -- a run ---------------------------------------------------------------------------------------
 
-    def begin(self, executor: Executor, *, term: int, configuration: bytes) -> None:
-        """Freeze the live set and begin to capture the state; the caller is between two turns, at applied = S.
+    def turn(
+        self,
+        executor: Executor,
+        configuration_at: Callable[[int], Configuration],
+        needed_from: Callable[[int], int | None],
+    ) -> None:
+        """Begin a run or go on with one; the caller is between two turns, and all that `executor` released is told.
 
-        `term` is that of the entry at S, `configuration` the one in force there.
+        Segments that reach what `needed_from` tells, for members that lag by so many bytes at most, are left alone.
         """
+        if self.wants_run(executor.applied_index):
+            self._begin(executor, configuration_at(executor.applied_index).encode())
+        self._advance(needed_from)
+
+    def take_request(self) -> CompactionRequest | None:
+        """What the compactor is to be asked, once."""
+        request, self._request = self._request, None
+        return request
+
+    def _begin(self, executor: Executor, configuration: bytes) -> None:
+        """Freeze the live set and begin to capture the state, at applied = S."""
         index = executor.applied_index
         self._snapshot_only = self._snapshot_asked
         self._major = self._major_asked or self._ticks >= self._major_at
@@ -187,7 +219,7 @@ class Housekeeping:
         head = SnapshotHead(
             shard=self.shard,
             index=index,
-            term=term,
+            term=self.log.term_at(index),
             time=executor.time,
             digest=executor.digest,
             configuration=configuration,
@@ -201,10 +233,7 @@ class Housekeeping:
             self._write()
         self._measure(self._began)
 
-    def advance(self, needed_from: Callable[[int], int | None]) -> None:
-        """Go on with the run, at the end of a turn. Segments that reach what `needed_from` tells, for members that lag by
-        so many bytes at most, are left alone.
-        """
+    def _advance(self, needed_from: Callable[[int], int | None]) -> None:
         if self.stage is Stage.CAPTURE:
             assert self._capture is not None
             began = self.clock()
@@ -264,7 +293,7 @@ class Housekeeping:
         if not groups:
             self._end(None)
             return
-        self.request = self._sent = CompactionRequest(
+        self._request = self._sent = CompactionRequest(
             directory=log.directory,
             shard=self.shard,
             snapshot_path=job.snapshot.path,
@@ -281,6 +310,10 @@ class Housekeeping:
         if sent is None or [group.generation for group in sent.groups] != [group.generation for group in result.groups]:
             return
         self._failure = next((group.error for group in result.groups if group.error), None)
+        for group in result.groups:
+            if group.damaged is not None:
+                path, offset, index = group.damaged
+                self._damaged(Corruption(path, "the compactor could not read it", offset=offset, index=index))
         rewritten = [
             Rewritten(tuple(source.generation for source in group.sources), group.target if done.entries else None)
             for group, done in zip(sent.groups, result.groups, strict=True)
@@ -312,7 +345,7 @@ class Housekeeping:
         """Give the run up: the log is about to be replaced."""
         if self.stage is not Stage.IDLE:
             self._end("cancelled, as the log was replaced by an install")
-        self.request = None
+        self._request = None
 
     def _end(self, error: str | None) -> None:
         self.runs += 1

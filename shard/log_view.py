@@ -42,9 +42,10 @@ class ReplicaLogView:
         return self._log.bytes_between(first, last)
 
     def batch(self, first: int, last: int) -> Batch:
-        """The entries first..last; what goes to several followers in a row is read once."""
+        """The entries first..last; what goes to several followers in a row is read once. Raises Corruption."""
         batch = self._batch
         if batch is None or batch.first_index != first or batch.last_index != last:
+            self._log.verify(first, last)
             batch = self._batch = self._log.read(first, last, self._bytes_max)
             assert batch.last_index == last, f"append of {first}..{last} reads only to {batch.last_index}"
         return batch

@@ -6,6 +6,7 @@ No term and no leader decides about these; each says what it is about, and a wro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from .raft.messages import Message
 
@@ -24,3 +25,23 @@ class DigestVerdict(Message):
 
     index: int
     digest: int
+
+
+@dataclass(slots=True, kw_only=True)
+class EntryQuery(Message):
+    """I had this entry, and it is damaged: give me yours, if it is the same.
+
+    It is if it is committed (agreed_index 0), or if your entry at agreed_index, not below `index`, is of agreed_term.
+    """
+
+    index: int
+    agreed_index: int
+    agreed_term: int
+
+
+@dataclass(slots=True, kw_only=True)
+class EntryAnswer(Message):
+    """The entry: `entries` holds its bytes (`data`) and their number (`sizes`, one)."""
+
+    index: int
+    entries: Any

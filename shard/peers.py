@@ -78,6 +78,8 @@ KINDS = (
     Kind(14, raft.ProbationAnswer, ("nonce", "index")),
     Kind(20, neighbours.DigestReport, ("index", "digest")),
     Kind(21, neighbours.DigestVerdict, ("index", "digest")),
+    Kind(22, neighbours.EntryQuery, ("index", "agreed_index", "agreed_term")),
+    Kind(23, neighbours.EntryAnswer, ("index",), carries=True),
 )
 _BY_CODE = {kind.code: kind for kind in KINDS}
 _BY_TYPE = {kind.type: kind for kind in KINDS}
@@ -131,7 +133,7 @@ def encode(message: Message, identity: PeerIdentity) -> list[Frame]:
     runs = sizes = b""
     data: Frame = b""
     count = 0
-    entries = message.entries if isinstance(message, Append | Install) else None
+    entries = getattr(message, "entries") if kind.carries else None  # noqa: B009  (not all messages have it)
     if entries is not None:
         sizes, data = entries.sizes.astype("<u4", copy=False).tobytes(), entries.data
         count = len(entries.sizes)
@@ -192,8 +194,10 @@ def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
         _check_append(term, fields, count)
         if size and not count:
             raise BadFrame("entries", f"{size} bytes for no entries")
-    else:
+    elif kind.type is Install:
         _check_install(term, fields, runs, count, size)
+    elif runs or count != 1:
+        raise BadFrame("entries", f"a {kind.type.__name__} carries one entry, this one {count} of {runs} terms")
     if count or size:
         sizes = np.frombuffer(frame, "<u4", count, HEADER_BYTES + runs * RUN.size)
         if count:

@@ -22,7 +22,7 @@ from ..client.protocol.admin import AdminRequest
 from ..client.protocol.frames import Item
 from ..client.protocol.limits import Limits
 from ..log.compaction_request import CompactionResult
-from ..log.errors import NoSpace
+from ..log.errors import Corruption, NoSpace
 from ..log.log import Log
 from ..log.meta import Meta
 from ..log.renewal import end_probation
@@ -31,18 +31,20 @@ from .catch_up import CatchUp
 from .digest_exchange import DigestExchange
 from .divergence import Divergence
 from .executor import Executor
+from .healing import Healing
 from .housekeeping import CompactionConfig, Housekeeping
 from .leadership import NOOP_RECORD, Leadership
 from .log_view import ReplicaLogView, configurations_of
 from .machines.base import StateMachine
-from .neighbours import DigestReport, DigestVerdict
+from .neighbours import DigestReport, DigestVerdict, EntryAnswer, EntryQuery
 from .outbox import Outbox
 from .persist import PersistJob
+from .promises import Promises
 from .raft.config import RaftConfig
 from .raft.core import Raft
 from .raft.messages import Accepted, Append, Message, Role, RoleChange
 from .reception import Reception
-from .replica_status import status_of
+from .replica_status import member_name, status_of
 from .state import ReplicaState
 from .turn import Turn
 
@@ -108,19 +110,19 @@ class Replica:
             probation=probation,
         )
         self.background = Background()
-        self.housekeeping = Housekeeping(log, compaction, self.background, shard=shard, tick_ms=tick_ms, clock=clock)
-        self.catch_up = CatchUp(self.core, log, self.background, shard)
+        self.healing = Healing(self.core, log, lambda: self.housekeeping.ask(major=True))
+        self.housekeeping = Housekeeping(
+            log, compaction, self.background, self.healing.want, shard=shard, tick_ms=tick_ms, clock=clock
+        )
+        self.catch_up = CatchUp(self.core, log, self.background, self.healing, shard)
         self.digests = DigestExchange(self.core, Divergence(shard, member), interval=compaction.digest_entries)
         self.outbox = Outbox(shard)
         self.reception = Reception(shard, self.core, self.outbox, status=self.status, administer=self.administer)
         self.leadership: Leadership | None = None
         self.state = ReplicaState(lambda: Executor(machines, nesting_max=limits.nesting_max), log, self.digests)
-        self._job: PersistJob | None = None
-        self._after_sync: list[Message] = []
-        self._hard_state: tuple[int, int | None] | None = None
-        self._synced: list[Message] = []
-        self._ticked = False
-        self._noop_due = self._probation_over = False
+        self._beside = _handlers_beside(self.digests, self.healing)
+        self._promises = Promises(meta, lambda: end_probation(log.disk, log.directory))
+        self._ticked = self._noop_due = False
 
     @property
     def executor(self) -> Executor:
@@ -141,9 +143,11 @@ class Replica:
         self._ticked = True
 
     def receive_peer(self, message: Message) -> None:
-        """Take a message of a peer and carry out at once what it does to the log. Raises Diverged."""
-        if isinstance(message, DigestReport | DigestVerdict):
-            self.digests.receive(message)
+        """Take a message of a peer and carry out at once what it does to the log. Raises Diverged and Corruption."""
+        beside = self._beside.get(type(message))
+        if beside is not None:
+            if message.sender in self.core.peers and message.to == self.member:
+                beside(message)
             return
         accepted = self.core.receive(message)
         if accepted is None:
@@ -181,8 +185,6 @@ class Replica:
 
     def job_done(self, job: PersistJob) -> None:
         """A persist job that `step` returned has run to its end."""
-        assert job is self._job, "one persist job at a time"
-        self._job = None
         if job.hard_state is not None:
             self.core.stored(*job.hard_state)
         if self.core.installing and job.log_job is not None:
@@ -190,8 +192,7 @@ class Replica:
             self.state.begin()
         elif job.log_job is not None:
             self.core.persisted(self.log.sync_done(job.log_job))
-        # What was true of an older term is not said any more: its leader has lost, and we have moved on.
-        self._synced += [message for message in job.messages if message.term == self.core.term]
+        self._promises.done(job, self.core.term)
 
     def background_done(self, job: BackgroundJob) -> None:
         """A job that `Turn.background` asked for has run to its end."""
@@ -241,12 +242,13 @@ class Replica:
             if not self.core.transferring:
                 self._log_records(leadership, monotonic_ms, wall_ms)
         self._ticked = False
-        messages, self._synced = self._synced, []
+        messages = self._promises.kept()
         while self._take_output(messages, notify):
             self._begin_term(monotonic_ms, wall_ms)
         self._view.forget_batch()
         messages += self.catch_up.messages()
         messages += self.digests.messages()
+        messages += self.healing.messages()
         return Turn(messages, self._next_job(), self.core.owes_notice)
 
     def apply(self, turn: Turn) -> None:
@@ -262,15 +264,11 @@ class Replica:
         turn.unfinished = turn.unfinished or self.housekeeping.has_work() or self.catch_up.has_work()
 
     def _keep_house(self, turn: Turn) -> None:
-        """Begin or go on with a run of snapshot and compaction, between two turns."""
-        house, applied_index = self.housekeeping, self.executor.applied_index
+        """Go on with snapshot and compaction, between two turns, and hand out the work of others."""
         if not self.rebuilding and not self.core.installing:
-            if house.wants_run(applied_index):
-                configuration = self.core.configuration_at(applied_index).encode()
-                house.begin(self.executor, term=self.log.term_at(applied_index), configuration=configuration)
-            house.advance(self.catch_up.needed_from)
+            self.housekeeping.turn(self.executor, self.core.configuration_at, self.catch_up.needed_from)
         turn.background = self.background.next()
-        turn.compaction, house.request = house.request, None
+        turn.compaction = self.housekeeping.take_request()
 
     def _log_records(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
         intake = leadership.intake
@@ -294,17 +292,18 @@ class Replica:
     def _take_output(self, messages: list[Message], notify: bool) -> bool:
         """Take the core's output; returns whether this replica has just become leader."""
         output = self.core.take(notify=notify)
-        if output.hard_state is not None:
-            self._hard_state = output.hard_state
-        self._probation_over = self._probation_over or output.probation_over
-        self._after_sync += output.messages_after_sync
+        self._promises.add(output)
         elected = False
         for change in output.role_changes:
             elected = self._change_role(change)
         for message in output.messages:
             if type(message) is Append and message.last_index > message.prev_index:
-                message.entries = self._view.batch(message.prev_index + 1, message.last_index)
-        messages += output.messages
+                try:
+                    message.entries = self._view.batch(message.prev_index + 1, message.last_index)
+                except Corruption as damage:
+                    self.healing.want(damage)
+                    continue  # as if it had been lost on its way
+            messages.append(message)
         if self.leadership is not None:
             for round_id, index in output.reads:
                 self.leadership.confirm(round_id, index)
@@ -312,30 +311,29 @@ class Replica:
 
     def _apply_committed(self) -> bool:
         """Apply what is committed, within limits; returns whether more is waiting."""
-        most = APPLY_ENTRIES_MAX if self._job is None or self.leadership is not None else APPLY_WHILE_SYNCING_MAX
-        waiting = self.state.advance(self.core.commit_index, most)
+        most = (
+            APPLY_ENTRIES_MAX
+            if self.leadership is not None or not self._promises.under_way
+            else APPLY_WHILE_SYNCING_MAX
+        )
+        try:
+            waiting = self.state.advance(self.core.commit_index, most)
+        except Corruption as damage:
+            self.healing.want(damage)
+            waiting = False
         self.outbox.index = self.executor.applied_index
         return waiting
 
     def _next_job(self) -> PersistJob | None:
         """One job for everything that is not durable yet, unless one is under way."""
-        if self._job is not None:
+        if self._promises.under_way:
             return None
         log_job = self.catch_up.publish()
         if log_job is None:
             log_job = self.log.sync_job()
         if self.core.installing:
             self.housekeeping.cancel()
-        first = self._end_probation if self._probation_over else None
-        if log_job is None and self._hard_state is None and not self._after_sync and first is None:
-            return None
-        self._job = PersistJob(self.meta, self._hard_state, log_job, self._after_sync, first)
-        self._hard_state, self._probation_over = None, False
-        self._after_sync = []
-        return self._job
-
-    def _end_probation(self) -> None:
-        end_probation(self.log.disk, self.log.directory)
+        return self._promises.next_job(log_job)
 
     # -- roles ---------------------------------------------------------------------------------------
 
@@ -347,8 +345,8 @@ class Replica:
             logger.info(
                 "shard %d: leadership from %s to %s, term %d: %s",
                 self.shard,
-                _name(change.previous_leader),
-                _name(change.leader),
+                member_name(change.previous_leader),
+                member_name(change.leader),
                 change.term,
                 change.reason,
             )
@@ -390,5 +388,11 @@ class Replica:
         return status_of(self)
 
 
-def _name(member: int | None) -> str:
-    return "nobody" if member is None else f"replica {member}"
+def _handlers_beside(digests: DigestExchange, healing: Healing) -> dict[type[Message], Callable[[Any], None]]:
+    """Who takes the messages of peers that are not Raft's."""
+    return {
+        DigestReport: digests.reported,
+        DigestVerdict: digests.judged,
+        EntryQuery: healing.asked,
+        EntryAnswer: healing.answered,
+    }

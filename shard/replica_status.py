@@ -46,3 +46,8 @@ def status_of(replica: Replica) -> dict[str, Any]:
         "disagreeing": list(disagreeing),
         **replica.status_extra(),
     }
+
+
+def member_name(member: int | None) -> str:
+    """For people."""
+    return "nobody" if member is None else f"replica {member}"

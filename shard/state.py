@@ -37,7 +37,7 @@ class ReplicaState:
     def advance(self, commit_index: int, entries_max: int) -> bool:
         """Apply what is committed, at most `entries_max`, or rebuild on; returns whether more is waiting.
 
-        Raises Corruption or StateMismatch while it rebuilds, and Diverged.
+        Raises Corruption, and then nothing was done, StateMismatch and Diverged.
         """
         executor = self.executor
         if self._rebuild is not None:
@@ -47,6 +47,7 @@ class ReplicaState:
             self._rebuild = None
         elif executor.applied_index < commit_index:
             last = min(commit_index, executor.applied_index + entries_max, self.digests.next_index)
+            self.log.verify(executor.applied_index + 1, last)
             for buffer, offsets in self.log.runs(executor.applied_index + 1, last):
                 executor.apply(buffer, offsets)
             released = executor.take_released()

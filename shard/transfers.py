@@ -10,11 +10,12 @@ Invariants: the stream of a transfer never changes; one part of each transfer a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ..log.entry import Sizes
+from ..log.errors import Corruption
 from ..log.log import Log
 from ..log.snapshot import Snapshot
 from ..log.transfer import PinnedEntries
@@ -94,10 +95,11 @@ class Transfer:
 
 
 class Transfers:
-    """The transfers of one leader; thrown away with its term."""
+    """The transfers of one leader. `damaged` is told of an entry that cannot be sent as it is."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, damaged: Callable[[Corruption], None]) -> None:
         self.log = log
+        self._damaged = damaged
         self.bytes_sent = 0
         self._by_member: dict[int, Transfer] = {}
 
@@ -148,7 +150,11 @@ class Transfers:
                 transfer.repeat(tick)
             if not transfer.ready:
                 continue
-            position, part = transfer.next_part()
+            try:
+                position, part = transfer.next_part()
+            except Corruption as damage:
+                self._damaged(damage)
+                continue
             head = transfer.snapshot.head
             self.bytes_sent += len(part.data)
             messages.append(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ocelog.client.protocol.limits import UNCOPIED_BYTES_MIN
 from ocelog.shard import peers
-from ocelog.shard.neighbours import DigestReport, DigestVerdict
+from ocelog.shard.neighbours import DigestReport, DigestVerdict, EntryAnswer, EntryQuery
 from ocelog.shard.peers import BadFrame, Entries, PeerIdentity, decode, encode
 from ocelog.shard.raft.messages import (
     MESSAGE_TYPES,
@@ -86,6 +86,7 @@ MESSAGES = [
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=0, restart=True),
     DigestReport(term=5, **ENDS, index=65536, digest=2**64 - 1),
     DigestVerdict(term=5, **ENDS, index=65536, digest=0),
+    EntryQuery(term=5, **ENDS, index=7, agreed_index=9, agreed_term=3),
     Vote(term=5, **ENDS, last_index=9, last_term=4, transfer=True),
     TimeoutNow(term=5, **ENDS),
     Join(term=5, **ENDS),
@@ -108,9 +109,9 @@ def refused(frames, reason: str, identity: PeerIdentity = RECEIVER) -> None:
 
 
 def test_every_message_of_the_core_has_its_kind():
-    assert [kind.type for kind in peers.KINDS] == [*MESSAGE_TYPES, DigestReport, DigestVerdict]
+    assert [kind.type for kind in peers.KINDS] == [*MESSAGE_TYPES, DigestReport, DigestVerdict, EntryQuery, EntryAnswer]
     assert len({kind.code for kind in peers.KINDS}) == len(peers.KINDS)
-    assert {type(message) for message in MESSAGES} == {kind.type for kind in peers.KINDS}
+    assert {type(message) for message in MESSAGES} | {EntryAnswer} == {kind.type for kind in peers.KINDS}
     for kind in peers.KINDS:
         everywhere = {"term", "sender", "to", "incarnation", "runs", "entries"}
         own = {field.name for field in dataclasses.fields(kind.type)} - everywhere
@@ -126,6 +127,18 @@ def test_a_message_brings_the_incarnation_of_its_sender():
     for message in (MESSAGES[0], append_of([56])):
         frames = encode(message, dataclasses.replace(SENDER, incarnation=7))
         assert decode(frames, RECEIVER).incarnation == 7
+
+
+def test_an_answer_carries_exactly_one_entry():
+    def answer(data, sizes):
+        return EntryAnswer(
+            term=5, **ENDS, index=7, entries=Entries(memoryview(data), np.array(sizes, np.uint32)) if data else None
+        )
+
+    decoded = decode(encode(answer(b"e" * 56, [56]), SENDER), RECEIVER)
+    assert (bytes(decoded.entries.data), decoded.index, decoded.entries.sizes.tolist()) == (b"e" * 56, 7, [56])
+    refused(encode(answer(b"", []), SENDER), "entries")
+    refused(encode(answer(b"e" * 112, [56, 56]), SENDER), "entries")
 
 
 @pytest.mark.parametrize("sizes", [[56], [56, 152, 64], [UNCOPIED_BYTES_MIN - 8], [UNCOPIED_BYTES_MIN, 56]])

@@ -1,0 +1,187 @@
+"""Damaged entries are fetched from peers, one by one, wherever they are found; nothing damaged is applied, sent or kept."""
+
+from __future__ import annotations
+
+import pytest
+from ocelog.client.protocol.admin import COMPACT, AdminRequest
+from ocelog.log.errors import Corruption
+from ocelog.shard.neighbours import EntryQuery
+
+from .test_replica_compaction import TINY, Load, compact, settle, states
+from .trio import Trio
+
+
+@pytest.fixture
+def trio(tmp_path):
+    return Trio(tmp_path, **TINY)
+
+
+def damage(log, index):
+    """Flip a bit in the payload of an entry that is there."""
+    segment = log._segments.of(index)
+    segment.buffer[segment.offset_of(index) + 60] ^= 4
+
+
+def flip_on_disk(trio, member, index):
+    """Flip a bit of an entry in the files of a member that is down, by way of the log that it had open."""
+    log = trio.replicas[member].log
+    damage(log, index)
+    log._segments.of(index).file.sync()
+
+
+def follower_of(load):
+    return (load.leader + 1) % 3
+
+
+def command_above(log, index):
+    """A command entry at or above an index."""
+    return next(i for i in range(index, log.last_index + 1) if log.entry(i).kind == 8)
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_member_that_starts_with_a_damaged_entry_gets_it_from_its_peers(trio, kit, compacted):
+    """In the part that is applied again, and among the live entries of a snapshot."""
+    load = Load(trio, kit)
+    load.overwrite(6, keys=6)
+    load.overwrite(60)
+    member = follower_of(load)
+    if compacted:
+        compact(trio, member)
+    trio.run(20)
+    log = trio.replicas[member].log
+    index = int(log.snapshot.live[0]) if compacted else command_above(log, 20)
+    flip_on_disk(trio, member, index)
+    trio.restart(member)
+    settle(trio, 100)
+    replica = trio.replicas[member]
+    assert (replica.healing.healed, replica.healing.waiting_for, replica.rebuilding) == (1, [], False)
+    assert replica.log.entry(index).index == index
+    first, second, third = states(trio, kit)
+    assert first == second == third
+
+
+def test_nothing_damaged_is_applied_while_no_peer_answers(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(60)
+    trio.run(20)
+    member = follower_of(load)
+    index = command_above(trio.replicas[member].log, 20)
+    flip_on_disk(trio, member, index)
+    trio.restart(member)
+    trio.cut = {member}
+    trio.run(60)
+    assert trio.replicas[member].executor.applied_index < index
+    trio.cut = set()
+    settle(trio, 100)
+    assert trio.replicas[member].executor.applied_index == trio.replicas[load.leader].executor.applied_index
+
+
+def test_a_leader_does_not_send_an_entry_that_is_damaged(trio, kit):
+    """It asks for the entry first; what reaches the others is sound."""
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    behind = follower_of(load)
+    trio.cut = {behind}
+    load.overwrite(40)
+    trio.run(20)
+    other = 3 - load.leader - behind
+    # The others start again, so that what they send comes out of files; one of the two will lead.
+    for member, above in ((load.leader, 70), (other, 80)):
+        flip_on_disk(trio, member, command_above(trio.replicas[member].log, above))
+        trio.restart(member)
+    trio.elect()
+    trio.cut = set()
+    settle(trio, 200)
+    first, second, third = states(trio, kit)
+    assert first == second == third
+    assert sum(replica.healing.healed for replica in trio.replicas) == 2
+
+
+def test_the_scrub_finds_what_nobody_reads(tmp_path, kit):
+    trio = Trio(tmp_path, segment_bytes_max=4096, compaction=TINY["compaction"] | {"scrub_interval_ms": 100})
+    load = Load(trio, kit)
+    load.overwrite(60)
+    settle(trio)
+    replica = trio.replicas[follower_of(load)]
+    index = command_above(replica.log, 10)
+    damage(replica.log, index)
+    settle(trio, 200)
+    assert replica.healing.healed == 1
+    assert replica.log.entry(index).index == index
+    assert replica.housekeeping.scrub.segments_read > 3
+
+
+def test_a_dead_entry_that_is_damaged_goes_with_the_next_compaction(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(6, keys=6)
+    load.overwrite(60)
+    member = follower_of(load)
+    compact(trio, member)
+    replica = trio.replicas[member]
+    index = int(replica.log.snapshot.live[0])
+    assert index <= replica.log.dense_index
+    load.overwrite(6, keys=6)  # what lived is overwritten, and not removed yet
+    trio.run(20)
+    assert (replica.log.has(index), replica.log.is_needed(index)) == (True, False)
+    damage(replica.log, index)
+    replica.healing.want(Corruption("segment", "by a test", index=index))
+    settle(trio, 100)
+    assert (replica.healing.healed, replica.log.has(index)) == (0, False)
+
+
+def test_the_compactor_does_not_keep_a_damaged_entry(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(6, keys=6)
+    load.overwrite(60)
+    trio.run(20)
+    member = follower_of(load)
+    replica = trio.replicas[member]
+    index = next(int(i) for i in replica.log.live_indexes() if replica.log.entry(int(i)).mode == 1)
+    assert index <= replica.log.sealed_through(replica.executor.applied_index)
+    damage(replica.log, index)
+    replica.administer(AdminRequest(COMPACT, True))
+    settle(trio, 100)
+    assert replica.healing.healed == 1
+    assert replica.log.entry(index).index == index
+    compact(trio, member, major=True)
+
+
+def test_what_peers_cannot_give_stops_the_replica(trio, kit):
+    """So that it starts again as a new incarnation, which is given everything."""
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    replica = trio.replicas[follower_of(load)]
+    with pytest.raises(Corruption, match="by a test"):
+        replica.healing.want(Corruption("segment", "by a test"))
+    with pytest.raises(Corruption, match="by a test"):
+        replica.healing.want(Corruption("segment", "by a test", index=10**6))
+
+
+def test_a_query_about_an_entry_that_may_be_another_is_not_answered(trio, kit):
+    """Not committed here, and no agreement behind it."""
+    load = Load(trio, kit)
+    load.overwrite(5)
+    trio.run(20)
+    asked, asking = trio.replicas[load.leader], trio.replicas[follower_of(load)]
+
+    def query(index, agreed_index, agreed_term):
+        asked.healing.asked(
+            EntryQuery(
+                term=1,
+                sender=asking.member,
+                to=asked.member,
+                index=index,
+                agreed_index=agreed_index,
+                agreed_term=agreed_term,
+            )
+        )
+        return len(asked.healing.messages())
+
+    last, term = asked.log.last_index, asked.log.last_term
+    assert query(3, 0, 0) == 1
+    assert query(3, last, term) == 1
+    assert query(3, last, term + 1) == 0
+    assert query(3, last + 1, term) == 0
+    assert query(last + 1, 0, 0) == 0
