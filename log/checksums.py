@@ -13,11 +13,10 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from .entry import HEADER_BYTES, KINDS, MODE_AT, Sizes, damage
+from .entry import HEADER_BYTES, KIND_AT, KINDS, MODE_AT, Sizes, damage
 from .errors import Corruption
 from .segment import Indexes, Rows, Segment
 
-KIND_AT = 20
 PIECE_BYTES = 1 << 20
 """Entries that are gathered at once: what it takes to gather them stays in the processor's cache."""
 _ONES = np.uint32(0xFFFFFFFF)

@@ -71,11 +71,11 @@ class Segments(Sequence[Segment]):
 
     def has(self, index: int) -> bool:
         """Whether the entry of `index` is in one of them."""
-        position = bisect_right(self._starts, index) - 1
-        if position < 0 or index > self._segments[position].last_index:
+        try:
+            self.of(index).row_of(index)
+        except Corruption:
             return False
-        segment = self._segments[position]
-        return segment.index is None or bool(np.isin(np.uint64(index), segment.indexes()))
+        return True
 
     def ends_below(self, index: int, open_segment: Segment | None) -> int:
         """Where the last segment ends that lies at or below `index` whole and is not open; 0 without one."""
@@ -195,14 +195,20 @@ class Segments(Sequence[Segment]):
 
     def release(self, indexes: Sequence[int] | npt.NDArray[np.integer]) -> None:
         """The entries at these indexes contribute to nothing any more. Each is there, and is released once."""
-        released = np.array(indexes, np.uint64)
+        released = np.array(indexes, np.int64)
         released.sort()
+        position = 0
         try:
-            for segment, begin, end in self.split(released):
-                rows = segment.rows_of(released[begin:end])
+            while position < len(released):
+                segment = self.of(int(released[position]))
+                end = int(np.searchsorted(released, segment.last_index, side="right"))
+                here = released[position:end]
+                # In a dense segment all that lie in its range are there.
+                rows = here - segment.first_index if segment.index is None else segment.rows_of(here.view(np.uint64))
                 twice = segment.released[rows].any() or (rows[1:] == rows[:-1]).any()
-                assert not twice, f"an entry of {released[begin:end].tolist()} is released twice"
+                assert not twice, f"an entry of {here.tolist()} is released twice"
                 segment.released[rows] = True
+                position = end
         except Corruption as error:
             # What was dead at S was released before, and may be gone.
             raise AssertionError(f"entry {error.index} is released and is not there") from error
