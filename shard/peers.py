@@ -6,7 +6,7 @@ bytes. An Install has sizes and bytes too, or, as long as the bytes belong to th
 
     B   format version                    Q   term
     B   message type, see KINDS           6Q  the message's numbers, see KINDS; unused ones are 0
-    H   shard                             I   the message's flag, see KINDS: 0 or 1
+    H   shard                             I   the message's booleans, see KINDS: a bit each
     I   sender                            I   term runs: (first index Q, term Q) each
     I   receiver                          I   entries: size in bytes (I) each, padding included
     I   sender's incarnation              Q   bytes behind the sizes
@@ -47,31 +47,36 @@ Frame = bytes | memoryview
 
 
 class Kind(NamedTuple):
-    """How one type of message fills the header: its code, its numbers in order, its boolean, and if it has `entries`."""
+    """How one type of message fills the header: its code, its numbers and booleans in order, and if it has `entries`."""
 
     code: int
     type: type[Message]
     numbers: tuple[str, ...]
-    flag: str | None = None
+    flags: tuple[str, ...] = ()
     carries: bool = False
 
 
 KINDS = (
     Kind(1, raft.PreVote, ("last_index", "last_term")),
-    Kind(2, raft.PreVoteResponse, (), "granted"),
-    Kind(3, raft.Vote, ("last_index", "last_term"), "transfer"),
-    Kind(4, raft.VoteResponse, (), "granted"),
+    Kind(2, raft.PreVoteResponse, (), ("granted",)),
+    Kind(3, raft.Vote, ("last_index", "last_term"), ("transfer",)),
+    Kind(4, raft.VoteResponse, (), ("granted",)),
     Kind(5, raft.Append, ("prev_index", "prev_term", "last_index", "commit_index"), carries=True),
-    Kind(6, raft.AppendResponse, ("match_index", "rejected_index", "hint_index", "hint_term", "last_index"), "success"),
+    Kind(
+        6,
+        raft.AppendResponse,
+        ("match_index", "rejected_index", "hint_index", "hint_term", "last_index"),
+        ("success",),
+    ),
     Kind(7, raft.Heartbeat, ("commit_index", "round", "sent_through")),
-    Kind(8, raft.HeartbeatResponse, ("round", "last_index"), "lost"),
+    Kind(8, raft.HeartbeatResponse, ("round", "last_index"), ("lost", "probation")),
     Kind(
         9,
         raft.Install,
         ("snapshot_index", "snapshot_term", "from_index", "position", "snapshot_bytes", "entry_bytes"),
         carries=True,
     ),
-    Kind(10, raft.InstallResponse, ("snapshot_index", "from_index", "position"), "restart"),
+    Kind(10, raft.InstallResponse, ("snapshot_index", "from_index", "position"), ("restart",)),
     Kind(11, raft.TimeoutNow, ()),
     Kind(12, raft.Join, ()),
     Kind(13, raft.ProbationQuery, ("nonce",)),
@@ -143,6 +148,9 @@ def encode(message: Message, identity: PeerIdentity) -> list[Frame]:
                 f"{count} entries attached to an Append of ({message.prev_index}, {message.last_index}]"
             )
     values = tuple([getattr(message, name) for name in kind.numbers])
+    flags = 0
+    for position, name in enumerate(kind.flags):
+        flags |= getattr(message, name) << position
     header = HEADER.pack(
         VERSION,
         kind.code,
@@ -154,7 +162,7 @@ def encode(message: Message, identity: PeerIdentity) -> list[Frame]:
         message.term,
         *values,
         *_NO_NUMBERS[len(values) :],
-        kind.flag is not None and getattr(message, kind.flag),
+        flags,
         len(runs) // RUN.size,
         count,
         len(data),
@@ -177,14 +185,16 @@ def decode(frames: Sequence[Frame], identity: PeerIdentity) -> Message:
         raise BadFrame("length", f"a header has {HEADER_BYTES} bytes, this frame {len(frame)}")
     if frame[0] != VERSION:
         raise BadFrame("version", f"format version {frame[0]} is not known here, {VERSION} is")
-    _, code, shard, sender, to, incarnation, cluster, term, *values, flag, runs, count, size = HEADER.unpack_from(frame)
+    _, code, shard, sender, to, incarnation, cluster, term, *values, flags, runs, count, size = HEADER.unpack_from(
+        frame
+    )
     data = _entry_bytes(frame, frames, runs, count, size)
     _check_sum(frame, frames)
     _check_identity(identity, cluster, shard, sender, to)
     kind = _BY_CODE.get(code)
     if kind is None:
         raise BadFrame("type", f"message type {code} is not known here")
-    fields = _fields(kind, values, flag)
+    fields = _fields(kind, values, flags)
     if not kind.carries:
         if runs or count or size:
             raise BadFrame("header", f"a {kind.type.__name__} carries no entries")
@@ -238,14 +248,14 @@ def _check_identity(identity: PeerIdentity, cluster: bytes, shard: int, sender: 
         raise BadFrame("sender", f"somebody else says to be replica {sender}")
 
 
-def _fields(kind: Kind, values: Sequence[int], flag: int) -> dict[str, Any]:
-    """The numbers and the boolean of a message by name; what its type does not use must be 0."""
+def _fields(kind: Kind, values: Sequence[int], flags: int) -> dict[str, Any]:
+    """The numbers and the booleans of a message by name; what its type does not use must be 0."""
     used = len(kind.numbers)
-    if any(values[used:]) or flag > (kind.flag is not None):
+    if any(values[used:]) or flags >> len(kind.flags):
         raise BadFrame("header", f"a {kind.type.__name__} does not use a field that is not 0")
     fields: dict[str, Any] = dict(zip(kind.numbers, values, strict=False))
-    if kind.flag is not None:
-        fields[kind.flag] = bool(flag)
+    for position, name in enumerate(kind.flags):
+        fields[name] = bool(flags >> position & 1)
     return fields
 
 

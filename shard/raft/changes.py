@@ -65,7 +65,7 @@ def propose(raft: RaftState, change: Change, expected_version: int) -> bytes:
         raise Refused("version", f"the configuration is of version {version}, not {expected_version}")
     configuration = raft.configuration.changed(change)
     if change.kind is ChangeKind.PROMOTE:
-        _check_caught_up(raft, change.member)
+        _check_may_vote(raft, change.member)
     return configuration.encode()
 
 
@@ -102,11 +102,13 @@ def _obstacle(raft: RaftState) -> Refused | None:
     return None
 
 
-def _check_caught_up(raft: RaftState, member: int) -> None:
-    """Refuse a promotion that would let the group wait for the new voter (thesis 4.2.1)."""
+def _check_may_vote(raft: RaftState, member: int) -> None:
+    """Refuse a promotion that would let the group wait for the new voter (thesis 4.2.1), for its vote above all."""
     progress = raft.progress[member]
     if raft.ticks - progress.heard_tick >= raft.config.election_ticks:
         raise Refused("unavailable", f"member {member} was not heard for {raft.ticks - progress.heard_tick} ticks")
     if not progress.caught_up or progress.state is not REPLICATE:
         behind = raft.log.last_index - progress.match_index
         raise Refused("not_caught_up", f"member {member} is {behind} entries behind and does not keep up yet")
+    if progress.probation:
+        raise Refused("probation", f"member {member} has lost its files and must not vote yet")

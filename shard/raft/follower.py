@@ -74,7 +74,13 @@ def emit(raft: RaftState) -> None:
         raft.answer_due = None
         raft.send(
             HeartbeatResponse(
-                term=raft.term, sender=raft.member, to=raft.leader, round=round_due, last_index=last_index, lost=lost
+                term=raft.term,
+                sender=raft.member,
+                to=raft.leader,
+                round=round_due,
+                last_index=last_index,
+                lost=lost,
+                probation=raft.probation,
             )
         )
 

@@ -122,11 +122,15 @@ class Heartbeat(Message):
 
 @dataclass(slots=True, kw_only=True)
 class HeartbeatResponse(Message):
-    """You do, as far as I know. `lost`: what the leader believes it has sent through `sent_through` did not arrive."""
+    """You do, as far as I know. `lost`: what the leader believes it has sent through `sent_through` did not arrive.
+
+    `probation`: the sender must not vote yet.
+    """
 
     round: int = 0
     last_index: int = 0
     lost: bool = False
+    probation: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

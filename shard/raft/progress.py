@@ -43,6 +43,7 @@ class Progress:
         "install_from",
         "match_index",
         "next_index",
+        "probation",
         "probe_sent",
         "repeat_due",
         "round",
@@ -62,6 +63,7 @@ class Progress:
         self.awaiting_since = tick
         self.inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of each unanswered Append
         self.inflight_bytes = 0
+        self.probation = True  # until it says that it may vote
         self.caught_up = False  # only known of a member that does not vote, see `chase`
         self.goal = next_index - 1
         self.goal_since = tick

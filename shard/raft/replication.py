@@ -95,6 +95,7 @@ def on_heartbeat_response(raft: RaftState, message: HeartbeatResponse) -> None:
     progress = raft.progress[message.sender]
     progress.heard_tick = raft.ticks
     progress.round = max(progress.round, message.round)
+    progress.probation = message.probation
     confirm_reads(raft)
     if message.lost and progress.state is REPLICATE:
         progress.probe(progress.match_index + 1)

@@ -81,6 +81,7 @@ MESSAGES = [
     AppendResponse(term=5, **ENDS, success=False, rejected_index=9, hint_index=7, hint_term=3, last_index=8),
     Heartbeat(term=5, **ENDS, commit_index=7, round=3, sent_through=9),
     HeartbeatResponse(term=5, **ENDS, round=3, last_index=9, lost=True),
+    HeartbeatResponse(term=5, **ENDS, round=3, last_index=9, probation=True),
     install_of(b"", position=2**64 - 1, entry_bytes=2**64 - 501),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=300),
     InstallResponse(term=5, **ENDS, snapshot_index=20, from_index=7, position=0, restart=True),
@@ -115,7 +116,7 @@ def test_every_message_of_the_core_has_its_kind():
     for kind in peers.KINDS:
         everywhere = {"term", "sender", "to", "incarnation", "runs", "entries"}
         own = {field.name for field in dataclasses.fields(kind.type)} - everywhere
-        assert own == {*kind.numbers, kind.flag} - {None}, "a field that would not travel"
+        assert own == {*kind.numbers, *kind.flags}, "a field that would not travel"
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)

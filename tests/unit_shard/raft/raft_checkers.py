@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ocelog.shard.raft import LEADER
+from collections.abc import Callable
 
-from .raft_disk import Entry
+from ocelog.shard.raft import LEADER
+from ocelog.shard.raft.membership import Configuration
+from ocelog.shard.raft.messages import Message, PreVote, PreVoteResponse, TimeoutNow, Vote, VoteResponse
+
+from .raft_disk import Entry, Files
 from .raft_member import Member
 
 
@@ -123,19 +127,99 @@ class LeaderCompleteness:
 
 
 class DurableMajority:
-    """What is committed is on a majority of disks."""
+    """What is committed is, or was, on a majority of the disks of those who vote.
 
-    def __init__(self, committed: Committed, members: list[Member]) -> None:
+    `files_of` tells what an incarnation of a member had made durable. The leader may have appended its next
+    configuration since it committed, so either may have the majority.
+    """
+
+    def __init__(self, committed: Committed, files_of: Callable[[int, int], Files | None]) -> None:
         self.committed = committed
-        self.members = members
+        self.files_of = files_of
         self.checked = 0
 
     def check(self, member: Member) -> None:
         for position in range(self.checked, len(self.committed.entries)):
-            entry = self.committed.entries[position]
-            holders = [other for other in self.members if other.disk.files.held(position + 1) == entry]
-            assert 2 * len(holders) > len(self.members), f"entry {position + 1} is on {len(holders)} disks only"
+            configurations = member.core.configurations[-2:]
+            held = any(self._held(position, configuration) for configuration in configurations)
+            assert held, f"entry {position + 1} is not on a majority of the disks of {configurations}"
         self.checked = len(self.committed.entries)
+
+    def _held(self, position: int, configuration: Configuration) -> bool:
+        voters = configuration.voters
+        disks = [self.files_of(voter, configuration.incarnations[voter]) for voter in voters]
+        entry = self.committed.entries[position]
+        return 2 * sum(files is not None and files.held(position + 1) == entry for files in disks) > len(voters)
+
+
+class ConfigurationOfTheLog:
+    """The configuration that counts is the latest in the log, whatever was appended and truncated (thesis 4.1)."""
+
+    def __init__(self) -> None:
+        self.checked: dict[int, tuple[object, int]] = {}
+
+    def check(self, member: Member) -> None:
+        core, files = member.core, member.log.files
+        known = (files, len(files.entries), core.configuration)
+        if self.checked.get(member.member) == known:
+            return
+        self.checked[member.member] = known
+        entries = files.configurations()
+        index, data = entries[-1] if entries else (None, files.configuration)
+        latest = Configuration.decode(data, index)
+        same = (core.configuration.index, core.configuration.members) == (latest.index, latest.members)
+        assert same, f"{member.member} goes by {core.configuration!r}, but its log says {latest!r}"
+
+
+class OneVoterAtATime:
+    """From one committed configuration to the next at most one voter comes or goes (thesis 4.1)."""
+
+    def __init__(self, committed: Committed) -> None:
+        self.committed = committed
+        self.checked = 0
+        self.voters: set[tuple[int, int]] = set()
+
+    def check(self, member: Member) -> None:
+        for index in range(self.checked + 1, len(self.committed.entries) + 1):
+            value = self.committed.entries[index - 1][1]
+            if isinstance(value, bytes):
+                configuration = Configuration.decode(value, index)
+                voters = {(voter, configuration.incarnations[voter]) for voter in configuration.voters}
+                assert not self.voters or len(voters ^ self.voters) <= 1, f"{self.voters} became {voters} at {index}"
+                self.voters = voters
+        self.checked = len(self.committed.entries)
+
+
+class QuietTransfer:
+    """A leader that told another to take over takes no entry any more, but if that came to nothing (thesis 3.10)."""
+
+    def __init__(self) -> None:
+        self.told: dict[int, tuple[int, int, int]] = {}  # of each leader: the term, the end of the log and the tick
+
+    def said(self, member: Member, messages: list[Message]) -> None:
+        core = member.core
+        if core.role is not LEADER or self.told.get(core.member, (core.term,))[0] != core.term:
+            self.told.pop(core.member, None)
+        if core.member in self.told:
+            _, last_index, tick = self.told[core.member]
+            waiting = core.ticks - tick < core.config.election_ticks and core.transfer_to is not None
+            if waiting:
+                assert core.log.last_index == last_index, f"leader {core.member} took entries after its TimeoutNow"
+            else:
+                del self.told[core.member]
+        if core.role is LEADER and any(isinstance(message, TimeoutNow) for message in messages):
+            self.told[core.member] = (core.term, core.log.last_index, core.ticks)
+
+
+class SilentProbation:
+    """A member in probation promises no vote and asks for none."""
+
+    def said(self, member: Member, messages: list[Message]) -> None:
+        if member.probation:
+            for message in messages:
+                granted = isinstance(message, VoteResponse | PreVoteResponse) and message.granted
+                assert not granted, f"{member.member} votes in probation: {message}"
+                assert not isinstance(message, Vote | PreVote), f"{member.member} campaigns in probation: {message}"
 
 
 class LinearizableReads:

@@ -1,6 +1,7 @@
 """A seeded storm: a few members whose messages are lost, repeated and reordered, whose disks are slow and who crash.
 
-Time goes in moments. After the storm comes calm, in which a leader must be found and a new entry committed by everybody.
+Meanwhile they compact their logs, and members come, go, lose their files and hand over (raft_churn). Time goes in
+moments. After the storm comes calm, in which a leader must be found and a new entry committed by everybody.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from ocelog.shard.raft.messages import Install, Message
 
 from .raft_checkers import (
     Committed,
+    ConfigurationOfTheLog,
     DurableMajority,
     ElectionSafety,
     LeaderCompleteness,
     LegalHoles,
     LinearizableReads,
     LogMatching,
+    OneVoterAtATime,
+    QuietTransfer,
+    SilentProbation,
     StateMachineSafety,
 )
+from .raft_churn import MEMBERS_MAX, Churn
 from .raft_member import Member
 
 CONFIG = RaftConfig(
@@ -35,28 +41,30 @@ class Storm:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = random.Random(seed)
-        voters = list(range(rng.choice([1, 2, 3, 3, 3, 3, 4, 5])))
-        self.members = [Member(member, voters, config=CONFIG, seed=seed) for member in voters]
+        self.founders = list(range(rng.choice([1, 2, 3, 3, 3, 3, 4, 5])))
+        self.members = [Member(member, self.founders, config=CONFIG, seed=seed) for member in self.founders]
         self.wire: list[Message] = []
         self.cut: set[Link] = set()
         self.proposed = 0
 
         # Chances per moment, or per message.
-        self.clock = [rng.choice([0.3, 0.5]) for _ in voters]
+        self.clock = [rng.choice([0.3, 0.5]) for _ in range(MEMBERS_MAX)]
         self.arrival = rng.choice([0.5, 0.9])
         self.reordering = rng.random() < 0.5
         self.loss = rng.choice([0.0, 0.02, 0.1])
         self.repetition = rng.choice([0.0, 0.1])
-        self.disk = [rng.choice([0.2, 0.5, 1.0]) for _ in voters]
+        self.disk = [rng.choice([0.2, 0.5, 1.0]) for _ in range(MEMBERS_MAX)]
         self.proposal = rng.choice([0.1, 0.5])
         self.compaction = rng.choice([0.0, 0.02, 0.1, 0.3])
         self.refusal = rng.choice([0.0, 0.0, 0.3])
         self.insistence = 0.1
+        self.churn = Churn(self, rng)
         self.faults: list[tuple[Callable[[], None], float]] = [
             (self.partition, rng.choice([0.0, 0.05, 0.15])),
             (self.crash, rng.choice([0.0, 0.05])),
             (self.lose_power, rng.choice([0.0, 0.02])),
             (self.lose_connection, rng.choice([0.0, 0.05, 0.2])),
+            *self.churn.faults,
         ]
 
         self.committed = committed = Committed()
@@ -68,9 +76,12 @@ class Storm:
             LegalHoles(committed),
             StateMachineSafety(committed),
             LeaderCompleteness(committed),
-            DurableMajority(committed, self.members),
+            DurableMajority(committed, self.churn.files_of),
+            ConfigurationOfTheLog(),
+            OneVoterAtATime(committed),
             self.reads,
         ]
+        self.listeners = [QuietTransfer(), SilentProbation()]
 
     def play(self, moments: int) -> None:
         """The storm, then the calm."""
@@ -96,16 +107,22 @@ class Storm:
                 self.compact(member)
             if rng.random() < self.insistence:
                 self.wire += member.repeat_parts()
-            if member.core.role is LEADER and rng.random() < self.proposal:
+            if member.core.role is LEADER and not member.core.transferring and rng.random() < self.proposal:
                 self.read(member, object())
                 self.propose(member, rng.choice([1, 1, 2, 12]))
                 self.end_turn(member)
 
     def end_turn(self, member: Member) -> None:
         """A member's turn, and every check."""
-        self.wire += member.turn()
+        self.send(member, member.turn())
         for checker in self.checkers:
             checker.check(member)
+
+    def send(self, member: Member, messages: list[Message]) -> None:
+        """What a member says, heard by those who check what is said."""
+        self.wire += messages
+        for listener in self.listeners:
+            listener.said(member, messages)
 
     def deliver_some(self) -> None:
         """Each message under way arrives in this moment, or later, or never; or now and once more later."""
@@ -129,7 +146,7 @@ class Storm:
 
     def sync(self, member: Member) -> None:
         if member.job is not None:
-            self.wire += member.end_sync()
+            self.send(member, member.end_sync())
         elif member.must_sync:
             member.begin_sync()
         self.end_turn(member)
@@ -198,10 +215,10 @@ class Storm:
     def calm(self) -> None:
         """No more faults: soon there is a leader, and what it proposes is committed everywhere."""
         self.cut, self.loss, self.repetition, self.reordering = set(), 0.0, 0.0, False
-        self.clock, self.disk, self.arrival = [1.0] * len(self.members), [1.0] * len(self.members), 1.0
+        self.clock, self.disk, self.arrival = [1.0] * MEMBERS_MAX, [1.0] * MEMBERS_MAX, 1.0
         self.proposal = self.compaction = self.refusal = 0.0
         self.insistence = 1.0
-        self.pass_time(10 * CONFIG.election_ticks)
+        self.pass_time(20 * CONFIG.election_ticks)
         leaders = [member for member in self.members if member.core.role is LEADER]
         leader = max(leaders, key=lambda member: member.core.term, default=None)
         assert leader is not None, f"nobody leads: {[member.core.role.name for member in self.members]}"
@@ -209,7 +226,12 @@ class Storm:
         last_index = leader.propose("calm")
         self.end_turn(leader)
         self.pass_time(4)
-        behind = {member.member: member.core.commit_index for member in self.members}
+        configuration = leader.core.configuration
+        assert not configuration.returning, f"not all that lost their files vote again: {configuration!r}"
+        group = [self.members[member.member] for member in configuration.members]
+        assert [member.incarnation for member in group] == [*configuration.incarnations.values()], "a dead one is left"
+        assert not any(member.probation for member in group), "somebody is in probation still"
+        behind = {member.member: member.core.commit_index for member in group}
         assert set(behind.values()) == {last_index}, f"not all have committed {last_index}: {behind}"
         assert "calm" not in self.reads.floors, "the read was not answered"
 
