@@ -122,5 +122,5 @@ def count_votes(raft: RaftState) -> None:
     if raft.role is PRE_CANDIDATE:
         campaign(raft)
     else:
-        voters = (str(voter) for voter, granted in sorted(raft.votes.items()) if granted)
+        voters = (str(voter) for voter in raft.configuration.voters if raft.votes.get(voter))
         replication.lead(raft, f"elected by {', '.join(voters)}")

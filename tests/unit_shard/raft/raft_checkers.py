@@ -60,7 +60,7 @@ class LogMatching:
 
 
 class LegalHoles:
-    """An entry is missing only below the dense index, which a snapshot of what was committed covers."""
+    """An entry is missing only below the dense index and dead at the snapshot, which is of what was committed."""
 
     def __init__(self, committed: Committed) -> None:
         self.committed = committed
@@ -74,9 +74,11 @@ class LegalHoles:
         index = len(files.snapshot)
         assert files.dense_index <= index <= len(files.entries), f"{member.member} has a snapshot at {index}"
         assert files.snapshot == self.committed.entries[:index], f"{member.member} has a snapshot of something else"
+        live = files.live
         for number, entry in enumerate(files.entries, 1):
             if entry is None:
                 assert number <= files.dense_index, f"{member.member} misses {number}"
+                assert number not in live, f"{member.member} misses {number}, which is live at {index}"
             elif number <= index:
                 assert entry == files.snapshot[number - 1], f"{member.member} holds another entry {number}"
 

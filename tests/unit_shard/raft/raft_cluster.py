@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ocelog.shard.raft import LEADER, RaftConfig
+from ocelog.shard.raft.membership import Change, ChangeKind
 from ocelog.shard.raft.messages import Append, Message
 
 from .raft_member import Member
@@ -28,10 +29,11 @@ class Cluster:
         seed: int = 0,
         slow_disks: bool = False,
     ) -> None:
-        voters = list(range(members))
+        self.config = config
+        self.founders = list(range(members))
         self.members = [
-            Member(member, voters, config=config, seed=seed, terms=(logs or {}).get(member), term=term)
-            for member in voters
+            Member(member, self.founders, config=config, seed=seed, terms=(logs or {}).get(member), term=term)
+            for member in self.founders
         ]
         self.wire: list[Message] = []
         self.slow_disks = slow_disks
@@ -94,6 +96,25 @@ class Cluster:
         self.run()
         assert self.members[member].core.role is LEADER, f"{member} is {self.members[member].core.role.name}"
         return self.members[member]
+
+    def change(self, leader: int, kind: ChangeKind, member: int, incarnation: int = 0) -> None:
+        """A leader proposes a change of its own configuration, appends it and says so. Raises Refused."""
+        subject = self.members[leader]
+        version = subject.core.configuration.index
+        subject.propose(subject.core.propose(Change(kind, member, incarnation), version))
+        self.turn(leader)
+
+    def begin(self, member: int, incarnation: int = 1) -> Member:
+        """A process of `member` with an empty disk, in place of the one that there may be; the others see that end."""
+        fresh = Member(member, self.founders, config=self.config, incarnation=incarnation)
+        if member < len(self.members):
+            self.members[member] = fresh
+            for other in self.members:
+                other.core.peer_gone(member)
+        else:
+            assert member == len(self.members)
+            self.members.append(fresh)
+        return fresh
 
     def cut_off(self, *members: int) -> None:
         """Drop everything to and from these members, on the wire too; with none, drop nothing any more."""

@@ -13,7 +13,7 @@ from ocelog.shard.raft import LEADER, Raft, RaftConfig, RoleChange
 from ocelog.shard.raft.membership import Configuration
 from ocelog.shard.raft.messages import Accepted, Append, Install, InstallResponse, Message
 
-from .raft_disk import Disk, Entry, Files, MemoryLog, replayed
+from .raft_disk import Disk, Entry, Files, MemoryLog, is_live, replayed
 from .raft_transfer import Staging, Transfer
 
 NOOP = "noop"
@@ -112,13 +112,15 @@ class Member:
 
     # -- snapshots and installs --------------------------------------------------------------------
 
-    def compact(self, dense_index: int, missing: set[int] | None = None) -> None:
-        """Take a snapshot of what is committed and drop entries through `dense_index`: all of them, or `missing`."""
+    def compact(self, dense_index: int, share: float = 1.0) -> None:
+        """Take a snapshot of what is committed and drop a share of the dead entries through `dense_index`."""
         files, index = self.log.files, self.core.commit_index
         assert dense_index <= index <= self.core.persisted_index, "a snapshot is of what is committed and durable"
         snapshot = [*files.snapshot, *files.entries[len(files.snapshot) : index]]
-        gone = set(range(1, dense_index + 1)) if missing is None else missing
-        entries = [None if number in gone else entry for number, entry in enumerate(files.entries, 1)]
+        entries = [
+            None if number <= dense_index and not is_live(number, index) and self.rng.random() < share else entry
+            for number, entry in enumerate(files.entries, 1)
+        ]
         configuration = self.core.configuration_at(index).encode()
         self.log.files = Files(entries, snapshot, max(dense_index, files.dense_index), configuration)
         self.disk.written.append(self.log.files.copy())
@@ -138,7 +140,7 @@ class Member:
 
     def repeat_parts(self) -> list[Message]:
         """What has been sent last to everybody who is being installed."""
-        return [transfer.part(self.core.term, self.member) for transfer in self.transfers.values()]
+        return self._stamped([transfer.part(self.core.term, self.member) for transfer in self.transfers.values()])
 
     def _continue_transfer(self, response: InstallResponse) -> None:
         transfer = self.transfers.get(response.sender)
@@ -215,13 +217,19 @@ class Member:
             self.said = []
             if output.probation_over:
                 self.probation = False
-            for message in (*messages, *output.messages_after_sync):
-                message.incarnation = self.incarnation
+            self._stamped(messages)
+            self._stamped(output.messages_after_sync)
             self.after_sync += output.messages_after_sync
             self.reads += output.reads
             self.role_changes += output.role_changes
             if leading:
                 self.propose(NOOP)
+        return messages
+
+    def _stamped(self, messages: list[Message]) -> list[Message]:
+        """The messages with our incarnation, as a transport would send them."""
+        for message in messages:
+            message.incarnation = self.incarnation
         return messages
 
     @property

@@ -16,6 +16,12 @@ lines. Commands:
     read M NAME              M, a leader, is asked for a read index
     gone M PEER              M sees its connection to PEER close
     crash M                  M stops and starts again, with what its disk has synced
+    compact M INDEX          M takes a snapshot of what it has committed and drops its entries through INDEX
+    repeat M                 M, a leader, sends the last part of every install again
+    change M KIND N [I]      M, a leader, is asked to add, promote, demote, remove or renew member N (as incarnation I)
+    begin N [I]              a process of member N with an empty disk, of incarnation I
+    transfer M N             M, a leader, is asked to hand over to N
+    members                  what configuration everybody goes by
     state                    what everybody is, holds and has committed
 """
 
@@ -24,15 +30,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ocelog.shard.raft import RaftConfig
+from ocelog.shard.raft.membership import ChangeKind, Refused
 from ocelog.shard.raft.messages import (
     Append,
     AppendResponse,
     Heartbeat,
     HeartbeatResponse,
+    Install,
+    InstallResponse,
+    Join,
     Message,
     PreVote,
     PreVoteResponse,
+    ProbationAnswer,
+    ProbationQuery,
     RoleChange,
+    TimeoutNow,
     Vote,
     VoteResponse,
 )
@@ -138,11 +151,40 @@ class Script:
         subject.disk.written, subject.disk.written_hard_state = [], None
         subject.start()
 
+    def do_compact(self, member: str, index: str) -> None:
+        self.cluster[int(member)].compact(int(index))
+        self._turn(int(member))
+
+    def do_repeat(self, member: str) -> None:
+        self.cluster.wire += self.cluster[int(member)].repeat_parts()
+
+    def do_change(self, member: str, kind: str, other: str, incarnation: str = "0") -> None:
+        try:
+            self.cluster.change(int(member), ChangeKind(kind), int(other), int(incarnation))
+        except Refused as refusal:
+            self.lines.append(f"refused: {refusal.reason}, {refusal}")
+        self._report(int(member))
+
+    def do_begin(self, member: str, incarnation: str = "1") -> None:
+        self.cluster.begin(int(member), int(incarnation))
+
+    def do_transfer(self, member: str, to: str) -> None:
+        try:
+            self.cluster[int(member)].core.transfer(int(to))
+        except Refused as refusal:
+            self.lines.append(f"refused: {refusal.reason}, {refusal}")
+        self._turn(int(member))
+
+    def do_members(self) -> None:
+        for member in self.cluster.members:
+            probation = ", in probation" if member.core.probation else ""
+            self.lines.append(f"{member.member}.{member.incarnation} goes by {member.core.configuration!r}{probation}")
+
     def do_state(self) -> None:
         for member in self.cluster.members:
             core = member.core
             leader = "" if core.leader in (None, core.member) else f" of {core.leader}"
-            log = " ".join(map(str, member.log.terms)) or "empty"
+            log = " ".join(str(term) if term else "-" for term in member.log.terms) or "empty"
             role = core.role.name.lower().replace("_", "-")
             self.lines.append(f"{core.member} {role}{leader}, term {core.term}, commit {core.commit_index}, log {log}")
 
@@ -185,13 +227,15 @@ def told(change: RoleChange) -> str:
 
 def described(message: Message) -> str:
     """A message in words."""
-    return f"{message.sender}>{message.to} term {message.term} {_body(message)}"
+    incarnation = f".{message.incarnation}" if message.incarnation > 1 else ""
+    return f"{message.sender}{incarnation}>{message.to} term {message.term} {_body(message)}"
 
 
 def _body(message: Message) -> str:
     match message:
         case PreVote() | Vote():
-            return f"{type(message).__name__}, log ends at {message.last_index} in term {message.last_term}"
+            asked = ", at the leader's wish" if isinstance(message, Vote) and message.transfer else ""
+            return f"{type(message).__name__}, log ends at {message.last_index} in term {message.last_term}{asked}"
         case PreVoteResponse() | VoteResponse():
             return f"{type(message).__name__} {'granted' if message.granted else 'denied'}"
         case Append():
@@ -199,11 +243,25 @@ def _body(message: Message) -> str:
             return f"Append after {message.prev_index}/{message.prev_term}: {terms}, commit {message.commit_index}"
         case AppendResponse() if message.success:
             return f"AppendResponse matches through {message.match_index}"
+        case AppendResponse() if message.match_index:
+            hint = f"at most {message.hint_index}/{message.hint_term}, surely {message.match_index}"
+            return f"AppendResponse no {message.rejected_index}, {hint}"
         case AppendResponse():
             return f"AppendResponse no {message.rejected_index}, at most {message.hint_index}/{message.hint_term}"
         case Heartbeat():
             purpose = f"round {message.round}" if message.round else "notice"
             return f"Heartbeat {purpose}, commit {message.commit_index}, sent through {message.sent_through}"
         case HeartbeatResponse():
-            return f"HeartbeatResponse round {message.round}{', lost' if message.lost else ''}"
+            said = [word for word in ("lost", "probation") if getattr(message, word)]
+            return ", ".join([f"HeartbeatResponse round {message.round}", *said])
+        case Install():
+            what = f"snapshot {message.snapshot_index}/{message.snapshot_term} from {message.from_index}"
+            return f"Install {what}, part {message.position} of {message.snapshot_bytes + message.entry_bytes}"
+        case InstallResponse():
+            wanted = "send it from 0" if message.restart else f"has parts before {message.position}"
+            return f"InstallResponse snapshot {message.snapshot_index} from {message.from_index}, {wanted}"
+        case TimeoutNow() | Join() | ProbationQuery():
+            return type(message).__name__
+        case ProbationAnswer():
+            return f"ProbationAnswer {message.index}"
     raise AssertionError(f"no words for {message}")

@@ -156,8 +156,7 @@ class Storm:
         rng, core = self.rng, member.core
         if core.installing or core.commit_index > core.persisted_index or not core.commit_index:
             return
-        dense_index = rng.randint(0, core.commit_index)
-        member.compact(dense_index, {index for index in range(1, dense_index + 1) if rng.random() < 0.8})
+        member.compact(rng.randint(0, core.commit_index), share=0.8)
         self.end_turn(member)
 
     def propose(self, member: Member, count: int) -> None:

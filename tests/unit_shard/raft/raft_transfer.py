@@ -28,9 +28,12 @@ class Transfer:
 
     @classmethod
     def of(cls, files: Files, to: int, from_index: int) -> Transfer:
-        last = len(files.snapshot)
-        present = [(index, files.entries[index - 1]) for index in range(from_index + 1, last + 1)]
-        live = [(index, entry) for index, entry in present if entry is not None]
+        live: list[tuple[int, Entry]] = []
+        for index in sorted(files.live):
+            if index > from_index:
+                entry = files.entries[index - 1]
+                assert entry is not None, f"live entry {index} is missing"
+                live.append((index, entry))
         return cls(to, from_index, files.snapshot, files.configuration, live)
 
     def part(self, term: int, sender: int) -> Install:
