@@ -62,6 +62,8 @@ class Durability:
         self._reserve_due = True
         self._spare: tuple[MappedFile, int] | None = None
         self.spare_wanted = True
+        self.no_space = False
+        """Whether entries were refused for want of room, and none has been found since."""
         self.manifest_changed = True
         """Set by whoever changes what counts. True at first, so that the names given from now on are above all old ones."""
         self._dirty: list[Segment] = []
@@ -94,6 +96,7 @@ class Durability:
             generation = self.new_generation()
             path = self.segment_path(SegmentRecord(first_index, generation, 1, None).file_name)
             file = self._disk.create(path, self._config.segment_bytes_max)
+        self.no_space = False
         created_ms = self._disk.time_ms()
         return Segment.create(
             file, shard=self._shard, first_index=first_index, generation=generation, created_ms=created_ms
@@ -201,6 +204,7 @@ class Durability:
         """The job has run: take the spare that it made."""
         if job.spare is None:
             return
+        self.no_space = False
         if self._spare is None:
             self._spare = job.spare
         else:

@@ -148,7 +148,7 @@ class Log(LogReader):
         except NoSpace:
             for segment in made:
                 self.disk.remove(segment.file.path)
-            durability.spare_wanted = True
+            durability.spare_wanted = durability.no_space = True
             raise
         for segment in made:
             self._roll_to(segment)
@@ -166,6 +166,15 @@ class Log(LogReader):
         self._open = segment
         self._segments.append(segment)
         self._durability.manifest_changed = True
+        self._durability.spare_wanted = True
+
+    @property
+    def no_space(self) -> bool:
+        """Whether entries were refused for want of room, and none has been found since."""
+        return self._durability.no_space
+
+    def look_for_room(self) -> None:
+        """Have the next sync job try again to make the next segment."""
         self._durability.spare_wanted = True
 
     # -- truncation and release ----------------------------------------------------------------------

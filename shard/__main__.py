@@ -96,8 +96,9 @@ def _explained(error: Exception) -> tuple[str, int]:
     import zmq
 
     from ..log.errors import LogError
+    from .divergence import Diverged
 
-    if isinstance(error, LogError | DamageFound):
+    if isinstance(error, LogError | DamageFound | Diverged):
         return str(error), error.exit_code
     if isinstance(error, zmq.ZMQError):
         return f"a socket failed: {error}", os.EX_UNAVAILABLE

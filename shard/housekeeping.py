@@ -129,8 +129,8 @@ class Housekeeping:
         self._swapping: SwapJob | None = None
         self._failure: str | None = None
         self._began = 0.0
-        self._bytes_before = 0
-        self._last: dict[str, Any] = {"last_seconds": None, "bytes_before": None, "bytes_after": None, "error": None}
+        self._bytes_before = self._segments = 0
+        self._last: dict[str, Any] = dict.fromkeys(("last_seconds", "segments", "bytes_before", "bytes_after", "error"))
 
     # -- when ----------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Housekeeping:
             self._major_at = self._ticks + self.config.major_interval_ms // self.tick_ms
         self._considered = index
         self._began = self.clock()
-        self._bytes_before = self.log.log_bytes
+        self._bytes_before, self._segments = self.log.log_bytes, 0
         self.pause_ms = 0.0
         head = SnapshotHead(
             shard=self.shard,
@@ -332,7 +332,8 @@ class Housekeeping:
             self.log.abandon(job.rewritten)
             return
         began = self.clock()
-        self.log.swap(job)
+        if self.log.swap(job):
+            self._segments = sum(len(group.sources) for group in job.rewritten)
         self.swap_ms = 1000 * (self.clock() - began)
         self._end(str(job.error) if job.error else self._failure)
 
@@ -358,6 +359,7 @@ class Housekeeping:
             logger.warning("shard %d: a compaction did not finish: %s", self.shard, error)
         self._last = {
             "last_seconds": self.clock() - self._began,
+            "segments": self._segments,
             "bytes_before": self._bytes_before,
             "bytes_after": self.log.log_bytes,
             "error": error,

@@ -50,6 +50,7 @@ from .turn import Turn
 
 logger = logging.getLogger(__name__)
 
+ROOM_EVERY_MS = 1000  # how often a full disk is looked at again
 APPLY_ENTRIES_MAX = 4000
 """Entries applied in one turn, so that a replica with much to catch up still hears its peers."""
 
@@ -140,6 +141,8 @@ class Replica:
         """One tick of time passed (however long the process was paused, that is one tick)."""
         self.core.tick()
         self.housekeeping.tick()
+        if self.log.no_space and self.core.ticks * self.tick_ms % ROOM_EVERY_MS < self.tick_ms:
+            self.log.look_for_room()
         self._ticked = True
 
     def receive_peer(self, message: Message) -> None:

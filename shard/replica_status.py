@@ -28,6 +28,7 @@ def status_of(replica: Replica) -> dict[str, Any]:
         "last_index": log.last_index,
         "sessions": len(replica.executor.sessions),
         "log_bytes": log.log_bytes,
+        "no_space": log.no_space,
         "snapshot_index": log.snapshot_index,
         "dense_index": log.dense_index,
         "segments": log.segment_count,

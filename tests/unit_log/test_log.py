@@ -185,6 +185,25 @@ def test_nothing_is_released_in_a_log_just_opened(place: Place, log: Log) -> Non
     again.release([1, 2])
 
 
+def test_a_log_tells_that_it_has_no_room_until_it_finds_some_also_when_nobody_appends() -> None:
+    disk = SimDisk(Random(1), capacity=60_000)
+    log = open_log(disk, "r")
+    assert not log.no_space
+    with pytest.raises(NoSpace):
+        while True:
+            append(log, 1, b"p" * 300)
+            sync(log)
+    log.look_for_room()
+    sync(log)
+    assert log.no_space
+    disk.capacity *= 2
+    sync(log)
+    assert log.no_space, "nobody has looked"
+    log.look_for_room()
+    sync(log)
+    assert not log.no_space
+
+
 def test_a_failed_append_changes_nothing_and_room_lets_it_go_on() -> None:
     disk = SimDisk(Random(1), capacity=60_000)
     log = open_log(disk, "r")
