@@ -21,7 +21,7 @@ from ..log.identity import Identity
 from ..log.log import LogConfig
 from ..log.renewal import mark_damaged
 from . import peers
-from .housekeeping import CompactionConfig
+from .compaction_config import CompactionConfig
 from .machines.registry import registry
 from .raft.config import RaftConfig
 from .replica import Replica

@@ -28,11 +28,12 @@ from ..log.meta import Meta
 from ..log.renewal import end_probation
 from .background import Background, BackgroundJob
 from .catch_up import CatchUp
+from .compaction_config import CompactionConfig
 from .digest_exchange import DigestExchange
 from .divergence import Divergence
 from .executor import Executor
 from .healing import Healing
-from .housekeeping import CompactionConfig, Housekeeping
+from .housekeeping import Housekeeping
 from .leadership import NOOP_RECORD, Leadership
 from .log_view import ReplicaLogView, configurations_of
 from .machines.base import StateMachine
@@ -50,7 +51,6 @@ from .turn import Turn
 
 logger = logging.getLogger(__name__)
 
-ROOM_EVERY_MS = 1000  # how often a full disk is looked at again
 APPLY_ENTRIES_MAX = 4000
 """Entries applied in one turn, so that a replica with much to catch up still hears its peers."""
 
@@ -141,8 +141,6 @@ class Replica:
         """One tick of time passed (however long the process was paused, that is one tick)."""
         self.core.tick()
         self.housekeeping.tick()
-        if self.log.no_space and self.core.ticks * self.tick_ms % ROOM_EVERY_MS < self.tick_ms:
-            self.log.look_for_room()
         self._ticked = True
 
     def receive_peer(self, message: Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
+from ocelog.log.errors import NoSpace
 
 from .trio import Trio
 
@@ -45,7 +46,7 @@ def settle(trio, turns=60):
     """Let everything that is under way come to its end."""
     trio.run(turns)
     for replica in filter(None, trio.replicas):
-        assert replica.housekeeping.stage.value == "idle", replica.housekeeping.stage
+        assert replica.housekeeping.run is None, replica.housekeeping.run.stage
 
 
 def compact(trio, member, *, major=False):
@@ -177,3 +178,60 @@ def test_runs_begin_by_themselves_when_segments_are_full(tmp_path, kit):
         assert replica.log.log_bytes < 12 * 4096
     first, second, third = states(trio, kit)
     assert first == second == third
+
+
+class FullDisk:
+    """Stands in for a replica's disk: nothing can be written as long as the reserve is there, or ever if `hopeless`."""
+
+    def __init__(self, replica, *, hopeless=False):
+        self.disk = replica.log.disk
+        self.reserve = f"{replica.log.directory}/log/reserve"
+        self.hopeless = hopeless
+        self.refused = 0
+
+    def __getattr__(self, name):
+        return getattr(self.disk, name)
+
+    def write(self, path, parts):
+        if self.hopeless or self.disk.exists(self.reserve):
+            self.refused += 1
+            raise NoSpace(f"{path}: no room, by a test")
+        return self.disk.write(path, parts)
+
+
+def test_a_full_disk_is_compacted_with_the_room_in_reserve(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(60)
+    replica = trio.replicas[load.leader]
+    full = replica.log.disk = FullDisk(replica)
+    before = replica.log.log_bytes
+    compact(trio, load.leader)
+    assert full.refused == 1
+    assert replica.log.log_bytes < before / 3
+    trio.run(10)
+    assert full.disk.exists(full.reserve), "it is allocated again"
+
+
+def test_without_any_room_a_run_ends_and_harms_nothing(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(60)
+    replica = trio.replicas[load.leader]
+    state = kit.state_of(replica.executor)
+    full = replica.log.disk = FullDisk(replica, hopeless=True)
+    replica.administer(AdminRequest(COMPACT))
+    settle(trio)
+    assert "no room, by a test" in replica.housekeeping.status()["error"]
+    assert (full.refused, replica.log.snapshot_index, kit.state_of(replica.executor) == state) == (2, 0, True)
+    replica.log.disk = full.disk
+    compact(trio, load.leader)
+
+
+def test_entries_that_found_no_room_make_a_run(trio, kit, monkeypatch):
+    """Whatever the settings: it is the one thing that a replica can do about it."""
+    load = Load(trio, kit)
+    load.overwrite(60)
+    replica = trio.replicas[load.leader]
+    monkeypatch.setattr(type(replica.log), "no_space", True)
+    trio.run(60)
+    assert replica.housekeeping.runs >= 1
+    assert replica.log.dense_index > 0

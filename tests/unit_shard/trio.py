@@ -14,7 +14,7 @@ from ocelog.log.directory import open_directory
 from ocelog.log.files import OsDisk
 from ocelog.log.identity import Identity
 from ocelog.log.log import LogConfig
-from ocelog.shard.housekeeping import CompactionConfig
+from ocelog.shard.compaction_config import CompactionConfig
 from ocelog.shard.machines.registry import registry
 from ocelog.shard.raft.config import RaftConfig
 from ocelog.shard.raft.messages import LEADER
