@@ -147,6 +147,16 @@ class LogMachine(RuleBasedStateMachine):
         # that truncation is not durable.
         del self.histories[: self.captured_place]
 
+    @precondition(lambda self: self.job is None)
+    @rule(data=st.data(), sizes=SIZES)
+    def sync_beside(self, data: st.DataObject, sizes: list[int]) -> None:
+        """Entries that are covered by a job under way are truncated, and others take their indexes."""
+        self.begin_sync()
+        self.truncate(data)
+        self.append(sizes, True)
+        if self.job is not None:
+            self.end_sync()
+
     def _sync_all(self) -> None:
         if self.job is not None:
             self.end_sync()
