@@ -50,21 +50,25 @@ REPLICA_FIELDS = (
     "live_bytes",
     "compaction",
     "snapshot_pause_ms",
-    "installed_bytes",
+    "install_bytes_sent",
     "no_space",
     # What it is to the others.
     "incarnation",
     "membership",
     "rebuilding",
+    "installing",
     "probation",
     "digest_index",
     "diverged",
+    "disagreeing",
 )
 """`compaction` is a map: `running`, `runs`, `last_seconds`, `segments`, `bytes_before`, `bytes_after`, `error`.
-`installed_bytes` are those of the installs that it received since its process began.
+`install_bytes_sent` went to members that entries alone could not bring up to date, since the process began.
 
-`membership` is active, passive or reserve; `rebuilding` while it restores its state, `probation` while it may not vote
-after its log was lost or damaged, `no_space` while its disk is full, `diverged` when its digest is not the others'.
+`membership` is active, passive or reserve; `installing` while it receives a snapshot, `rebuilding` while it restores its
+state, `probation` while it may not vote after its log was lost or damaged, `no_space` while its disk is full, `diverged`
+when its digest is not the others'. `disagreeing` are the members whose digests differ, as a leader has heard: those
+against a majority, or all when there is none.
 """
 
 Status = Mapping[str, Any]
@@ -121,16 +125,22 @@ def verdict(status: Status) -> str:
 
 def _complaints(shard: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a shard that serves: the worst first, and at the end what it can still bear."""
-    found = [(_condition(replica), replica) for replica in shard["replicas"]]
+    ids = _undecided(shard)
+    if ids:
+        yield (
+            f"replicas {', '.join(map(str, ids))} of shard {shard['id']} have DIVERGED from each other, and no majority "
+            "tells which of them is right"
+        )
+    found = conditions(shard)
     for condition, sentence in _SENTENCES.items():
-        for found_condition, replica in found:
-            if found_condition == condition:
-                yield sentence.format(replica=replica["id"], shard=shard["id"])
-    for _, replica in found:
-        if replica.get("no_space"):
-            refused = ", so writes are refused" if replica["id"] == shard["leader"] else ""
-            yield f"replica {replica['id']} of shard {shard['id']} has no disk space left{refused}"
-    lost = sum(condition == DOWN for condition, _ in found)
+        for replica, its in found.items():
+            if its == condition:
+                yield sentence.format(replica=replica, shard=shard["id"])
+    for row in shard["replicas"]:
+        if row.get("no_space"):
+            refused = ", so writes are refused" if row["id"] == shard["leader"] else ""
+            yield f"replica {row['id']} of shard {shard['id']} has no disk space left{refused}"
+    lost = list(found.values()).count(DOWN)
     if lost:
         yield f"shard {shard['id']} has lost {lost} of {_count(len(found))}, can lose {spare(shard)} more"
 
@@ -142,12 +152,29 @@ _SENTENCES = {
 }
 
 
-def _condition(replica: Mapping[str, Any]) -> str:
-    """One of the four words at the top, or empty for a replica that does all it should."""
+def conditions(shard: Mapping[str, Any]) -> dict[int, str]:
+    """Each replica's condition by its id: one of the four words at the top, or empty for one that does all it should."""
+    odd = _disagreeing(shard) if not _undecided(shard) else []
+    return {row["id"]: _condition(row, odd=row["id"] in odd) for row in shard["replicas"]}
+
+
+def _condition(replica: Mapping[str, Any], *, odd: bool) -> str:
     if replica["role"] == DOWN:
-        return DOWN
-    conditions = ((DIVERGED, "diverged"), (RECOVERING, "probation"), (REBUILDING, "rebuilding"))
-    return next((condition for condition, name in conditions if replica.get(name)), "")
+        return DIVERGED if odd else DOWN  # one that is odd has stopped; if it is up, it has begun anew
+    flags = ((RECOVERING, "probation"), (REBUILDING, "installing"), (REBUILDING, "rebuilding"))
+    return next((condition for condition, name in flags if replica.get(name)), "")
+
+
+def _disagreeing(shard: Mapping[str, Any]) -> list[int]:
+    """The members whose digests differ, as the leader knows."""
+    told = (row.get("disagreeing") for row in shard["replicas"] if row["id"] == shard["leader"])
+    return list(next(told, None) or ())
+
+
+def _undecided(shard: Mapping[str, Any]) -> list[int]:
+    """The same when there is no majority among them, which is when the leader counts itself."""
+    ids = _disagreeing(shard)
+    return ids if shard["leader"] in ids else []
 
 
 def is_healthy(status: Status) -> bool:
@@ -161,7 +188,8 @@ def spare(shard: Mapping[str, Any]) -> int:
     One that is being rebuilt has its log and votes; one that recovers or has diverged does not.
     """
     voters = [replica for replica in shard["replicas"] if replica.get("membership") in (None, "active")]
-    present = sum(_condition(replica) in ("", REBUILDING) for replica in voters)
+    found = conditions(shard)
+    present = sum(found[replica["id"]] in ("", REBUILDING) for replica in voters)
     return present - (len(voters) // 2 + 1)
 
 
@@ -180,17 +208,21 @@ def _count(number: int, more: str = "") -> str:
 
 def rows(status: Status) -> list[tuple[str, ...]]:
     """The cells of the table, one row per replica, under `HEADINGS`."""
-    return [_row(shard, replica) for shard in status["shards"] for replica in shard["replicas"]]
+    return [
+        _row(shard, replica, conditions(shard)[replica["id"]])
+        for shard in status["shards"]
+        for replica in shard["replicas"]
+    ]
 
 
-def _row(shard: Mapping[str, Any], replica: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(shard: Mapping[str, Any], replica: Mapping[str, Any], condition: str) -> tuple[str, ...]:
     names = ("term", "commit_index", "applied_index", "last_index", "snapshot_index", "live_entries", "sessions")
     cpu = replica.get("cpu_percent")
     return (
         str(shard["id"]),
         str(replica["id"]),
         _text(replica.get("pid")),
-        role_word(replica),
+        condition or _role(replica),
         *(_text(replica.get(name)) for name in names),
         bytes_text(replica.get("log_bytes")),
         bytes_text(replica.get("memory_bytes")),
@@ -198,11 +230,10 @@ def _row(shard: Mapping[str, Any], replica: Mapping[str, Any]) -> tuple[str, ...
     )
 
 
-def role_word(replica: Mapping[str, Any]) -> str:
-    """The one word about a replica: what ails it, else what it does."""
+def _role(replica: Mapping[str, Any]) -> str:
+    """What a replica that nothing ails does."""
     membership = replica.get("membership")
-    role = str(replica["role"])
-    return _condition(replica) or (role if membership in (None, "active") else str(membership))
+    return str(replica["role"] if membership in (None, "active") else membership)
 
 
 def compactor_line(status: Status) -> str:

@@ -15,8 +15,10 @@ from typing import Any
 import msgpack
 
 from ...client.protocol.frames import Frame
-from .gather import ROUND_S, Asker, decoded
+from .gather import Asker, decoded
 
+ROUND_S = 1.8
+"""Less than the time after which a client asks again."""
 ROUNDS_MAX = 64
 FIRST_ROUND = 1 << 62
 """Far from the request ids of the status rounds, so that a refusal is of one kind of question only."""

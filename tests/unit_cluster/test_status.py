@@ -4,10 +4,10 @@ import pytest
 from ocelog.cluster import status
 
 
-def shard(shard_id: int, roles: str, *, leader: int | None = 0) -> dict:
+def shard(shard_id: int, roles: str, *, leader: int | None = 0, disagreeing: tuple[int, ...] = ()) -> dict:
     """A shard by one letter per replica; a leader, followers, down, and followers in each other condition."""
     names = {"L": "leader", "d": "down"}
-    flags = {"D": "diverged", "p": "probation", "r": "rebuilding", "n": "no_space"}
+    flags = {"p": "probation", "r": "rebuilding", "i": "installing", "n": "no_space"}
     replicas = [
         {
             "id": number,
@@ -17,6 +17,8 @@ def shard(shard_id: int, roles: str, *, leader: int | None = 0) -> dict:
         }
         for number, role in enumerate(roles)
     ]
+    if leader is not None:
+        replicas[leader]["disagreeing"] = list(disagreeing)
     return {"id": shard_id, "term": 3, "leader": leader, "replicas": replicas}
 
 
@@ -43,10 +45,20 @@ def shard(shard_id: int, roles: str, *, leader: int | None = 0) -> dict:
             "degraded: replica 1 of shard 0 is being rebuilt; "
             "replica 2 of shard 0 is being rebuilt; replica 2 of shard 1 is recovering and does not vote yet",
         ),
+        ([shard(0, "LFi")], "degraded: replica 2 of shard 0 is being rebuilt"),
         (
-            [shard(0, "LDdFF")],
+            [shard(0, "LddFF", disagreeing=(1,))],
             "degraded: replica 1 of shard 0 has DIVERGED from the others and serves no more; "
             "shard 0 has lost 1 of 5 replicas, can lose 0 more",
+        ),
+        (
+            [shard(0, "LdF", disagreeing=(1,))],
+            "degraded: replica 1 of shard 0 has DIVERGED from the others and serves no more",
+        ),
+        ([shard(0, "LFF", disagreeing=(1,))], "healthy: every shard can lose 1 more replica"),
+        (
+            [shard(0, "LF", disagreeing=(0, 1))],
+            "degraded: replicas 0, 1 of shard 0 have DIVERGED from each other, and no majority tells which of them is right",
         ),
         ([shard(0, "LnF")], "degraded: replica 1 of shard 0 has no disk space left"),
         (
@@ -91,13 +103,20 @@ def test_a_report_is_completed_with_its_meaning():
         ({"membership": "active"}, "follower"),
         ({"membership": "passive"}, "passive"),
         ({"membership": "passive", "rebuilding": True}, "rebuilding"),
+        ({"installing": True}, "rebuilding"),
         ({"probation": True, "rebuilding": True}, "recovering"),
-        ({"diverged": True, "probation": True}, "DIVERGED"),
-        ({"role": "down", "diverged": None}, "down"),
+        ({"role": "down", "probation": None}, "down"),
     ],
 )
 def test_the_role_is_what_ails_a_replica_else_what_it_does(fields, word):
-    assert status.role_word({"id": 1, "role": "follower", **fields}) == word
+    one = {"id": 3, "leader": None, "replicas": [{"id": 1, "role": "follower", **fields}]}
+    (row,) = status.rows({"shards": [one]})
+    assert row[status.HEADINGS.index("role")] == word
+
+
+def test_one_that_the_leader_found_odd_is_called_diverged_while_it_is_down():
+    _, odd, _ = status.rows({"shards": [shard(0, "LdF", disagreeing=(1,))]})
+    assert odd[status.HEADINGS.index("role")] == "DIVERGED"
 
 
 def test_a_member_that_does_not_vote_is_no_part_of_the_majority():
