@@ -36,6 +36,11 @@ class CompactorLink:
         self._unanswered = 0
         self.descriptors = (self._inbox.descriptor, self._monitor.descriptor)
 
+    @property
+    def rest(self) -> bool:
+        """Whether there may be something to `receive` of which no descriptor speaks any more."""
+        return self._inbox.rest or self._monitor.rest
+
     def send(self, request: CompactionRequest) -> bool:
         """Hand the request over; False when there is nobody to take it."""
         try:

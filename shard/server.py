@@ -134,7 +134,7 @@ class Server:
         try:
             while not self.stopping:
                 wait = max(0.0, next_tick - time.monotonic())
-                if unfinished or self._peers.rest or self._clients.rest:
+                if unfinished or self._peers.rest or self._clients.rest or self._compactor.rest:
                     wait = 0.0
                 elif owes_notice:
                     wait = min(wait, NOTICE_DELAY_SECONDS)
@@ -160,7 +160,7 @@ class Server:
             self.replica.job_done(self._sync.finished())
         if self._background.descriptor in readable:
             self.replica.background_done(self._background.finished())
-        if not readable.isdisjoint(self._compactor.descriptors):
+        if self._compactor.rest or not readable.isdisjoint(self._compactor.descriptors):
             self._drain_compactor()
         if self._peers.rest or self._peers.descriptor in readable:
             self._drain_peers()
