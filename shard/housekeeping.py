@@ -29,6 +29,9 @@ RUN_SPACING_MS = 1000
 ROOM_EVERY_MS = 1000
 """How often a full disk is looked at again."""
 
+HOARDERS_MAX = 20
+"""So many resources that never release are named."""
+
 NO_RUN = dict.fromkeys(("last_seconds", "segments", "bytes_before", "bytes_after", "error"))
 
 
@@ -68,6 +71,7 @@ class Housekeeping:
         self._not_before = 0
         self._considered = log.snapshot_index
         self._asked = self._major_asked = self._snapshot_asked = False
+        self._hoarders: dict[int, str] = {}
         self._last: dict[str, Any] = NO_RUN
 
     # -- when ----------------------------------------------------------------------------------------
@@ -152,6 +156,7 @@ class Housekeeping:
         if major:
             self._major_at = self._ticks + self.config.major_interval_ms // self.tick_ms
         self._considered = executor.applied_index
+        self._name_hoarders(executor)
         self.run = CompactionRun(
             self.log,
             self.config,
@@ -163,6 +168,20 @@ class Housekeeping:
             snapshot_only=snapshot_only,
         )
         self.run.begin(executor, configuration)
+
+    def _name_hoarders(self, executor: Executor) -> None:
+        """A machine that never releases keeps all its entries in the log for ever: say so, once for each."""
+        for resource in executor.resources.values():
+            if resource.hoards and resource.index not in self._hoarders and len(self._hoarders) < HOARDERS_MAX:
+                self._hoarders[resource.index] = resource.name
+                logger.warning(
+                    "shard %d: resource %r, a %s, has released none of its %d entries; unless all of them still count, see "
+                    "docs/compaction.md",
+                    self.shard,
+                    resource.name,
+                    resource.type_name,
+                    resource.kept,
+                )
 
     def _settle(self, run: CompactionRun) -> None:
         """Take note of a run that is over."""
@@ -205,4 +224,5 @@ class Housekeeping:
 
     def status(self) -> dict[str, Any]:
         """The part of a status report that is about runs."""
-        return {"running": self.run is not None, "runs": self.runs, **self._last}
+        hoarders = list(self._hoarders.values())
+        return {"running": self.run is not None, "runs": self.runs, "never_released": hoarders, **self._last}

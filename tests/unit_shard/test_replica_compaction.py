@@ -235,3 +235,18 @@ def test_entries_that_found_no_room_make_a_run(trio, kit, monkeypatch):
     trio.run(60)
     assert replica.housekeeping.runs >= 1
     assert replica.log.dense_index > 0
+
+
+def test_a_machine_that_never_releases_is_named_once(trio, kit, monkeypatch, caplog):
+    load = Load(trio, kit)
+    load.overwrite(3)
+    replica = trio.replicas[load.leader]
+    resource = replica.executor.by_name["m"]
+    compact(trio, load.leader)
+    assert replica.housekeeping.status()["never_released"] == []
+    monkeypatch.setattr(type(resource), "hoards", property(lambda self: self.name == "m"))
+    for _ in range(2):
+        load.overwrite(3)
+        compact(trio, load.leader)
+    assert replica.housekeeping.status()["never_released"] == ["m"]
+    assert caplog.text.count("'m', a map, has released none") == 1
