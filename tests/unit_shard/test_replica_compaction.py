@@ -157,13 +157,13 @@ def test_a_snapshot_alone_rewrites_nothing(trio, kit):
 def test_without_a_compactor_the_replica_works_on_and_says_so(trio, kit):
     load = Load(trio, kit)
     load.overwrite(60)
-    trio.compactor_runs = False
+    trio.compactor = "absent"
     trio.replicas[load.leader].administer(AdminRequest(COMPACT))
     settle(trio)
     replica = trio.replicas[load.leader]
     assert replica.housekeeping.status()["error"] == "no compactor is running"
     assert replica.log.snapshot_index > 0
-    trio.compactor_runs = True
+    trio.compactor = "runs"
     compact(trio, load.leader)
     assert replica.log.dense_index > 0
 

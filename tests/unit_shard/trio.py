@@ -25,12 +25,16 @@ START_MS = 1_700_000_000_000
 
 
 class Trio:
-    """Three replicas; messages arrive in the next turn, jobs are done at once unless `holding_jobs`."""
+    """Three replicas; messages arrive in the next turn, jobs are done at once.
+
+    `compactor` runs, is absent, or is silent: it never answers. `loses` says which messages do not arrive.
+    """
 
     def __init__(self, path, **settings):
         self.path = path
         self.settings = settings
-        self.compactor_runs = True
+        self.compactor = "runs"
+        self.loses = lambda message: False
         self.replicas = [self.open(member) for member in range(3)]
         self.inboxes = [[], [], []]
         self.answers = [[], [], []]
@@ -76,7 +80,7 @@ class Trio:
             replica.tick()
         turn = replica.step(self.now, START_MS + self.now)
         for message in turn.messages:
-            if not self.cut & {member, message.to}:
+            if not self.cut & {member, message.to} and not self.loses(message):
                 self.inboxes[message.to].append(message)
         for items in turn.answers.values():
             self.answers[member] += [frames.parse_reply(parts) for _, parts in items]
@@ -87,9 +91,9 @@ class Trio:
             turn.background.run()
             replica.background_done(turn.background)
         if turn.compaction is not None:
-            if self.compactor_runs:
+            if self.compactor == "runs":
                 replica.compacted(rewrite(replica.log.disk, turn.compaction))
-            else:
+            elif self.compactor == "absent":
                 replica.not_compacted("no compactor is running")
 
     def run(self, turns, *, ticks=True):

@@ -1,0 +1,222 @@
+"""Installs between whole replicas: parts that are lost, repeated, damaged or too late, and transfers that outlive their files."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from ocelog.log.errors import NoSpace
+from ocelog.shard import transfers
+from ocelog.shard.compaction_run import Stage
+from ocelog.shard.raft.messages import Install, InstallResponse
+
+from .test_replica_compaction import TINY, Load, compact, states
+from .trio import Trio
+
+PART_BYTES = 600
+
+
+@pytest.fixture
+def trio(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfers, "PART_BYTES", PART_BYTES)
+    monkeypatch.setattr(transfers, "WINDOW_BYTES", 4 * PART_BYTES)
+    return Trio(tmp_path, **TINY)
+
+
+class Behind(Load):
+    """A member that was cut off while the others wrote and compacted what it lacks."""
+
+    def __init__(self, trio, kit, *, keys=12):
+        super().__init__(trio, kit)
+        self.overwrite(10, keys=keys)
+        trio.run(20)
+        self.member = (self.leader + 1) % 3
+        trio.cut = {self.member}
+        self.overwrite(60, keys=keys)
+        for member in range(3):
+            if member != self.member:
+                compact(trio, member)
+        self.overwrite(2, keys=keys)
+
+    @property
+    def replica(self):
+        return self.trio.replicas[self.member]
+
+    def catch_up(self, turns=600):
+        """Let the member back and wait until it holds what the leader does."""
+        self.trio.cut = set()
+        for _ in range(turns):
+            self.trio.run(1)
+            if self.replica.executor.applied_index == self.trio.replicas[self.leader].executor.applied_index:
+                return
+        raise AssertionError(f"applied {self.replica.executor.applied_index} after {turns} turns")
+
+    def check(self, kit):
+        assert self.replica.log.dense_index > 0
+        first, second, third = states(self.trio, kit)
+        assert first == second == third
+
+
+def recorded(trio):
+    """All installs that travel from now on, in order."""
+    seen = []
+
+    def record(message):
+        if isinstance(message, Install):
+            seen.append(message)
+        return False
+
+    trio.loses = record
+    return seen
+
+
+def test_a_transfer_is_one_stream_in_parts_within_a_window(trio, kit):
+    load = Behind(trio, kit)
+    sent = recorded(trio)
+    load.catch_up()
+    load.check(kit)
+    assert len(sent) > 4
+    positions = [message.position for message in sent]
+    assert positions == sorted(set(positions)), "nothing was lost, so nothing is sent twice"
+    total = sent[0].snapshot_bytes + sent[0].entry_bytes
+    assert sum(len(message.entries.data) for message in sent) == total
+    assert {message.from_index for message in sent} == {sent[0].from_index}
+    live = trio.replicas[load.leader].log.snapshot.live
+    assert sum(len(message.entries.sizes) for message in sent) == sum(live > sent[0].from_index)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lost_parts_and_answers_are_repeated(trio, kit, seed):
+    load = Behind(trio, kit)
+    rng = Random(seed)
+    trio.loses = lambda message: isinstance(message, Install | InstallResponse) and rng.random() < 0.3
+    load.catch_up(3000)
+    load.check(kit)
+
+
+def test_parts_that_come_twice_change_nothing(trio, kit):
+    load = Behind(trio, kit)
+    again = []
+
+    def repeat(message):
+        if isinstance(message, Install) and message not in again:
+            again.append(message)
+            trio.inboxes[message.to] += [message, message]
+        return False
+
+    trio.loses = repeat
+    load.catch_up()
+    load.check(kit)
+    before = (load.replica.log.snapshot_index, load.replica.log.last_index)
+    trio.inboxes[load.member] += again  # all of it once more, after it was installed
+    trio.run(20)
+    assert (load.replica.log.snapshot_index, load.replica.log.last_index) == before
+    load.check(kit)
+
+
+def test_a_transfer_outlives_the_segments_and_the_snapshot_it_began_with(trio, kit):
+    """The leader compacts again while it sends: the stream stays what it was."""
+    load = Behind(trio, kit)
+    slowed = {"count": 0}
+
+    def slow(message):
+        if isinstance(message, InstallResponse):
+            slowed["count"] += 1
+            return slowed["count"] % 3 != 0
+        return False
+
+    trio.loses = slow
+    trio.cut = set()
+    leader = trio.replicas[load.leader]
+    first = leader.log.snapshot_index
+    trio.run(10)
+    assert load.replica.catch_up.incoming.under_way
+    load.overwrite(30)
+    compact(trio, load.leader, major=True)
+    assert leader.log.snapshot_index > first
+    load.catch_up(3000)
+    load.check(kit)
+
+
+def test_a_leader_that_is_replaced_in_the_middle_leaves_nothing_behind(trio, kit):
+    load = Behind(trio, kit)
+    trio.loses = lambda message: isinstance(message, InstallResponse)
+    trio.cut = set()
+    trio.run(10)
+    assert load.replica.catch_up.incoming.under_way
+    trio.loses = lambda message: False
+    trio.cut = {load.leader}
+    old = load.leader
+    load.leader = trio.elect()
+    assert load.leader not in (old, load.member)
+    load.catch_up(1500)
+    trio.cut = set()
+    trio.run(200)
+    load.check(kit)
+    names = set(load.replica.log.disk.list(f"{load.replica.log.directory}/snapshots"))
+    assert len(names) == 1, "what was staged and not published is gone"
+
+
+def test_a_part_that_was_damaged_on_its_way_begins_the_install_again(trio, kit):
+    load = Behind(trio, kit)
+    damaged = []
+
+    def damage(message):
+        if isinstance(message, Install) and len(message.entries.sizes) and not damaged:
+            data = bytearray(message.entries.data)
+            data[60] ^= 1
+            message.entries = transfers.Part(bytes(data), message.entries.sizes)
+            damaged.append(message)
+        return False
+
+    trio.loses = damage
+    load.catch_up(1500)
+    assert damaged
+    load.check(kit)
+
+
+def test_no_room_for_an_install_is_no_end(trio, kit, monkeypatch):
+    load = Behind(trio, kit)
+    staged = []
+    stage = load.replica.log.stage
+
+    def refuse(**fields):
+        staged.append(fields)
+        if len(staged) < 3:
+            raise NoSpace("no room, by a test")
+        return stage(**fields)
+
+    monkeypatch.setattr(load.replica.log, "stage", refuse)
+    load.catch_up(1500)
+    assert len(staged) == 3
+    load.check(kit)
+
+
+def test_a_member_that_lacks_a_live_entry_of_its_own_asks_for_all(trio, kit, monkeypatch):
+    load = Behind(trio, kit)
+    missing = load.replica.log.missing
+    told = []
+
+    def lacks_one(live, through):
+        if through and not told:
+            told.append(through)
+            return 1
+        return missing(live, through)
+
+    monkeypatch.setattr(load.replica.log, "missing", lacks_one)
+    sent = recorded(trio)
+    load.catch_up(1500)
+    load.check(kit)
+    assert told and {message.from_index for message in sent} == {told[0], 0}
+
+
+def test_a_run_under_way_is_given_up_when_the_log_is_replaced(trio, kit):
+    load = Behind(trio, kit)
+    trio.compactor = "silent"
+    load.replica.housekeeping.ask(major=True)
+    trio.run(10)
+    assert load.replica.housekeeping.run.stage is Stage.REWRITE
+    load.catch_up()
+    assert load.replica.housekeeping.run is None
+    assert "replaced by an install" in load.replica.housekeeping.status()["error"]
+    load.check(kit)
