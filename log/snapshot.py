@@ -200,7 +200,7 @@ def _read_sections(file: MappedFile, header_checksum: int) -> list[tuple[int, in
         checksums = crc32(_CRC.pack(checksum), checksums)
         position += _taken(len(data))
     whole = TRAILER.pack(len(found), checksums, file.size)
-    if data != whole or position + _taken(len(whole)) != file.size:
+    if data != whole:
         raise Corruption(file.path, "its trailer does not fit what comes before it", offset=position)
     return found
 

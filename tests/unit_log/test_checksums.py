@@ -76,6 +76,16 @@ def test_whole_entries_in_another_order_are_noticed() -> None:
     assert not intact(data[2 * size :] + data[size : 2 * size] + data[:size], sizes)
 
 
+def test_whole_entries_that_are_not_those_expected_are_noticed() -> None:
+    """By index and by mode: the arrays say what is there, and the entries must agree."""
+    data, sizes = encoded([b"a" * 8, b"b" * 8])
+    raw, copier = np.frombuffer(data, np.uint8), EntryCopier()
+    index, mode = np.array([FIRST, FIRST + 1], np.uint64), np.array([0, 1], np.uint8)
+    assert copier.intact(raw, sizes, index, mode)
+    assert not copier.intact(raw, sizes, index + np.uint64(1), mode)
+    assert not copier.intact(raw, sizes, index, 1 - mode)
+
+
 @pytest.mark.parametrize("length", [0, 9, 1 << 20, (1 << 32) - 1])
 def test_a_length_that_does_not_fit_is_noticed(length: int) -> None:
     data, sizes = encoded([b"12345678", b"x"])
