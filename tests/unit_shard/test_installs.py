@@ -26,9 +26,9 @@ def trio(tmp_path, monkeypatch):
 class Behind(Load):
     """A member that was cut off while the others wrote and compacted what it lacks."""
 
-    def __init__(self, trio, kit, *, keys=12):
+    def __init__(self, trio, kit, *, keys=12, before=10):
         super().__init__(trio, kit)
-        self.overwrite(10, keys=keys)
+        self.overwrite(before, keys=keys)
         trio.run(20)
         self.member = (self.leader + 1) % 3
         trio.cut = {self.member}
@@ -211,7 +211,7 @@ def test_a_member_that_lacks_a_live_entry_of_its_own_asks_for_all(trio, kit, mon
 
 
 def test_a_run_under_way_is_given_up_when_the_log_is_replaced(trio, kit):
-    load = Behind(trio, kit)
+    load = Behind(trio, kit, keys=3, before=40)
     trio.compactor = "silent"
     load.replica.housekeeping.ask(major=True)
     trio.run(10)
