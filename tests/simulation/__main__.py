@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 import traceback
+from collections import Counter
 
 from .simulation import Failure, Simulation
 
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(seeds: range | list[int], trace: bool, *, verbose: bool) -> int:
     failed = []
+    counts: Counter[str] = Counter()
     began = time.monotonic()
     for seed in seeds:
         simulation = Simulation(seed, listener=print if trace else None)
@@ -42,12 +44,15 @@ def _run(seeds: range | list[int], trace: bool, *, verbose: bool) -> int:
             if verbose:
                 traceback.print_exception(failure)
             continue
+        counts.update(run.counts)
+        counts.update(entries=run.entries, restarts=run.restarts, terms=run.terms, answered=run.answered)
         if verbose:
             print(simulation.plan)
             print(run)
     print(
         f"{len(seeds)} seeds in {time.monotonic() - began:.1f} s, {len(failed)} failed{': ' if failed else ''}{failed or ''}"
     )
+    print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     return 1 if failed else 0
 
 

@@ -207,6 +207,14 @@ class SimDisk:
     def time_ms(self) -> int:
         return 0
 
+    def survives(self, path: str) -> bool:
+        """Whether the file's name would be there after any crash."""
+        return path in self._durable_names
+
+    def durable_bytes(self, path: str) -> bytes:
+        """What of a file a crash certainly leaves."""
+        return self._durable_names[path].durable
+
     def _existing(self, path: str) -> SimFile:
         if path not in self.files:
             raise FileNotFoundError(path)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-from ocelog.shard.raft.messages import LEADER
+from dataclasses import replace
 
 from .client import SimClient
 from .host import Host
@@ -32,6 +31,8 @@ class Faults:
         self._every(plan.full_disk_interval, self._full_disk)
         self._every(plan.client_pause_interval, self._pause_client)
         self._every(plan.client_restart_interval, self._restart_client)
+        self._every(plan.ask_interval, self._ask)
+        self._every(plan.wipe_interval, self._wipe)
 
     def _every(self, interval: int, strike: Callable[[], None]) -> None:
         if interval:
@@ -46,7 +47,7 @@ class Faults:
 
     def _victim(self) -> Host:
         """Leaders are the more interesting victims."""
-        leaders = [host for host in self.hosts if host.replica is not None and host.replica.core.role is LEADER]
+        leaders = [host for host in self.hosts if host.leads]
         return self.scheduler.rng.choice(leaders if leaders and self.scheduler.chance(0.5) else list(self.hosts))
 
     def _crash(self) -> None:
@@ -126,6 +127,24 @@ class Faults:
         client = self.scheduler.rng.choice(self.clients)
         self.scheduler.rng.choice((client.reconnect, client.restart, client.close))()
 
+    def _ask(self) -> None:
+        """Somebody asks a replica for a snapshot, or for a compaction of either kind."""
+        replica = self._victim().replica
+        if replica is not None:
+            kind = self.scheduler.rng.choice(({"snapshot_only": True}, {"major": True}, {}))
+            replica.housekeeping.ask(**kind)
+
+    def _wipe(self) -> None:
+        """A member loses its files, if a majority of the voters is left, in whichever configuration counts."""
+        victim = self._victim()
+        for configuration in [host.configuration for host in self.hosts]:
+            left = [host for host in self.hosts if host is not victim and host.votes_in(configuration)]
+            if 2 * len(left) <= len(configuration.voters):
+                return
+        self.scheduler.note(f"{victim.name} loses its files")
+        victim.wipe()
+        self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), victim.start)
+
     def stop(self) -> None:
         """No more faults: everything is healed, everybody runs."""
         self.over = True
@@ -133,6 +152,7 @@ class Faults:
         self.network.weather = Weather()
         for host in self.hosts:
             self._free_disk(host)
+            host.compactor.plan = replace(self.plan, compactor_absent=0.0, compactor_crash=0.0)
             host.paused_until = min(host.paused_until, self.scheduler.now)
             host.start()
         for client in self.clients:

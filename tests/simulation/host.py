@@ -6,25 +6,33 @@ It does what `shard/server.py` and `shard/assembly.py` do, with a simulated disk
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 
 from ocelog.client.protocol import frames
 from ocelog.client.protocol.limits import Limits
-from ocelog.log.directory import open_directory
-from ocelog.log.errors import NoSpace
+from ocelog.log.directory import open_or_renew
+from ocelog.log.errors import Corruption, NoSpace
 from ocelog.log.identity import Identity
-from ocelog.log.log import LogConfig
+from ocelog.log.log import Log, LogConfig
+from ocelog.log.meta import Meta
+from ocelog.log.renewal import in_probation, mark_damaged
 from ocelog.shard import peers
+from ocelog.shard.machines.base import StateMachine
 from ocelog.shard.machines.registry import registry
 from ocelog.shard.persist import PersistJob
 from ocelog.shard.raft.config import RaftConfig
-from ocelog.shard.raft.messages import Append, Message
-from ocelog.shard.replica import Replica, Turn
+from ocelog.shard.raft.membership import ACTIVE, Configuration
+from ocelog.shard.raft.messages import LEADER, Append, Install, Message
+from ocelog.shard.replica import Replica
+from ocelog.shard.turn import Turn
 
+from .compactor import SimCompactor
 from .disk import SimDisk
-from .disk_work import DiskWork, Killed, cut_after
+from .disk_work import Killed, cut_after
+from .jobs import Jobs
 from .leases import LeasesMachine
 from .network import Frames, Network
 from .scheduler import MS, SECOND, Scheduler
@@ -32,6 +40,7 @@ from .swarm import Plan
 
 CLUSTER_ID = "00112233445566778899aabbccddeeff"
 DIRECTORY = "data/shard-0/replica"
+WITNESS = "data/members/replica"
 NOTICE_DELAY = 2 * MS
 """As in the server: a new commit index may wait so long for something to travel with."""
 WALL_START_MS = 1_700_000_000_000
@@ -41,7 +50,9 @@ class Host:
     """Member `member` of the shard and its machine; `replica` is None while the process is down.
 
     `on_turn(host, turn)` is called after every turn, `on_start(host)` after every start, `on_durable(host, job)` when
-    a persist job has run, before the replica knows. `changed_from` is the lowest index a turn may have rewritten.
+    a persist job has run, before the replica knows, `on_wipe(host)` when the files are lost. `changed_from` is the lowest
+    index that a turn may have rewritten above the dense index. `counts` is what happened, by name; `configuration` the
+    one that the replica went by last.
     """
 
     def __init__(self, member: int, plan: Plan, scheduler: Scheduler, network: Network, disk_bytes: int) -> None:
@@ -53,9 +64,11 @@ class Host:
         self.disk = SimDisk(Random(scheduler.rng.getrandbits(32)), capacity=disk_bytes)
         self.name = host_name(member)
         self.replica: Replica | None = None
-        self.incarnation = 0
-        self.starts = 0
+        self.life = 0
+        self.counts: Counter[str] = Counter()
+        self.configuration = Configuration.bootstrap(range(plan.members))
         self.paused_until = 0
+        self._lost = False
         self.changed_from = 1
         self.sync_slowdown = 0
         self.wall_offset_ms = scheduler.between(-5000, 5000)
@@ -63,12 +76,13 @@ class Host:
         self.on_turn: list[Callable[[Host, Turn], None]] = []
         self.on_start: list[Callable[[Host], None]] = []
         self.on_durable: list[Callable[[Host, PersistJob], None]] = []
+        self.on_wipe: list[Callable[[Host], None]] = []
+        self.compactor = SimCompactor(plan, scheduler, self.disk)
         self._identity = peers.PeerIdentity(cluster_id=CLUSTER_ID, shard=0, member=member, incarnation=1)
         self._peers: list[Frames] = []
         self._bundles: list[tuple[str, Frames]] = []
         self._gone: list[int] = []
-        self._done: PersistJob | None = None
-        self._persisting: DiskWork | None = None
+        self.jobs = self._new_jobs()
         self._next_tick = 0
         self._turn_at: int | None = None
         network.attach(self.name, self._receive)
@@ -79,19 +93,17 @@ class Host:
         """Open the directory as a restarted process does, and take the first turn soon; nothing if it runs."""
         if self.replica is not None:
             return
-        plan, rng = self.plan, Random(self.scheduler.rng.getrandbits(32))
-        identity = Identity(cluster_id=CLUSTER_ID, shard=0, member=self.member, incarnation=1)
-        config = LogConfig(segment_bytes_max=plan.segment_bytes_max, segment_entries_max=plan.segment_entries_max)
-        operations = self.scheduler.between(0, 8) if self.scheduler.chance(plan.start_crash) else -1
+        plan = self.plan
         try:
-            with cut_after(self.disk, operations):
-                _, meta, log = open_directory(self.disk, DIRECTORY, expected=identity, config=config)
+            identity, meta, log, probation = self._open()
         except (Killed, NoSpace) as reason:
             self.scheduler.note(f"{self.name} does not start: {reason}")
             if isinstance(reason, Killed) and self.scheduler.chance(plan.power_loss):
-                self.disk.crash()
+                self._lose_power()
             self.scheduler.after(SECOND // 2, self.start)
             return
+        self._lost = False
+        self._identity = replace(self._identity, incarnation=identity.incarnation)
         self.replica = Replica(
             shard=0,
             member=self.member,
@@ -106,35 +118,98 @@ class Host:
                 inflight_bytes_max=4 * plan.append_bytes_max,
             ),
             limits=Limits(in_flight_max=plan.in_flight_max, operations_max=8, operation_bytes_max=400),
-            machines={**registry(), "leases": LeasesMachine},
-            rng=rng,
+            machines=machines(),
+            rng=Random(self.scheduler.rng.getrandbits(32)),
             tick_ms=plan.tick // MS,
+            compaction=plan.compaction,
+            incarnation=identity.incarnation,
+            probation=probation,
         )
-        self.incarnation += 1
-        self.starts += 1
+        self.jobs = self._new_jobs()
+        self.life += 1
+        self.counts["starts"] += 1
         self.changed_from = 1
         self._next_tick = self.scheduler.now + self.scheduler.between(0, plan.tick)
         for callback in self.on_start:
             callback(self)
-        self.scheduler.note(f"{self.name} starts, log ends at {log.last_index}")
+        self.scheduler.note(f"{self.name} starts, S is {log.snapshot_index}, the log ends at {log.last_index}")
         self._wake(0)
         self._wait_for_tick()
+
+    def _open(self) -> tuple[Identity, Meta, Log, bool]:
+        """What `assembly.open_replica` does before it binds sockets. Raises Killed, NoSpace, Corruption."""
+        plan = self.plan
+        operations = self.scheduler.between(0, 8) if self.scheduler.chance(plan.start_crash) else -1
+        with cut_after(self.disk, operations):
+            return open_or_renew(
+                self.disk,
+                DIRECTORY,
+                expected=Identity(cluster_id=CLUSTER_ID, shard=0, member=self.member, incarnation=1),
+                config=LogConfig(
+                    segment_bytes_max=plan.segment_bytes_max, segment_entries_max=plan.segment_entries_max
+                ),
+                witness=WITNESS,
+                # What nobody damaged must not be found damaged: then this is a failure of the run.
+                alone=plan.members == 1 or not self._lost,
+            )
+
+    def _new_jobs(self) -> Jobs:
+        return Jobs(
+            self.plan,
+            self.scheduler,
+            self.disk,
+            self.compactor,
+            wake=lambda: self._wake(0),
+            on_durable=self._durable,
+            no_space=self._stop_for_space,
+        )
+
+    def _durable(self, job: PersistJob) -> None:
+        for callback in self.on_durable:
+            callback(self, job)
 
     def kill(self, *, power_loss: bool) -> None:
         """Stop the process at once, in the middle of whatever it is making durable; power loss also loses pages."""
         if self.replica is None:
             return
         self.scheduler.note(f"{self.name} is killed{', power lost' if power_loss else ''}")
-        if self._persisting is not None:
-            self._persisting.cut_off()
+        self.jobs.cut_off()
         if power_loss:
-            self.disk.crash()
+            self._lose_power()
         self.replica = None
-        self.incarnation += 1
+        self.life += 1
         self._peers, self._bundles, self._gone = [], [], []
-        self._done = self._persisting = None
         self._turn_at = None
         self.paused_until = 0
+
+    def _lose_power(self) -> None:
+        self.compactor.cut_off()
+        self.disk.crash()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it believes to be the leader."""
+        return self.replica is not None and self.replica.core.role is LEADER
+
+    def votes_in(self, configuration: Configuration) -> bool:
+        """Whether this member, as it is now, is one of the voters and may vote."""
+        role = configuration.role_of(self.member, self._identity.incarnation)
+        return role is ACTIVE and not self.recovering
+
+    @property
+    def recovering(self) -> bool:
+        """Whether the files are lost, or come back and not yet caught up."""
+        return not self.disk.exists(f"{DIRECTORY}/identity") or in_probation(self.disk, DIRECTORY)
+
+    def wipe(self) -> None:
+        """Lose every file of the directory; the note elsewhere that this member has run remains."""
+        self.kill(power_loss=False)
+        self.compactor.cut_off()
+        self.disk.remove_tree(DIRECTORY)
+        self._lost = True
+        self.counts["wipes"] += 1
+        for callback in self.on_wipe:
+            callback(self)
 
     def pause(self, duration: int) -> None:
         """Stop taking turns for a while, as with SIGSTOP; what arrives waits. The disk goes on."""
@@ -165,27 +240,32 @@ class Host:
         at = self.scheduler.now + delay
         if self._turn_at is None or at < self._turn_at:
             self._turn_at = at
-            self.scheduler.after(delay, self._turn, self.incarnation, at)
+            self.scheduler.after(delay, self._turn, self.life, at)
 
     def _wait_for_tick(self) -> None:
-        self.scheduler.after(self._next_tick - self.scheduler.now, self._tick_due, self.incarnation)
+        self.scheduler.after(self._next_tick - self.scheduler.now, self._tick_due, self.life)
 
-    def _tick_due(self, incarnation: int) -> None:
-        if incarnation == self.incarnation:
+    def _tick_due(self, life: int) -> None:
+        if life == self.life:
             self._wake(0)
 
-    def _turn(self, incarnation: int, at: int) -> None:
-        if incarnation != self.incarnation or self.replica is None or at != self._turn_at:
+    def _turn(self, life: int, at: int) -> None:
+        if life != self.life or self.replica is None or at != self._turn_at:
             return
         self._turn_at = None
         if self.scheduler.now < self.paused_until:
             self._wake(self.paused_until - self.scheduler.now)
             return
         replica = self.replica
-        turn = self._run_replica(replica)
+        try:
+            turn = self._run_replica(replica)
+        except Corruption as damage:
+            self._note_damage(damage)
+            return
         for callback in self.on_turn:
             callback(self, turn)
         self.changed_from = replica.log.last_index + 1
+        self.configuration = replica.core.configuration
         self._send(turn)
         if turn.unfinished:
             self._wake(self.scheduler.between(0, 100))
@@ -193,7 +273,7 @@ class Host:
             self._wake(NOTICE_DELAY)
 
     def _run_replica(self, replica: Replica) -> Turn:
-        busy = bool(self._done or self._peers or self._bundles or self._gone)
+        busy = bool(self.jobs.waiting or self._peers or self._bundles or self._gone)
         self._drain(replica)
         if self.scheduler.now >= self._next_tick:
             replica.tick()
@@ -206,10 +286,17 @@ class Host:
         self.kill(power_loss=False)
         self.scheduler.after(SECOND, self.start)
 
+    def _note_damage(self, damage: Corruption) -> None:
+        """What the process does when it finds that its files are damaged: the next start begins again without them."""
+        if not self.plan.rot_interval:
+            raise damage
+        self.scheduler.note(f"{self.name} stops: {damage}")
+        self.kill(power_loss=False)
+        mark_damaged(self.disk, DIRECTORY, str(damage))
+        self.scheduler.after(SECOND, self.start)
+
     def _drain(self, replica: Replica) -> None:
-        if self._done is not None:
-            job, self._done, self._persisting = self._done, None, None
-            replica.job_done(job)
+        self.jobs.deliver(replica)
         arrived, self._peers = self._peers, []
         for each in arrived:
             message = peers.decode(each, self._identity)
@@ -236,37 +323,22 @@ class Host:
         for message in turn.messages:
             self._note(message)
             self.network.send(self.name, host_name(message.to), peers.encode(message, self._identity))
-        if turn.job is not None:
-            self._begin_job(turn.job)
+        self.jobs.begin(turn)
 
     def _note(self, message: Message) -> None:
-        numbers = f" after {message.prev_index} through {message.last_index}" if isinstance(message, Append) else ""
+        numbers = ""
+        if isinstance(message, Append):
+            numbers = f" after {message.prev_index} through {message.last_index}"
+        elif isinstance(message, Install):
+            numbers = f" of {message.snapshot_index} from {message.from_index} at {message.position}"
+            if message.position == 0:
+                self.counts["transfers from m" if message.from_index else "transfers from 0"] += 1
         self.scheduler.note(f"{self.name} to {message.to}: {type(message).__name__} term {message.term}{numbers}")
 
-    # -- the disk ------------------------------------------------------------------------------------
 
-    def _begin_job(self, job: PersistJob) -> None:
-        scheduler, plan = self.scheduler, self.plan
-        duration = scheduler.between(plan.sync_min, plan.sync_max)
-        if scheduler.chance(plan.sync_hang):
-            duration += scheduler.between(100 * MS, 3 * SECOND)
-        self._persisting = DiskWork(
-            scheduler,
-            self.disk,
-            duration,
-            run=job.run,
-            ran=partial(self._persisted, job),
-            done=partial(self._persist_done, job),
-            no_space=self._stop_for_space,
-        )
-
-    def _persisted(self, job: PersistJob) -> None:
-        for callback in self.on_durable:
-            callback(self, job)
-
-    def _persist_done(self, job: PersistJob) -> None:
-        self._done = job
-        self._wake(0)
+def machines() -> Mapping[str, type[StateMachine]]:
+    """What the simulated replicas run: everything that the real ones do, and the machine of the simulation."""
+    return {**registry(), LeasesMachine.type_name: LeasesMachine}
 
 
 def host_name(member: int) -> str:

@@ -29,12 +29,17 @@ class Weather:
 
 
 class Network:
-    """Endpoints by name. `cut` holds the (from, to) pairs between which nothing passes."""
+    """Endpoints by name. `cut` holds the (from, to) pairs between which nothing passes.
+
+    What `parks(source, to, frames)` says is kept in `parked` when it would arrive, until `deliver_parked`.
+    """
 
     def __init__(self, scheduler: Scheduler, weather: Weather) -> None:
         self.scheduler = scheduler
         self.weather = weather
         self.cut: set[tuple[str, str]] = set()
+        self.parks: Callable[[str, str, Frames], bool] | None = None
+        self.parked: list[tuple[str, str, Frames]] = []
         self._receivers: dict[str, Receiver] = {}
         self._last_arrival: dict[tuple[str, str], int] = {}
 
@@ -68,7 +73,17 @@ class Network:
         return arrival - scheduler.now
 
     def _arrive(self, source: str, to: str, frames: Frames) -> None:
-        if (source, to) not in self.cut:
+        if (source, to) in self.cut:
+            return
+        if self.parks is not None and self.parks(source, to, frames):
+            self.parked.append((source, to, frames))
+        else:
+            self._receivers[to](source, frames)
+
+    def deliver_parked(self) -> None:
+        """What was parked arrives now, in its order."""
+        parked, self.parked = self.parked, []
+        for source, to, frames in parked:
             self._receivers[to](source, frames)
 
     def separate(

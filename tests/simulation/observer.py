@@ -2,13 +2,19 @@
 
 It watches the hosts and reads their logs from the same mapped bytes that the replicas use. Invariant: `mirrors[m]` is the log of
 member m after its last turn; `durable[m]` is the part of it that a finished persist job covers; `committed` only grows.
+
+At and below its dense index a log has holes. There a mirror says what is committed, and `sparse[m]` what is really present:
+whoever compares mirrors need not know of holes, and one checker (HolesAreLegal) looks at the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from ocelog.log.entry import HEADER
+from ocelog.log.log import Log
+from ocelog.log.segment import Segment
 from ocelog.shard.persist import PersistJob
 from ocelog.shard.replica import Turn
 
@@ -41,6 +47,12 @@ class Checker:
     def turned(self, host: Host, turn: Turn) -> None:
         """A replica has taken a turn; what it sends has not left yet."""
 
+    def reshaped(self, host: Host) -> None:
+        """The log at and below the dense index is another one than before this start or turn: swapped, or installed."""
+
+    def durable(self, host: Host, job: PersistJob) -> None:
+        """A persist job has run."""
+
     def committed(self, host: Host, first: int) -> None:
         """Entries from `first` on became committed, as this replica is the first to know."""
 
@@ -52,80 +64,142 @@ class Checker:
 
 
 class Observer:
-    """Feeds `checkers` with everything that happens to the hosts and clients it is attached to."""
+    """Feeds `checkers` with everything that happens to the hosts and clients it is attached to.
+
+    `publishing[m]` is what the log of member m becomes if an install that is being published has come to its end;
+    `lost[m]` what was durable there when it lost its files.
+    """
 
     def __init__(self, members: int, workload: Workload) -> None:
         self.members = members
         self.workload = workload
         self.mirrors: dict[int, list[Stamp]] = {member: [] for member in range(members)}
+        self.sparse: dict[int, dict[int, Stamp]] = {member: {} for member in range(members)}
         self.durable: dict[int, list[Stamp]] = {member: [] for member in range(members)}
+        self.lost: dict[int, list[Stamp]] = {}
+        self.publishing: dict[int, list[Stamp] | None] = dict.fromkeys(range(members))
         self.hard_states: dict[int, tuple[int, int | None]] = dict.fromkeys(range(members), (0, None))
         self.committed: list[Stamp] = []
         self.model = Model()
         self.checkers: Sequence[Checker] = ()
+        self.counts: Counter[str] = Counter()
+        self.hosts: dict[int, Host] = {}
         self._in_job: dict[int, list[Stamp]] = {}
+        self._shapes: dict[int, object] = {}
 
     def watch_host(self, host: Host) -> None:
         """Watch one replica from now on."""
+        self.hosts[host.member] = host
         host.on_start.append(self._started)
         host.on_turn.append(self._turned)
         host.on_durable.append(self._durable)
+        host.on_wipe.append(self._wiped)
 
     def watch_client(self, client: SimClient) -> None:
         """Watch one client from now on."""
         client.on_completed.append(self._completed)
 
+    def holds(self, member: int, index: int, stamp: Stamp) -> bool:
+        """Whether a member has this entry durably, or had and may have acknowledged it before it lost its files."""
+        logs = [self.durable[member]]
+        if member in self.lost and self.hosts[member].recovering:
+            logs.append(self.lost[member])
+        return any(log[index - 1 : index] == [stamp] for log in logs)
+
+    def _wiped(self, host: Host) -> None:
+        """The member has lost its files, and with them everything that it had promised to keep."""
+        self.mirrors[host.member] = []
+        self.lost[host.member] = self.durable[host.member]
+        self.durable[host.member] = []
+        self.publishing[host.member] = None
+        self.hard_states[host.member] = (0, None)
+
     def _started(self, host: Host) -> None:
         assert host.replica is not None
         self.mirrors[host.member] = []
-        self._read(host, 1)
+        self._read_whole(host)
         for checker in self.checkers:
             checker.started(host)
+            checker.reshaped(host)
+        self.publishing[host.member] = None
         self.durable[host.member] = self.mirrors[host.member][: host.replica.log.synced_index]
         self.hard_states[host.member] = (host.replica.meta.term, host.replica.meta.voted_for)
 
     def _turned(self, host: Host, turn: Turn) -> None:
         assert host.replica is not None
-        mirror = self._read(host, host.changed_from)
+        reshaped = self._shapes[host.member] != shape_of(host.replica.log)
+        mirror = self._read_whole(host) if reshaped else self._read(host, host.changed_from)
         if turn.job is not None and turn.job.log_job is not None:
+            if host.replica.core.installing:
+                # The replica hands out nothing but the job that publishes it while an install is going on.
+                mirror = self.publishing[host.member] = self.committed[: turn.job.log_job.index]
+                self.counts["installs"] += 1
+            elif turn.job.log_job.snapshot is not None:
+                self.counts["snapshots"] += 1
             self._in_job[host.member] = mirror[: turn.job.log_job.index]
         first = len(self.committed) + 1
         if host.replica.core.commit_index >= first:
             self._commit(host, first)
         for checker in self.checkers:
             checker.turned(host, turn)
+            if reshaped:
+                checker.reshaped(host)
+
+    def _read_whole(self, host: Host) -> list[Stamp]:
+        """Take in a log from its beginning: it was opened, or what is below the dense index has changed."""
+        assert host.replica is not None
+        log = host.replica.log
+        self._shapes[host.member] = shape_of(log)
+        dense = log.dense_index
+        assert dense <= len(self.committed), f"{host.name} is dense behind {dense}, {len(self.committed)} are committed"
+        self.sparse[host.member] = dict(present(log, dense))
+        mirror = self.mirrors[host.member] = self.committed[:dense]
+        self._append(host, mirror, dense + 1)
+        self._forget_changed(host, 1)
+        return mirror
 
     def _read(self, host: Host, first: int) -> list[Stamp]:
         """Take in the entries from `first` on, and that those which were there before may be gone."""
         assert host.replica is not None
-        mirror, durable = self.mirrors[host.member], self.durable[host.member]
-        log = host.replica.log
-        before = mirror[first - 1 :]
+        first = max(first, host.replica.log.dense_index + 1)
+        mirror = self.mirrors[host.member]
         del mirror[first - 1 :]
-        if log.last_index >= first:
-            for buffer, offsets in log.runs(first, log.last_index):
-                for offset in offsets:
-                    checksum, _, index, term, *_ = HEADER.unpack_from(buffer, offset)
-                    assert index == len(mirror) + 1, f"{host.name} has entry {index} behind {len(mirror)}"
-                    mirror.append((term, checksum))
-        same = first - 1
-        for old, new in zip(before, mirror[first - 1 :], strict=False):
-            if old != new:
-                break
-            same += 1
-        if same < first - 1 + len(before):
-            del durable[same:]
-            in_job = self._in_job.get(host.member)
-            if in_job is not None:
-                del in_job[same:]
+        self._append(host, mirror, first)
+        self._forget_changed(host, first)
         return mirror
 
+    def _append(self, host: Host, mirror: list[Stamp], first: int) -> None:
+        assert host.replica is not None
+        log = host.replica.log
+        if log.last_index < first:
+            return
+        for buffer, offsets in log.runs(first, log.last_index):
+            for offset in offsets:
+                checksum, _, index, term, *_ = HEADER.unpack_from(buffer, offset)
+                assert index == len(mirror) + 1, f"{host.name} has entry {index} behind {len(mirror)}"
+                mirror.append((term, checksum))
+
+    def _forget_changed(self, host: Host, first: int) -> None:
+        """What was truncated is not durable any more, whatever comes in its place."""
+        assert host.replica is not None
+        if host.replica.core.installing:
+            return  # the log changes when the replica learns that its publish is durable
+        mirror = self.mirrors[host.member]
+        _keep_equal(self.durable[host.member], mirror, first - 1)
+        _keep_equal(self._in_job.get(host.member, []), mirror, first - 1)
+
     def _durable(self, host: Host, job: PersistJob) -> None:
+        member = host.member
         if job.hard_state is not None:
-            self.hard_states[host.member] = job.hard_state
+            self.hard_states[member] = job.hard_state
         if job.log_job is not None:
-            durable, in_job = self.durable[host.member], self._in_job[host.member]
-            durable.extend(in_job[len(durable) :])
+            if self.publishing[member] is not None:
+                self.durable[member] = list(self._in_job[member])
+                self.publishing[member] = None
+            else:
+                self.durable[member].extend(self._in_job[member][len(self.durable[member]) :])
+        for checker in self.checkers:
+            checker.durable(host, job)
 
     def _commit(self, host: Host, first: int) -> None:
         assert host.replica is not None
@@ -144,3 +218,33 @@ class Observer:
     def _completed(self, operation: Operation) -> None:
         for checker in self.checkers:
             checker.completed(operation)
+
+
+def _keep_equal(log: list[Stamp], other: list[Stamp], begin: int) -> None:
+    """Cut a log where it differs from another one; up to `begin` it does not."""
+    for position in range(begin, len(log)):
+        if position >= len(other) or log[position] != other[position]:
+            del log[position:]
+            return
+
+
+def segments_of(log: Log) -> Sequence[Segment]:
+    """The segments that make up a log, ascending."""
+    return log._segments
+
+
+def shape_of(log: Log) -> object:
+    """What tells whether anything at or below the dense index has changed."""
+    return (
+        log.snapshot_index,
+        log.dense_index,
+        [segment.generation for segment in segments_of(log) if segment.version > 1],
+    )
+
+
+def present(log: Log, last: int) -> Iterator[tuple[int, Stamp]]:
+    """Index and stamp of the entries up to `last` that are there, in the order of the log."""
+    for segment in segments_of(log):
+        for offset in segment.offset[: segment.rows_through(last)].tolist():
+            checksum, _, index, term, *_ = HEADER.unpack_from(segment.buffer, offset)
+            yield index, (term, checksum)

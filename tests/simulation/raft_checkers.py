@@ -142,9 +142,10 @@ class CommittedIsDurable(Checker):
     def committed(self, host: Host, first: int) -> None:
         last = len(self.observer.committed)
         stamp = self.observer.committed[-1]
-        holders = [member for member, log in self.observer.durable.items() if log[last - 1 : last] == [stamp]]
-        majority = self.observer.members // 2 + 1
-        self.check(len(holders) >= majority, f"entry {last} is committed, but durable on {holders} only")
+        voters = host.replica.core.configuration.voters
+        holders = [member for member in voters if self.observer.holds(member, last, stamp)]
+        text = f"entry {last} is committed, but of {sorted(voters)} durable on {holders} only"
+        self.check(2 * len(holders) > len(voters), text)
 
 
 class SyncedSurvives(Checker):
@@ -153,6 +154,9 @@ class SyncedSurvives(Checker):
     def started(self, host: Host) -> None:
         durable, mirror = self.observer.durable[host.member], self.observer.mirrors[host.member]
         same = mirror[: len(durable)] == durable
+        published = self.observer.publishing[host.member]
+        if not same and published is not None:
+            same = mirror == published
         self.check(same, f"{host.name} had synced {len(durable)} entries; {len(mirror)} came back, or other ones")
         stored, meta = self.observer.hard_states[host.member], host.replica.meta
         # A job that was cut off may have stored a later term, or a vote where none was.
@@ -181,22 +185,23 @@ class PromisesAreDurable(Checker):
 
 
 class OneVotePerTerm(Checker):
-    """A member votes for one candidate in a term, over all time (5.2)."""
+    """A member votes for one candidate in a term, over all time (5.2). One that lost its files is another member."""
 
     def __init__(self, observer: Observer) -> None:
         super().__init__(observer)
-        self._votes: dict[tuple[int, int], int] = {}
+        self._votes: dict[tuple[int, int, int], int] = {}
 
     def turned(self, host: Host, turn: Turn) -> None:
         for message in turn.messages:
             if isinstance(message, Vote):
-                self._votes_for(message.term, host.member, host.member)
+                self._votes_for(host, message.term, host.member)
             elif isinstance(message, VoteResponse) and message.granted:
-                self._votes_for(message.term, host.member, message.to)
+                self._votes_for(host, message.term, message.to)
 
-    def _votes_for(self, term: int, member: int, candidate: int) -> None:
-        known = self._votes.setdefault((term, member), candidate)
-        self.check(known == candidate, f"{member} voted for {known} and for {candidate} in term {term}")
+    def _votes_for(self, host: Host, term: int, candidate: int) -> None:
+        voter = (term, host.member, host.replica.core.incarnation)
+        known = self._votes.setdefault(voter, candidate)
+        self.check(known == candidate, f"{host.name} voted for {known} and for {candidate} in term {term}")
 
 
 class Monotonic(Checker):
@@ -213,8 +218,10 @@ class Monotonic(Checker):
 
     def turned(self, host: Host, turn: Turn) -> None:
         replica = host.replica
-        now = (replica.core.term, replica.core.commit_index, replica.executor.applied_index)
         seen = self._seen[host.member]
+        # While it rebuilds its state, a replica has applied nothing; afterwards all that is in the snapshot.
+        applied = seen[2] if replica.rebuilding else replica.executor.applied_index
+        now = (replica.core.term, replica.core.commit_index, applied)
         rises = all(before <= after for before, after in zip(seen, now, strict=True))
         self.check(rises, f"(term, commit index, applied index) of {host.name} went from {seen} to {now}")
         ordered = now[2] <= now[1] <= replica.log.last_index
@@ -223,11 +230,12 @@ class Monotonic(Checker):
 
 
 class EqualStates(Checker):
-    """Session table and machines are what the model says they are at the replica's applied index."""
+    """Session table and machines are what the model says they are at the replica's applied index, rebuilt or not."""
 
     def __init__(self, observer: Observer) -> None:
         super().__init__(observer)
         self._checked: dict[int, int] = {}
+        self._rebuilding: set[int] = set()
 
     def started(self, host: Host) -> None:
         self._checked[host.member] = 0
@@ -235,6 +243,13 @@ class EqualStates(Checker):
     def turned(self, host: Host, turn: Turn) -> None:
         executor = host.replica.executor
         applied = executor.applied_index
+        if host.replica.rebuilding:
+            self._rebuilding.add(host.member)
+            return
+        if host.member in self._rebuilding:
+            self._rebuilding.discard(host.member)
+            self.observer.counts["rebuilds"] += 1
+            self._checked[host.member] = 0
         if applied != self._checked[host.member]:
             self._checked[host.member] = applied
             same = digest_of(executor) == self.observer.model.digests[applied]

@@ -7,21 +7,23 @@ outcome.trace                # equal for equal seeds, on any machine and under a
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from ocelog.log.entry import RELEASE
+from ocelog.shard import housekeeping, rebuild, transfers
 from ocelog.shard import replica as replica_module
 
 from .client import SimClient, Workload
 from .client_checkers import CLIENT_CHECKERS
+from .compaction_checkers import COMPACTION_CHECKERS
 from .faults import Faults
 from .host import Host
 from .network import Network
-from .observer import Observer, Violation
+from .observer import Observer, Violation, present
 from .raft_checkers import RAFT_CHECKERS
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import draw
@@ -49,6 +51,7 @@ class Run:
     restarts: int
     answered: int
     unknown: int
+    counts: Mapping[str, int]
 
 
 class Simulation:
@@ -63,7 +66,9 @@ class Simulation:
         self.network = Network(self.scheduler, self.plan.weather)
         self.workload = Workload()
         self.observer = Observer(self.plan.members, self.workload)
-        self.observer.checkers = [checker(self.observer) for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS)]
+        self.observer.checkers = [
+            checker(self.observer) for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS, *COMPACTION_CHECKERS)
+        ]
         self.hosts = [
             Host(member, self.plan, self.scheduler, self.network, DISK_BYTES) for member in range(self.plan.members)
         ]
@@ -79,8 +84,7 @@ class Simulation:
 
     def run(self) -> Run:
         """Both phases. Raises Failure."""
-        apply_max = patch.object(replica_module, "APPLY_ENTRIES_MAX", self.plan.apply_entries_max)
-        with apply_max, _quiet():
+        with self.tiny_limits(), _quiet():
             try:
                 faults = Faults(self.plan, self.scheduler, self.network, self.hosts, self.clients)
                 self.scheduler.run_until(self.plan.duration)
@@ -93,6 +97,21 @@ class Simulation:
                 ) from error
         return self._summary()
 
+    @contextmanager
+    def tiny_limits(self) -> Iterator[None]:
+        """What the code does in slices it does in tiny ones, so that everything else comes in between."""
+        plan = self.plan
+        with ExitStack() as stack:
+            for module, name, value in (
+                (replica_module, "APPLY_ENTRIES_MAX", plan.apply_entries_max),
+                (transfers, "PART_BYTES", plan.part_bytes),
+                (transfers, "WINDOW_BYTES", plan.window_parts * plan.part_bytes),
+                (rebuild, "RESTORE_ENTRIES_MAX", plan.restore_entries_max),
+                (housekeeping, "RUN_SPACING_MS", plan.run_spacing_ms),
+            ):
+                stack.enter_context(patch.object(module, name, value))
+            yield
+
     def _finish(self) -> None:
         """Everything asked is answered, one more write and read per client succeed, and all replicas end equal."""
         for client in self.clients:
@@ -104,11 +123,30 @@ class Simulation:
             raise Violation(
                 f"Liveness: {len(self.workload.open)} calls never end, such as {min(map(str, self.workload.open))}"
             )
-        while not self._converged() and self.scheduler.now < deadline:
+        while not self.converged() and self.scheduler.now < deadline:
             self.scheduler.run_until(self.scheduler.now + 100 * MS)
-        if not self._converged():
+        if not self.converged():
             raise Violation(f"Liveness: the replicas stay apart: {[self._position(host) for host in self.hosts]}")
-        self._compare_live_sets()
+        self._compact_everything(deadline)
+
+    def _compact_everything(self, deadline: int) -> None:
+        """A last major compaction everywhere: what is dead goes, and all replicas still agree after they were restarted."""
+        waiting = {host: host.replica.housekeeping.ask(major=True) for host in self.hosts}
+        while waiting:
+            if self.scheduler.now >= deadline:
+                raise Violation(f"Liveness: the last compactions of {[host.name for host in waiting]} do not end")
+            self.scheduler.step()
+            # At once: the next run may begin with the next turn.
+            for host in [host for host, run in waiting.items() if host.replica.housekeeping.runs >= run]:
+                del waiting[host]
+                self._check_compacted(host)
+
+    def _check_compacted(self, host: Host) -> None:
+        log = host.replica.log
+        here = [index for index, _ in present(log, log.dense_index)]
+        live = [index for index in self.observer.model.lives[log.snapshot_index] if index <= log.dense_index]
+        if here != live:
+            raise Violation(f"Compacts: {host.name} still holds {len(here)} entries, {len(live)} of them live")
 
     def _position(self, host: Host) -> tuple[int, int, int]:
         replica = host.replica
@@ -116,19 +154,11 @@ class Simulation:
             return (0, 0, 0)
         return (replica.executor.applied_index, replica.core.commit_index, replica.log.last_index)
 
-    def _converged(self) -> bool:
+    def converged(self) -> bool:
+        """Whether every replica runs, votes, and has logged, committed and applied all that anybody committed."""
         committed = len(self.observer.committed)
-        return all(self._position(host) == (committed, committed, committed) for host in self.hosts)
-
-    def _compare_live_sets(self) -> None:
-        """Which entries hold state is the same everywhere, and what the model says. SNAPSHOT entries never count."""
-        live = self.observer.model.live()
-        for host in self.hosts:
-            log = host.replica.log
-            found = [index for index in log.live_indexes().tolist() if log.entry(index).mode == RELEASE]
-            if found != live:
-                wrong = sorted(set(found) ^ set(live))
-                raise Violation(f"LiveSets: {host.name} differs from the model at {len(wrong)} entries, {wrong[:5]}...")
+        there = all(self._position(host) == (committed, committed, committed) for host in self.hosts)
+        return there and all(host.votes_in(host.configuration) for host in self.hosts)
 
     def _summary(self) -> Run:
         finished = self.workload.finished
@@ -139,9 +169,14 @@ class Simulation:
             seconds=self.scheduler.seconds,
             entries=len(self.observer.committed),
             terms=max(host.replica.core.term for host in self.hosts),
-            restarts=sum(host.starts for host in self.hosts) - len(self.hosts),
+            restarts=sum(host.counts["starts"] for host in self.hosts) - len(self.hosts),
             answered=sum(operation.call.error is None for operation in finished),
             unknown=sum(not getattr(operation.call.error, "definite", True) for operation in finished),
+            counts=sum((host.counts for host in self.hosts), self.observer.counts)
+            + Counter(
+                rewritten=sum(host.compactor.rewritten for host in self.hosts),
+                combined=sum(host.compactor.combined for host in self.hosts),
+            ),
         )
 
 

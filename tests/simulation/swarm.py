@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from ocelog.shard.housekeeping import CompactionConfig
+
 from .network import Weather
 from .scheduler import MS, SECOND
 
@@ -60,6 +62,20 @@ class Plan:
     bad_share: float
     misdirect: float
     lease_share: float
+    compaction: CompactionConfig
+    background_min: int
+    background_max: int
+    compaction_min: int
+    compaction_max: int
+    compactor_absent: float
+    compactor_crash: float
+    ask_interval: int
+    part_bytes: int
+    window_parts: int
+    restore_entries_max: int
+    run_spacing_ms: int
+    wipe_interval: int
+    rot_interval: int
 
 
 def draw(rng: Random) -> Plan:
@@ -126,4 +142,46 @@ def draw(rng: Random) -> Plan:
         bad_share=share(0.15),
         misdirect=share(0.1),
         lease_share=rng.choice((0.0, 0.3, 0.8)),
+        compaction=_compaction(rng),
+        background_min=rng.choice((100, 5 * MS)),
+        background_max=rng.choice((10 * MS, 300 * MS)),
+        compaction_min=rng.choice((100, 20 * MS)),
+        compaction_max=rng.choice((50 * MS, SECOND)),
+        compactor_absent=share(0.3),
+        compactor_crash=share(0.5),
+        ask_interval=sometimes(SECOND // 4, 2 * SECOND),
+        part_bytes=rng.choice((64, 500, 4000)),
+        window_parts=rng.choice((1, 2, 16)),
+        restore_entries_max=rng.choice((1, 7, 4000)),
+        run_spacing_ms=rng.choice((50, 200, 1000)),
+        wipe_interval=sometimes(2 * SECOND, 6 * SECOND),
+        rot_interval=0,
+    )
+
+
+EAGER = CompactionConfig(
+    minor_interval_ms=200,
+    major_interval_ms=1000,
+    threshold_percent=1,
+    lag_bytes_max=0,
+    disk_ratio_percent=110,
+    scrub_interval_ms=1000,
+    snapshot_items_per_turn=1,
+    digest_entries=8,
+)
+"""One run after the other."""
+
+
+def _compaction(rng: Random) -> CompactionConfig:
+    """Everything tiny, so that runs of seconds see many rounds; with half the seeds mostly on request."""
+    eager = rng.random() < 0.5
+    return CompactionConfig(
+        minor_interval_ms=rng.choice((200, 1000)) if eager else 60_000,
+        major_interval_ms=rng.choice((1000, 5000)) if eager else 3_600_000,
+        threshold_percent=rng.choice((1, 30, 50, 90)),
+        lag_bytes_max=rng.choice((0, 2000, 1 << 20)),
+        disk_ratio_percent=rng.choice((110, 300)),
+        scrub_interval_ms=rng.choice((200, 60_000)),
+        snapshot_items_per_turn=rng.choice((1, 3, 256)),
+        digest_entries=rng.choice((8, 64)),
     )

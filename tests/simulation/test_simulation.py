@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from .mutants import MUTANTS, Mutant, broken
+from .breaking import Mutant, broken
+from .compaction_mutants import COMPACTION_MUTANTS
+from .mutants import MUTANTS
 from .simulation import Failure, run
 
 SEEDS = 240
@@ -71,7 +73,7 @@ def test_a_seed_replays_exactly(hash_seed: str) -> None:
     assert there.stdout.strip() == str(here)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "-"))
+@pytest.mark.parametrize("mutant", MUTANTS + COMPACTION_MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "-"))
 def test_a_break_is_caught(mutant: Mutant) -> None:
     """With the break in place, one of its checkers is the first to complain within the stated number of seeds."""
     with broken(mutant):

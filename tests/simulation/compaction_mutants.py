@@ -1,0 +1,185 @@
+"""Deliberate breaks of what keeps a compacted log whole; see `mutants.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ocelog.log import compaction, liveness, rewriting
+from ocelog.log.durability import Durability
+from ocelog.log.log import Log
+from ocelog.log.segments import Segments
+from ocelog.shard import capture, executor, resource, restoring, transfers
+from ocelog.shard.raft import install
+
+from .breaking import Edit, Mutant
+from .scheduler import MS, SECOND
+from .swarm import EAGER
+
+BUSY: dict[str, Any] = {
+    "members": 3,
+    "compaction": EAGER,
+    "segment_entries_max": 16,
+    "clients": 3,
+    "think_max": 60_000,
+    "burst_max": 4,
+    "in_flight_max": 16,
+    "query_share": 0.1,
+    "compactor_absent": 0.0,
+    "compactor_crash": 0.0,
+}
+"""Much is written, overwritten and compacted."""
+
+BEHIND: dict[str, Any] = {**BUSY, "cut_interval": SECOND, "cut_max": 3 * SECOND, "one_way": 0.0}
+"""And members fall behind, so that installs are needed."""
+
+CRASHING: dict[str, Any] = {**BUSY, "crash_interval": SECOND // 2, "power_loss": 0.5, "down_max": 200 * MS}
+
+COMPACTION_MUTANTS = (
+    Mutant(
+        "live flags are read during the run",
+        (
+            Edit(
+                liveness.Frozen,
+                "freeze",
+                "segment.released[: segment.rows_through(index)].copy()",
+                "segment.released[: segment.rows_through(index)]",
+            ),
+        ),
+        ("RebuildsEqual", "HolesAreLegal", "Corruption", "StateMismatch"),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "released entries are in the live set",
+        (Edit(liveness, "_live", "~released & (", "("),),
+        ("RebuildsEqual", "StateMismatch", "Corruption"),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "what is released during a run is forgotten by the swap",
+        (
+            Edit(
+                rewriting.Group,
+                "take_over",
+                "self.segment.released = np.concatenate(bits)",
+                "self.segment.released = np.zeros(self.segment.count, np.bool_)",
+            ),
+        ),
+        ("LiveSetsAgree",),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "a live entry is compacted",
+        (Edit(compaction, "keep_mask", "return keep", "keep[:1] = False; return keep"),),
+        ("HolesAreLegal", "Corruption"),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "the manifest comes after the deletion",
+        (
+            Edit(
+                Durability,
+                "job",
+                "steps += [self._remove_step(path) for path in old_files]",
+                "steps[:0] = [self._remove_step(path) for path in old_files]",
+            ),
+        ),
+        ("Corruption", "ManifestSurvives"),
+        overrides=CRASHING,
+    ),
+    Mutant(
+        "a snapshot is published before the log is synced through it",
+        (
+            Edit(
+                Durability,
+                "job",
+                "steps.append(self._manifest_step(",
+                "steps.insert(0, self._manifest_step(",
+            ),
+        ),
+        ("Corruption", "SyncedSurvives", "ManifestSurvives"),
+        overrides={**CRASHING, "sync_min": 20 * MS, "sync_max": 80 * MS},
+        seeds=120,
+    ),
+    Mutant(
+        "an install is not pinned",
+        (
+            Edit(
+                transfers.Transfers,
+                "messages",
+                "position, part = transfer.next_part()",
+                "transfer.snapshot = self.log.snapshot; position, part = transfer.next_part()",
+            ),
+        ),
+        ("Corruption", "AssertionError", "BadFrame", "Liveness"),
+        overrides={**BEHIND, "part_bytes": 64, "window_parts": 1},
+    ),
+    Mutant(
+        "an install is accepted below the commit index",
+        (Edit(install, "needs_install", "if snapshot_index <= raft.commit_index:", "if False:"),),
+        ("InstallsGoForward", "Monotonic", "AssertionError"),
+        overrides=BEHIND,
+        seeds=120,
+    ),
+    Mutant(
+        "a live entry is restored only if its condition holds",
+        (Edit(resource.Resource, "restorers", "operation.restoring", "operation.function"),),
+        ("RebuildsEqual", "StateMismatch"),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "results that nobody acknowledged are not in the snapshot",
+        (Edit(capture, "_set_aside", "tuple(session.results.values())", "tuple(session.results.values())[:0]"),),
+        ("RebuildsEqual", "StateMismatch"),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "a session changes before the snapshot has seen it",
+        (
+            Edit(
+                capture.Capture,
+                "before_session",
+                "if session.id in self._sessions:",
+                "if False:",
+            ),
+        ),
+        ("RebuildsEqual", "StateMismatch"),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "timers of SNAPSHOT commands are not in the snapshot",
+        (Edit(capture.Capture, "__init__", "self._timers = executor.timers.unowned()", "self._timers = []"),),
+        ("RebuildsEqual",),
+        overrides={**BUSY, "lease_share": 0.8},
+    ),
+    Mutant(
+        "the digest begins anew with a rebuild",
+        (Edit(restoring.Restoring, "_install_head", "self.executor.rolling.adopt(digest)", "pass"),),
+        ("EqualDigests",),
+        overrides=CRASHING,
+    ),
+    Mutant(
+        "a machine releases by its own clock",
+        (
+            Edit(
+                executor.Executor,
+                "_release",
+                "self.released += releases",
+                "self.released += releases if self.applied_index % 5 or self.capture else releases[:0]",
+            ),
+        ),
+        ("LiveSetsAgree", "RebuildsEqual"),
+        overrides=BUSY,
+    ),
+    Mutant(
+        "D does not rise with a swap",
+        (Edit(Log, "swap", "if dense_index > self.dense_index:", "if False:"),),
+        ("Corruption", "AssertionError", "HolesAreLegal"),
+        overrides=BEHIND,
+    ),
+    Mutant(
+        "the own live set is kept by a member that installs",
+        (Edit(Segments, "adopt_live_set", "segment.released[: segment.rows_through(snapshot_index)] = True", "pass"),),
+        ("LiveSetsAgree", "Corruption", "RebuildsEqual"),
+        overrides=BEHIND,
+    ),
+)

@@ -1,0 +1,202 @@
+"""Stories: the counterexamples behind the rules of the log, each played on a calm cluster with every checker watching.
+
+What a story compares itself is only that it really happens; that states, live sets, holes and answers are right is looked
+at by the checkers after every turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .observer import segments_of
+from .scheduler import MS, SECOND
+from .stage import Stage, installs_to
+
+COMMANDS: dict[str, list[tuple[Any, ...]]] = {
+    "a replace whose predecessor is gone": [
+        ("map", "put", b"k0", b"v1"),
+        ("map", "replace", b"k0", b"v2"),
+    ],
+    "a put_if_absent that was refused, beside a key that expires": [
+        ("leases", "put", b"k0", b"v1", 200),
+        ("leases", "put_if_absent", b"k0", b"v2", 0),
+        ("wait", 400),
+        ("leases", "put_if_absent", b"k0", b"v3", 0),
+    ],
+    "a put of several keys, partly removed": [
+        ("leases", "put", b"k0", b"v1", 0),
+        ("leases", "put_both", b"k0", b"k1", b"v2"),
+        ("leases", "remove", b"k1"),
+        ("leases", "hold", b"k2", b"v3"),
+    ],
+    "an overwritten key whose time would be over": [
+        ("leases", "put", b"k0", b"v1", 300),
+        ("leases", "put", b"k0", b"v2", 0),
+        ("leases", "put", b"k1", b"v3", 300),
+        ("wait", 400),
+    ],
+    "clear, and writes behind it": [
+        ("map", "put", b"k0", b"v1"),
+        ("map", "put", b"k1", b"v2"),
+        ("map", "clear"),
+        ("map", "put", b"k1", b"v3"),
+        ("leases", "put", b"k1", b"v4", 0),
+        ("leases", "clear"),
+    ],
+    "timers of equal due time": [
+        ("leases", "put", b"k0", b"v1", 3000),
+        ("leases", "alarm", 3000, 2),
+        ("leases", "put", b"k1", b"v2", 3000),
+        ("leases", "alarm", 3000, 0),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_state_is_rebuilt_from_what_is_left(name: str) -> None:
+    """Whatever was overwritten, refused, removed or expired is gone from the log, and missed by nobody."""
+    stage = Stage()
+    for command in COMMANDS[name]:
+        if command[0] == "wait":
+            stage.run(command[1] * MS)
+        else:
+            stage.do(*command)
+    for _ in range(2):
+        stage.fill()
+        stage.compact()
+        stage.crash_all()
+    # Timers that were pending fire on all replicas alike.
+    stage.run(4 * SECOND)
+    stage.fill()
+    stage.compact()
+    stage.crash_all()
+    model = stage.observer.model
+    for host in stage.hosts:
+        log = host.replica.log
+        assert log.dense_index > 0
+        assert [i for i in stage.holds(host) if i <= log.dense_index] == [
+            i for i in model.lives[log.snapshot_index] if i <= log.dense_index
+        ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_snapshot_counts_only_when_its_log_is_synced(seed: int) -> None:
+    """A follower applies what the others have synced; its own snapshot of that must wait for its own disk."""
+    stage = Stage(seed)
+    stage.fill()
+    stage.settle()
+    slow = stage.followers[0]
+    stage.slow_disk(slow, 5 * SECOND)
+    stage.fill()
+    assert slow.replica.executor.applied_index > slow.replica.log.synced_index
+    slow.replica.housekeeping.ask(snapshot_only=True)
+    stage.run(SECOND)
+    assert slow.replica.log.snapshot_index <= slow.replica.log.synced_index
+    slow.kill(power_loss=True)
+    slow.start()
+    stage.settle()
+
+
+def test_a_transfer_outlives_the_segments_it_sends() -> None:
+    """What is sent is rewritten and removed at its sender, while the member has the first parts of it."""
+    stage = Stage(part_bytes=200, window_parts=1)
+    behind = stage.left_behind()
+    stage.network.parks = stage.parts_to(behind, 3)
+    behind.start()
+    stage.run_until(lambda: len(stage.network.parked) > 0)
+    leader = stage.leader
+    log = leader.replica.log
+    before = {segment.file.path for segment in segments_of(log) if segment.last_index < log.snapshot_index}
+    for _ in range(2):
+        stage.fill()
+        for key in KEYS:
+            stage.put(key)
+        stage.fill()
+        stage.compact(leader)
+    after = {segment.file.path for segment in segments_of(log)}
+    assert before, "the transfer sends entries"
+    assert not before & after, "every segment that it began with has been rewritten"
+    stage.network.parks = None
+    stage.network.deliver_parked()
+    stage.settle()
+    assert stage.observer.counts["installs"] >= 1
+
+
+def test_an_install_older_than_the_commit_index_changes_nothing() -> None:
+    """Its parts come again when the member has long been caught up and has gone on."""
+    stage = Stage()
+    behind = stage.left_behind()
+    stage.network.parks = installs_to(behind)
+    behind.start()
+    stage.run_until(lambda: len(stage.network.parked) > 3)
+    late, stage.network.parked, stage.network.parks = stage.network.parked, [], None
+    stage.settle()
+    installs, snapshot_index = stage.observer.counts["installs"], behind.replica.log.snapshot_index
+    stage.fill()
+    stage.network.parked = late
+    stage.network.deliver_parked()
+    stage.run(SECOND)
+    assert installs == stage.observer.counts["installs"]
+    assert behind.replica.log.snapshot_index == snapshot_index
+    stage.settle()
+
+
+def test_an_install_that_is_overtaken_by_a_newer_one() -> None:
+    """The parts of the first leader's install arrive between those of the second leader's, which has another snapshot."""
+    stage = Stage()
+    behind = stage.left_behind()
+    stage.network.parks = installs_to(behind)
+    behind.start()
+    stage.run_until(lambda: len(stage.network.parked) > 3)
+    late, stage.network.parked = stage.network.parked, []
+    first = stage.leader
+    first.kill(power_loss=False)
+    stage.run_until(lambda: any(host.leads for host in stage.hosts))
+    stage.compact(stage.leader)
+    stage.run_until(lambda: len(stage.network.parked) > 3)
+    newer, stage.network.parked = stage.network.parked, []
+    stage.network.parks = None
+    stage.network.parked = [each for pair in zip(newer, late, strict=False) for each in pair]
+    stage.network.deliver_parked()
+    first.start()
+    stage.settle()
+
+
+def test_the_leader_changes_while_a_member_catches_up() -> None:
+    """The next leader begins again, from its own snapshot, and the member's vote counts meanwhile."""
+    stage = Stage(part_bytes=200, window_parts=1)
+    behind = stage.left_behind()
+    behind.start()
+    stage.run_until(lambda: behind.replica.catch_up.incoming.under_way)
+    first = stage.leader
+    first.kill(power_loss=False)
+    stage.run_until(lambda: any(host.leads for host in stage.hosts))
+    stage.put("k0")
+    assert stage.observer.counts["installs"] == 1
+    first.start()
+    stage.settle()
+
+
+def test_a_deposed_leader_whose_tail_lies_where_the_others_have_holes() -> None:
+    """Its uncommitted entries are dropped, and what it lacks comes from its own commit index on."""
+    stage = Stage()
+    stage.fill()
+    stage.settle()
+    old = stage.leader
+    stage.network.separate([old.name], [host.name for host in stage.followers])
+    operation = stage.begin("map", "put", b"k0", stage.value())
+    stage.run_until(lambda: old.replica.log.last_index > old.replica.core.commit_index)
+    stage.run_until(lambda: operation not in stage.client.workload.open)
+    others = [host for host in stage.hosts if host is not old]
+    stage.fill(3)
+    stage.compact(*others)
+    committed = old.replica.core.commit_index
+    stage.network.heal()
+    stage.settle()
+    assert stage.observer.counts["installs"] == 1
+    assert old.replica.log.dense_index > committed > 0
+
+
+KEYS = [f"k{number}" for number in range(12)]
