@@ -28,7 +28,8 @@ class Edit(NamedTuple):
 class Mutant:
     """A break, and the checkers that may be the first to notice it, one of them within the first `seeds` seeds.
 
-    `overrides` narrow the plan where the harm takes a rare constellation.
+    `overrides` narrow the plan where the harm takes a rare constellation; or one of the `stories` meets it at once, by
+    the name of its test.
     Where two rules guard the same promise, both have to be broken before anything can go wrong.
     """
 
@@ -37,6 +38,7 @@ class Mutant:
     caught_by: tuple[str, ...]
     seeds: int = 40
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    stories: tuple[str, ...] = ()
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class DiskWork:
     """`run` is the work, `ran` is called as soon as it has taken effect, `done` at the end of `duration`.
 
     `no_space` is called instead of the two when the disk is full. `over` once none of them will be called any more.
+    `early` is the probability that it takes effect at its beginning.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DiskWork:
         ran: Callable[[], None],
         done: Callable[[], None],
         no_space: Callable[[], None],
+        early: float = 0.5,
     ) -> None:
         self.over = False
         self._scheduler = scheduler
@@ -64,7 +66,7 @@ class DiskWork:
         self._done = done
         self._no_space = no_space
         self._has_run = False
-        if scheduler.chance(0.5):
+        if scheduler.chance(early):
             self._take_effect()
         scheduler.after(duration, self._finish)
 
@@ -85,14 +87,16 @@ class DiskWork:
             self.over = True
             self._done()
 
-    def cut_off(self) -> None:
-        """Kill the process that does it: some of the disk's operations happen, maybe none, maybe all."""
+    def cut_off(self, operations: int | None = None) -> None:
+        """Kill the process that does it: so many of the disk's operations happen; by default some, maybe none, maybe all."""
         if self.over:
             return
         self.over = True
         if not self._has_run:
             try:
-                with cut_after(self._disk, self._scheduler.between(0, OPERATIONS_MAX)):
+                if operations is None:
+                    operations = self._scheduler.between(0, OPERATIONS_MAX)
+                with cut_after(self._disk, operations):
                     self._run()
             except (Killed, NoSpace):
                 return

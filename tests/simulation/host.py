@@ -168,12 +168,15 @@ class Host:
         for callback in self.on_durable:
             callback(self, job)
 
-    def kill(self, *, power_loss: bool) -> None:
-        """Stop the process at once, in the middle of whatever it is making durable; power loss also loses pages."""
+    def kill(self, *, power_loss: bool, operations: int | None = None) -> None:
+        """Stop the process at once, in the middle of whatever it is making durable; power loss also loses pages.
+
+        `operations` is how many of the disk's operations are still carried out, if that is not left to chance.
+        """
         if self.replica is None:
             return
         self.scheduler.note(f"{self.name} is killed{', power lost' if power_loss else ''}")
-        self.jobs.cut_off()
+        self.jobs.cut_off(operations)
         if power_loss:
             self._lose_power()
         self.replica = None

@@ -71,6 +71,7 @@ class Jobs:
         ran: Callable[[], None],
         done: Callable[[Replica, PersistJob | BackgroundJob], None],
     ) -> None:
+        plan = self.plan
         work = DiskWork(
             self.scheduler,
             self.disk,
@@ -79,6 +80,7 @@ class Jobs:
             ran=ran,
             done=lambda: self._finish(lambda replica: done(replica, job)),
             no_space=self._no_space,
+            early=plan.early_effects,
         )
         self._running = [other for other in self._running if not other.over]
         self._running.append(work)
@@ -101,11 +103,14 @@ class Jobs:
         for tell in done:
             tell(replica)
 
-    def cut_off(self) -> None:
-        """The process is killed: its jobs stop somewhere in the middle, and the compactor's answer reaches nobody."""
+    def cut_off(self, operations: int | None = None) -> None:
+        """The process is killed: its jobs stop somewhere in the middle, or after so many of the disk's operations.
+
+        The compactor's answer reaches nobody.
+        """
         self._alive = False
         for work in self._running:
-            work.cut_off()
+            work.cut_off(operations)
 
 
 def _persisted(replica: Replica, job: PersistJob | BackgroundJob) -> None:

@@ -6,12 +6,13 @@ stage.put("k0", 1); stage.compact(); stage.crash_all()
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ocelog.shard import peers
 from ocelog.shard.housekeeping import CompactionConfig
+from ocelog.shard.persist import PersistJob
 from ocelog.shard.raft.messages import Install, Message
 
 from .client import Operation
@@ -54,6 +55,7 @@ CALM: dict[str, Any] = {
         digest_entries=8,
         scrub_interval_ms=NEVER,
     ),
+    "early_effects": 0.0,
     "background_min": 100,
     "background_max": 5 * MS,
     "compaction_min": 100,
@@ -197,6 +199,22 @@ class Stage:
             host.start()
         self.settle()
 
+    def kill_in_job(self, host: Host, wanted: Callable[[PersistJob], bool], operations: int, power_loss: bool) -> None:
+        """Kill a host in the middle of its next persist job that is `wanted`, after so many operations of the disk.
+
+        Then it comes back, and all settle.
+        """
+        self.slow_disk(host, 20 * MS)
+        begun: list[PersistJob] = []
+        host.on_turn.append(
+            lambda _, turn: begun.append(turn.job) if turn.job is not None and wanted(turn.job) else None
+        )
+        self.run_until(lambda: bool(begun))
+        host.on_turn.pop()
+        host.kill(power_loss=power_loss, operations=operations)
+        host.start()
+        self.settle()
+
     def slow_disk(self, host: Host, duration: int) -> None:
         """From now on the syncs of this host take so long."""
         host.jobs.plan = replace(host.plan, sync_min=duration, sync_max=duration)
@@ -211,6 +229,12 @@ def message_of(frames: Frames) -> Message | None:
         except peers.BadFrame:
             continue
     return None
+
+
+def whole_install(parked: Sequence[tuple[str, str, Frames]]) -> bool:
+    """Whether the last part of an install is among these messages."""
+    parts = [message for *_, frames in parked if isinstance(message := message_of(frames), Install)]
+    return any(part.position + len(part.entries.data) == part.snapshot_bytes + part.entry_bytes for part in parts)
 
 
 def installs_to(host: Host) -> Callable[[str, str, Frames], bool]:

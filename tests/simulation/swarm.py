@@ -63,6 +63,7 @@ class Plan:
     misdirect: float
     lease_share: float
     compaction: CompactionConfig
+    early_effects: float
     background_min: int
     background_max: int
     compaction_min: int
@@ -143,6 +144,7 @@ def draw(rng: Random) -> Plan:
         misdirect=share(0.1),
         lease_share=rng.choice((0.0, 0.3, 0.8)),
         compaction=_compaction(rng),
+        early_effects=0.5,
         background_min=rng.choice((100, 5 * MS)),
         background_max=rng.choice((10 * MS, 300 * MS)),
         compaction_min=rng.choice((100, 20 * MS)),

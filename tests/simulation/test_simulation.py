@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from . import test_stories
 from .breaking import Mutant, broken
 from .compaction_mutants import COMPACTION_MUTANTS
 from .mutants import MUTANTS
@@ -77,11 +79,28 @@ def test_a_seed_replays_exactly(hash_seed: str) -> None:
 def test_a_break_is_caught(mutant: Mutant) -> None:
     """With the break in place, one of its checkers is the first to complain within the stated number of seeds."""
     with broken(mutant):
-        for seed in range(mutant.seeds):
-            try:
-                run(seed, overrides=mutant.overrides)
-            except Failure as failure:
-                first_line = str(failure).splitlines()[0]
-                assert any(name in first_line for name in mutant.caught_by), first_line
-                return
-    pytest.fail(f"{mutant.title}: not caught within {mutant.seeds} seeds")
+        complaint = next(complaints(mutant), None)
+    assert complaint is not None, f"{mutant.title}: not caught within {mutant.seeds} seeds"
+    assert any(name in complaint for name in mutant.caught_by), complaint
+
+
+def complaints(mutant: Mutant) -> Iterator[str]:
+    """The first line of what the stories and the seeds of a mutant have to say."""
+    for name in mutant.stories:
+        yield from told(name)
+    for seed in range(0 if mutant.stories else mutant.seeds):
+        try:
+            run(seed, overrides=mutant.overrides)
+        except Failure as failure:
+            yield str(failure).splitlines()[0]
+
+
+def told(name: str) -> Iterator[str]:
+    """Play one story, with all its parameters."""
+    story = getattr(test_stories, name)
+    marks = [mark for mark in getattr(story, "pytestmark", []) if mark.name == "parametrize"]
+    for values in marks[0].args[1] if marks else [None]:
+        try:
+            story(values) if marks else story()
+        except Exception as error:
+            yield f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ import pytest
 
 from .observer import segments_of
 from .scheduler import MS, SECOND
-from .stage import Stage, installs_to
+from .stage import Stage, installs_to, whole_install
 
 COMMANDS: dict[str, list[tuple[Any, ...]]] = {
     "a replace whose predecessor is gone": [
@@ -126,15 +126,16 @@ def test_a_transfer_outlives_the_segments_it_sends() -> None:
 
 def test_an_install_older_than_the_commit_index_changes_nothing() -> None:
     """Its parts come again when the member has long been caught up and has gone on."""
-    stage = Stage()
+    stage = Stage(part_bytes=4000, window_parts=16)
     behind = stage.left_behind()
     stage.network.parks = installs_to(behind)
     behind.start()
-    stage.run_until(lambda: len(stage.network.parked) > 3)
+    stage.run_until(lambda: whole_install(stage.network.parked))
     late, stage.network.parked, stage.network.parks = stage.network.parked, [], None
     stage.settle()
-    installs, snapshot_index = stage.observer.counts["installs"], behind.replica.log.snapshot_index
     stage.fill()
+    stage.compact(behind)
+    installs, snapshot_index = stage.observer.counts["installs"], behind.replica.log.snapshot_index
     stage.network.parked = late
     stage.network.deliver_parked()
     stage.run(SECOND)
@@ -145,20 +146,20 @@ def test_an_install_older_than_the_commit_index_changes_nothing() -> None:
 
 def test_an_install_that_is_overtaken_by_a_newer_one() -> None:
     """The parts of the first leader's install arrive between those of the second leader's, which has another snapshot."""
-    stage = Stage()
+    stage = Stage(part_bytes=4000, window_parts=16)
     behind = stage.left_behind()
     stage.network.parks = installs_to(behind)
     behind.start()
-    stage.run_until(lambda: len(stage.network.parked) > 3)
+    stage.run_until(lambda: whole_install(stage.network.parked))
     late, stage.network.parked = stage.network.parked, []
     first = stage.leader
     first.kill(power_loss=False)
     stage.run_until(lambda: any(host.leads for host in stage.hosts))
     stage.compact(stage.leader)
-    stage.run_until(lambda: len(stage.network.parked) > 3)
+    stage.run_until(lambda: whole_install(stage.network.parked))
     newer, stage.network.parked = stage.network.parked, []
     stage.network.parks = None
-    stage.network.parked = [each for pair in zip(newer, late, strict=False) for each in pair]
+    stage.network.parked = [each for pair in zip(newer, late, strict=False) for each in pair] + newer
     stage.network.deliver_parked()
     first.start()
     stage.settle()
@@ -197,6 +198,44 @@ def test_a_deposed_leader_whose_tail_lies_where_the_others_have_holes() -> None:
     stage.settle()
     assert stage.observer.counts["installs"] == 1
     assert old.replica.log.dense_index > committed > 0
+
+
+CUTS = [(operations, power_loss) for operations in range(8) for power_loss in (True, False)]
+"""After how many operations of the disk a process is killed, and whether what was not synced is lost."""
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_crash_while_a_snapshot_is_published(cut: tuple[int, bool]) -> None:
+    """The log is synced first, here beyond what was synced before; then the manifest names it, then the old one goes."""
+    stage = Stage()
+    stage.fill()
+    stage.snapshot()
+    host = stage.followers[0]
+    stage.slow_disk(host, 200 * MS)
+    stage.put("k0", 20)
+    host.replica.housekeeping.ask(snapshot_only=True)
+    stage.kill_in_job(host, lambda job: job.log_job is not None and job.log_job.snapshot is not None, *cut)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_crash_while_rewritten_segments_are_taken_over(cut: tuple[int, bool]) -> None:
+    """The manifest names the new files before the old ones go."""
+    stage = Stage()
+    stage.put("k0")
+    stage.fill(4)
+    host = stage.followers[0]
+    dense_index = host.replica.log.dense_index
+    host.replica.housekeeping.ask(major=True)
+    stage.kill_in_job(host, lambda job: host.replica.log.dense_index > dense_index, *cut)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_crash_while_an_install_is_published(cut: tuple[int, bool]) -> None:
+    """The old log or the new one, whole."""
+    stage = Stage()
+    behind = stage.left_behind()
+    behind.start()
+    stage.kill_in_job(behind, lambda job: behind.replica.core.installing, *cut)
 
 
 KEYS = [f"k{number}" for number in range(12)]
