@@ -42,6 +42,11 @@ class Frozen:
         found = [segment.indexes(np.flatnonzero(_live(segment, released))) for segment, released, _ in self._parts]
         return np.concatenate(found) if found else np.zeros(0, np.uint64)
 
+    def live_bytes(self) -> int:
+        """Bytes of the live entries, padding included; an entry that was the last one at S may be left out."""
+        parts = [(segment, np.flatnonzero(_live(segment, released))) for segment, released, _ in self._parts]
+        return sum(int(segment.sizes(rows).sum(dtype=np.int64)) for segment, rows in parts)
+
     def stats(self) -> SegmentStats:
         """What a compaction is planned by: the segments that are sealed and at or below S whole."""
         parts = [(segment, _live(segment, released)) for segment, released, whole in self._parts if whole]

@@ -193,7 +193,7 @@ class Housekeeping:
         self._not_before = self._ticks + RUN_SPACING_MS // self.tick_ms
         if run.job is not None and run.job.stats is not None:
             self.live_entries = run.job.live_entries
-            self.live_bytes = int(run.job.stats.live_bytes.sum())
+            self.live_bytes = run.job.live_bytes
         if run.error is not None and run.error != self._last["error"]:
             logger.warning("shard %d: a compaction did not finish: %s", self.shard, run.error)
         self._last = run.status()

@@ -24,7 +24,7 @@ class SnapshotJob:
         self.pieces: list[bytes] = []
         self.snapshot: Snapshot | None = published
         self.stats: SegmentStats | None = None
-        self.live_entries = 0
+        self.live_entries = self.live_bytes = 0
         self.error: LogError | None = None
         self._disk = log.disk
         self._frozen = frozen
@@ -35,7 +35,7 @@ class SnapshotJob:
         """Write, sync and verify. An error (no room, say) is kept, not raised: the replica goes on without."""
         try:
             live = self._frozen.live()
-            self.live_entries = len(live)
+            self.live_entries, self.live_bytes = len(live), self._frozen.live_bytes()
             self.stats = self._frozen.stats()
             if self.published is None:
                 self._write(live)

@@ -65,12 +65,13 @@ def test_frozen_bits_are_those_of_that_moment(log: Log) -> None:
     sizes = {index: 48 + -(-len(PAYLOADS[index - 1]) // 8) * 8 for index in range(1, 24)}
     assert stats.bytes.tolist() == [sum(sizes[index] for index in range(first, first + 5)) for first in (1, 6, 11)]
     assert stats.live_bytes.tolist() == [0, sizes[10], sizes[12]]
+    assert frozen.live_bytes() == sum(sizes[index] for index in LIVE)
 
 
 def test_freezing_nothing(place: Place) -> None:
     frozen = open_log(place.disk, place.directory).freeze(0)
     assert frozen.live().tolist() == []
-    assert len(frozen.stats()) == 0
+    assert (len(frozen.stats()), frozen.live_bytes()) == (0, 0)
 
 
 def test_a_snapshot_counts_once_it_is_synced_and_the_old_one_goes(place: Place, log: Log) -> None:
