@@ -11,7 +11,9 @@ from typing import Any
 
 import ocelog
 import pytest
+from ocelog.client.protocol.admin import AdminRequest
 from ocelog.cluster import LocalCluster
+from ocelog.cluster.maintenance import carry_out
 
 pytestmark = pytest.mark.system
 
@@ -82,16 +84,18 @@ def test_writes_are_refused_reads_go_on_and_service_resumes_when_there_is_room(d
 
 
 def test_a_full_disk_can_still_be_compacted_and_then_takes_writes_again(disk: Path) -> None:
-    held = {"minor_interval_ms": 80_000_000, "major_interval_ms": 80_000_000, "disk_ratio_percent": 100_000, "enabled": 0}
+    held = {
+        "minor_interval_ms": 80_000_000,
+        "major_interval_ms": 80_000_000,
+        "disk_ratio_percent": 100_000,
+        "enabled": 0,
+    }
     with (
         LocalCluster(shards=1, replicas=3, data=disk / "data", compaction=held, **SMALL) as cluster,
         ocelog.connect(cluster.endpoints, timeout=10) as client,
     ):
         written = fill_up(client, keys=10)
         assert written > 100
-        from ocelog.client.protocol.admin import AdminRequest
-        from ocelog.cluster.maintenance import carry_out
-
         outcomes = carry_out(cluster.endpoints, AdminRequest("compact", True), None, WAIT_S_MAX)
         assert [one.result for one in outcomes] == ["done"] * 3, outcomes
         entries = client.map("entries")
