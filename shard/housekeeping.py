@@ -23,9 +23,6 @@ from .scrub import Scrub, ScrubJob
 
 logger = logging.getLogger(__name__)
 
-ROOM_EVERY_MS = 1000
-"""How often a full disk is looked at again, also when nobody writes."""
-
 RUN_SPACING_MS = 1000
 """Pause between two runs that segments ask for, so that small ones do not keep a replica at it."""
 
