@@ -13,12 +13,12 @@ newer; a run that fails or is cancelled leaves the log as it was.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
 from ..log.compaction import Numbers, SegmentStats, plan
-from ..log.compaction_request import CompactionGroup, CompactionRequest, CompactionResult
+from ..log.compaction_request import CompactionGroup, CompactionRequest, CompactionResult, GroupResult
 from ..log.errors import Corruption, NoSpace
 from ..log.log import Log
 from ..log.manifest import SegmentRecord
@@ -195,28 +195,27 @@ class CompactionRun:
         self.stage = Stage.REWRITE
 
     def rewritten(self, result: CompactionResult) -> None:
-        """The compactor is done: swap what it wrote in. The answer to a request that was given up is ignored."""
+        """The compactor is done: swap what it wrote in, or remove it if this run was given up meanwhile."""
         sent = self._sent
         if result.error is not None:
             self.not_rewritten(result.error)
-        elif sent is not None and self._answers(result):
-            self._take(sent, result)
+        elif sent is not None and _generations(sent.groups) == _generations(result.groups):
+            rewritten = [
+                Rewritten(tuple(source.generation for source in group.sources), group.target if done.entries else None)
+                for group, done in zip(sent.groups, result.groups, strict=True)
+                if done.error is None
+            ]
+            if self.stage is Stage.OVER:
+                self.log.abandon(rewritten)
+            else:
+                self._take(sent, result, rewritten)
 
-    def _answers(self, result: CompactionResult) -> bool:
-        assert self._sent is not None
-        return [group.generation for group in self._sent.groups] == [group.generation for group in result.groups]
-
-    def _take(self, sent: CompactionRequest, result: CompactionResult) -> None:
+    def _take(self, sent: CompactionRequest, result: CompactionResult, rewritten: list[Rewritten]) -> None:
         self._failure = next((group.error for group in result.groups if group.error), None)
         for group in result.groups:
             if group.damaged is not None:
                 path, offset, index = group.damaged
                 self._damaged(Corruption(path, "the compactor could not read it", offset=offset, index=index))
-        rewritten = [
-            Rewritten(tuple(source.generation for source in group.sources), group.target if done.entries else None)
-            for group, done in zip(sent.groups, result.groups, strict=True)
-            if done.error is None
-        ]
         if rewritten:
             self.stage = Stage.SWAP
             self._swapping = self.log.swap_job(rewritten)
@@ -251,7 +250,7 @@ class CompactionRun:
         self.stage = Stage.OVER
         self.error = error
         self.seconds = self.clock() - self._began
-        self._request = self._sent = None
+        self._request = None
         if self._capture is not None:
             self._capture.abandon()
         if self._uses_reserve:
@@ -266,6 +265,10 @@ class CompactionRun:
             "bytes_after": self.log.log_bytes,
             "error": self.error,
         }
+
+
+def _generations(groups: Sequence[CompactionGroup] | Sequence[GroupResult]) -> list[int]:
+    return [group.generation for group in groups]
 
 
 def _group(stats: SegmentStats, positions: Numbers, generation: int) -> CompactionGroup:

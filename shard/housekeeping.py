@@ -61,6 +61,7 @@ class Housekeeping:
         self.tick_ms = tick_ms
         self.clock = clock
         self.run: CompactionRun | None = None
+        self._given_up: CompactionRun | None = None
         self.runs = 0
         self.pause_ms = self.swap_ms = 0.0
         self.live_entries = self.live_bytes = 0
@@ -208,8 +209,9 @@ class Housekeeping:
 
     def rewritten(self, result: CompactionResult) -> None:
         """The compactor has answered."""
-        if self.run is not None:
-            self.run.rewritten(result)
+        for run in (self._given_up, self.run):
+            if run is not None:
+                run.rewritten(result)
 
     def not_rewritten(self, reason: str) -> None:
         """There is no compactor, or it went away."""
@@ -220,6 +222,7 @@ class Housekeeping:
         """Give the run under way up: the log is about to be replaced."""
         if self.run is not None:
             self.run.cancel()
+            self._given_up = self.run  # what the compactor still writes for it has to go
             self._settle(self.run)
 
     def status(self) -> dict[str, Any]:

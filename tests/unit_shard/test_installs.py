@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from ocelog.log.compaction_request import CompactionResult, GroupResult
 from ocelog.log.errors import NoSpace
 from ocelog.shard import transfers
 from ocelog.shard.compaction_run import Stage
@@ -219,4 +220,17 @@ def test_a_run_under_way_is_given_up_when_the_log_is_replaced(trio, kit):
     load.catch_up()
     assert load.replica.housekeeping.run is None
     assert "replaced by an install" in load.replica.housekeeping.status()["error"]
+    load.check(kit)
+    # The compactor answers after all: what it wrote is nobody's, and goes.
+    disk, directory = load.replica.log.disk, f"{load.replica.log.directory}/log"
+    [request] = [each for each in trio.asked if each.directory == load.replica.log.directory]
+    before = set(disk.list(directory))
+    names = {group.target.file_name for group in request.groups}
+    for name in names:
+        disk.write(f"{directory}/{name}", [b"rewritten"])
+    done = tuple(GroupResult(generation=group.generation, entries=1, bytes=9) for group in request.groups)
+    load.replica.compacted(CompactionResult(groups=done))
+    trio.run(10)
+    assert names and not names & set(disk.list(directory))
+    assert before - set(disk.list(directory)) == set()
     load.check(kit)

@@ -34,6 +34,7 @@ class Trio:
         self.path = path
         self.settings = settings
         self.compactor = "runs"
+        self.asked = []
         self.loses = lambda message: False
         self.replicas = [self.open(member) for member in range(3)]
         self.inboxes = [[], [], []]
@@ -91,6 +92,7 @@ class Trio:
             turn.background.run()
             replica.background_done(turn.background)
         if turn.compaction is not None:
+            self.asked.append(turn.compaction)
             if self.compactor == "runs":
                 replica.compacted(rewrite(replica.log.disk, turn.compaction))
             elif self.compactor == "absent":
