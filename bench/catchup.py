@@ -93,8 +93,9 @@ def main() -> None:
     parser.add_argument("--live", type=int, default=1_000_000, help="keys")
     parser.add_argument("--written", type=int, default=10_000_000, help="puts, of the keys in turn")
     parser.add_argument("--value-bytes", type=int, default=100)
+    parser.add_argument("--segment-bytes", type=int, default=64 << 20)
     options = parser.parse_args()
-    with LocalCluster(shards=1, replicas=REPLICAS) as cluster:
+    with LocalCluster(shards=1, replicas=REPLICAS, log={"segment_bytes_max": options.segment_bytes}) as cluster:
         measured = measure(cluster, live=options.live, written=options.written, value_bytes=options.value_bytes)
     show("a wiped member of a 1 x 3 cluster comes back", rows(measured))
 

@@ -4,8 +4,8 @@
 
 A cluster of 1 x 3 that compacts only when asked is filled so that its log holds much that is live and much that is
 dead. Then, per round, puts are offered at half of the highest rate that was measured, once with nothing else going on
-and once while every replica compacts (major, one run after the other); and the same with as many puts as the cluster
-takes. A slow minute of the machine hits both.
+and once while every replica compacts (major, every second, as often as full segments would have it); and the same with
+as many puts as the cluster takes. A slow minute of the machine hits both.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ VALUE_BYTES = 100
 
 
 class Compacting:
-    """Has every replica compact again and again, from `begin` to `end`; `outcomes` of all runs."""
+    """Has every replica compact every `every` seconds, from `begin` to `end`; `outcomes` of all runs."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], every: float) -> None:
         self.outcomes: list[Outcome] = []
         self._endpoints = endpoints
+        self._every = every
         self._over = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="compacting", daemon=True)
@@ -58,7 +59,9 @@ class Compacting:
 
     def _run(self) -> None:
         try:
-            while not self._over.is_set():
+            due = time.monotonic()
+            while not self._over.wait(max(0.0, due - time.monotonic())):
+                due = time.monotonic() + self._every
                 outcomes = carry_out(self._endpoints, AdminRequest(COMPACT, True), None, CLEAN_SECONDS)
                 self.outcomes += outcomes
                 for outcome in outcomes:
@@ -77,6 +80,7 @@ class Side:
     in_time: int = 0
     paces: list[float] = field(default_factory=list)
     runs: int = 0
+    segments: int = 0
     compacting_seconds: float = 0.0
     load_seconds: float = 0.0
 
@@ -94,13 +98,14 @@ class Side:
 class Comparison:
     """The two sides over a filled cluster: `alone`, and `beside` compactions."""
 
-    def __init__(self, cluster: Any, *, keys: int, seconds: float, in_time_ms: float) -> None:
+    def __init__(self, cluster: Any, *, keys: int, seconds: float, in_time_ms: float, every: float) -> None:
         self.alone, self.beside = Side(), Side()
         self.rate = 0.0
         self._cluster = cluster
         self._keys = keys
         self._seconds = seconds
         self._in_time_ns = int(in_time_ms * 1e6)
+        self._every = every
         self._source = 1
 
     def run(self, rounds: int) -> None:
@@ -120,13 +125,14 @@ class Comparison:
         if side is self.alone:
             yield
             return
-        compacting = Compacting(self._cluster.endpoints)
+        compacting = Compacting(self._cluster.endpoints, self._every)
         compacting.begin()
         try:
             yield
         finally:
             compacting.end()
         side.runs += len(compacting.outcomes)
+        side.segments += sum(outcome.segments or 0 for outcome in compacting.outcomes)
         side.compacting_seconds += sum(outcome.seconds or 0.0 for outcome in compacting.outcomes)
 
     def _offered(self, side: Side) -> None:
@@ -168,7 +174,11 @@ def rows(comparison: Comparison) -> Rows:
         ("offered", f"{comparison.rate:,.0f}/s, half of what was measured first"),
         ("alone", _side(alone)),
         ("compacting", _side(beside)),
-        ("runs", f"{beside.runs} on {REPLICAS} replicas; each worked {busy:.0%} of the time"),
+        (
+            "runs",
+            f"{beside.runs} on {REPLICAS} replicas, {beside.segments} segments rewritten; "
+            f"each was at it {busy:.0%} of the time",
+        ),
         ("p99", f"{p99:.2f} times that without compaction"),
         ("throughput", f"{beside.pace / max(alone.pace, 1e-9):.0%} of that without compaction"),
     ]
@@ -189,12 +199,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load, four of which make a round")
     parser.add_argument("--keys", type=int, default=200_000)
     parser.add_argument("--in-time-ms", type=float, default=100.0, help="served in time by then")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds from one compaction to the next")
     options = parser.parse_args()
     only_when_asked = {"enabled": 0}
     with LocalCluster(
         shards=1, replicas=REPLICAS, log={"segment_bytes_max": SEGMENT_BYTES}, compaction=only_when_asked
     ) as cluster:
-        comparison = Comparison(cluster, keys=options.keys, seconds=options.seconds, in_time_ms=options.in_time_ms)
+        comparison = Comparison(
+            cluster, keys=options.keys, seconds=options.seconds, in_time_ms=options.in_time_ms, every=options.every
+        )
         began = time.monotonic()
         comparison.run(max(1, options.rounds))
     show(f"what compaction costs, in {time.monotonic() - began:.0f} s", rows(comparison))

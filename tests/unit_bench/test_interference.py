@@ -30,7 +30,7 @@ def compacted(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     def carry_out(endpoints: Any, wanted: Any, shard: Any, timeout: float) -> list[Outcome]:
         runs.append(wanted.major)
         threading.Event().wait(0.01)
-        return [Outcome(shard=0, replica=replica, result=DONE, seconds=0.01) for replica in range(3)]
+        return [Outcome(shard=0, replica=replica, result=DONE, seconds=0.01, segments=2) for replica in range(3)]
 
     monkeypatch.setattr(interference, "carry_out", carry_out)
     return runs
@@ -52,7 +52,7 @@ def test_loads_take_turns_alone_and_beside_compactions(compacted: list[bool], mo
 
     monkeypatch.setattr(interference, "run_phase", run_phase)
     monkeypatch.setattr(interference, "fill", lambda cluster, **how: None)
-    comparison = Comparison(Cluster(), keys=10, seconds=1.0, in_time_ms=50.0)
+    comparison = Comparison(Cluster(), keys=10, seconds=1.0, in_time_ms=50.0, every=0.0)
     comparison.run(rounds=2)
     half = comparison.rate
     assert half == pytest.approx(50.0, rel=0.02)
@@ -61,6 +61,7 @@ def test_loads_take_turns_alone_and_beside_compactions(compacted: list[bool], mo
     assert (comparison.alone.in_time_share, comparison.beside.in_time_share) == (1.0, 0.9)
     assert (comparison.alone.runs, comparison.beside.runs > 0, set(compacted)) == (0, True, {True})
     table = dict(interference.rows(comparison))
+    assert comparison.beside.segments == 2 * comparison.beside.runs
     assert table["alone"].startswith("100.00% in time")
     assert table["compacting"].startswith("90.00% in time")
     assert table["p99"].startswith("100.") or table["p99"].startswith("99.")
@@ -69,7 +70,7 @@ def test_loads_take_turns_alone_and_beside_compactions(compacted: list[bool], mo
 def test_a_compaction_that_fails_ends_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = Outcome(shard=0, replica=2, result=FAILED, reason="no space")
     monkeypatch.setattr(interference, "carry_out", lambda *arguments: [failed])
-    compacting = Compacting(["tcp://127.0.0.1:9"])
+    compacting = Compacting(["tcp://127.0.0.1:9"], 1.0)
     compacting.begin()
     with pytest.raises(NotDone, match="replica 2: failed: no space"):
         compacting.end()
