@@ -55,6 +55,6 @@ def test_a_rebuilt_replica_is_equal_and_stays_equal(data: Any) -> None:
 
 @pytest.mark.slow
 @given(st.data())
-@settings(SETTINGS, max_examples=10_000)
+@settings(SETTINGS, max_examples=3000)
 def test_a_rebuilt_replica_is_equal_in_many_histories(data: Any) -> None:
     check(data, 60)
