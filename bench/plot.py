@@ -49,7 +49,7 @@ def draw(
     for axes in (sizes, indexes):
         for fault in faults:
             axes.axvspan(fault.killed_at_s, fault.restarted_at_s or fault.killed_at_s, color="grey", alpha=0.15)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend above the lines
         axes.legend(fontsize="small", ncols=3, loc="upper left")
     sizes.set_ylabel("MiB")
     indexes.set_ylabel("index, millions")
