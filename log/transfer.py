@@ -47,6 +47,13 @@ class PinnedEntries:
             pass
         return self._starts[-1]
 
+    def measure(self, entries_max: int) -> bool:
+        """Look at the next entries, so that `total_bytes` takes no time; True once all were. Raises Corruption."""
+        for _ in range(max(1, entries_max // SLICE_ENTRIES)):
+            if not self._look_further():
+                return True
+        return len(self._starts) - 1 == len(self._slices)
+
     def at_end(self, position: int) -> bool:
         """Whether nothing follows a position that `read` returned, or 0."""
         return position >= self._starts[-1] and not self._look_further()

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 PART_BYTES = 256 * 1024
 WINDOW_BYTES = 16 * PART_BYTES
+MEASURED_PER_TURN = 128 * 1024
+"""Entries whose sizes are looked at in one turn, before a transfer begins."""
+
 REPEAT_TICKS = 10
 """A transfer that heard nothing for so long goes on from where the member said it was."""
 
@@ -42,14 +45,20 @@ class Part:
 
 
 class Transfer:
-    """One member's install, from the entry behind `from_index` on. Positions are bytes of the stream."""
+    """One member's install, from the entry behind `from_index` on. Positions are bytes of the stream.
 
-    __slots__ = ("entries", "entry_bytes", "from_index", "heard_tick", "part_start", "received", "sent", "snapshot")
+    Before the first part the entries are measured, some in each turn, since the member is told how much is to come.
+    """
+
+    __slots__ = (
+        *("entries", "from_index", "heard_tick", "measured"),
+        *("part_start", "received", "sent", "snapshot"),
+    )
 
     def __init__(self, snapshot: Snapshot, entries: PinnedEntries, from_index: int, tick: int) -> None:
         self.snapshot = snapshot
         self.entries = entries
-        self.entry_bytes = entries.total_bytes
+        self.measured = False
         self.from_index = from_index
         self.sent = 0
         self.received = 0
@@ -58,19 +67,22 @@ class Transfer:
 
     @property
     def total(self) -> int:
-        """Bytes of the stream."""
-        return self.snapshot.bytes + self.entry_bytes
+        """Bytes of the stream, once it is measured."""
+        return self.snapshot.bytes + self.entries.total_bytes
 
     @property
     def ready(self) -> bool:
-        """Whether a part could be sent now: there is more, and the window has room for it."""
-        return self.sent < self.total and self.sent - self.received < WINDOW_BYTES
+        """Whether there is something to do now: to measure, or to send, if the window has room for it."""
+        return not self.measured or (self.sent < self.total and self.sent - self.received < WINDOW_BYTES)
 
-    def next_part(self) -> tuple[int, Part]:
-        """The position and the bytes of the part to send now, if `ready`.
+    def next_part(self) -> tuple[int, Part] | None:
+        """The position and the bytes of the part to send now, if `ready`; None while the entries are measured.
 
-        Raises Corruption when an entry to be sent is damaged here.
+        Raises Corruption when an entry to be sent is damaged or missing here.
         """
+        if not self.measured:
+            self.measured = self.entries.measure(MEASURED_PER_TURN)
+            return None
         start = self.part_start = self.sent
         in_entries = start - self.snapshot.bytes
         if in_entries < 0:
@@ -82,16 +94,22 @@ class Transfer:
         return start, part
 
     def answered(self, position: int, tick: int) -> None:
-        """The member has the stream up to `position`; it may have fallen back, if it was started again."""
+        """The member has the stream up to `position`.
+
+        That may be less than before, if it was started again, or more than was sent, by a transfer that was begun anew.
+        """
         self.heard_tick = tick
-        if position < self.received:
+        if not self.measured or position > self.total:
+            return
+        if not self.received <= position <= self.sent:
             self.sent = position
         self.received = position
 
     def repeat(self, tick: int) -> None:
         """Nothing was heard for a while: go on from what the member has, or ask it again with the last part."""
         self.heard_tick = tick
-        self.sent = self.received if self.received < self.total else self.part_start
+        if self.measured:
+            self.sent = self.received if self.received < self.total else self.part_start
 
 
 class Transfers:
@@ -140,7 +158,7 @@ class Transfers:
         ):
             return
         if not message.restart:
-            transfer.answered(min(message.position, transfer.total), tick)
+            transfer.answered(message.position, tick)
 
     def messages(self, *, term: int, sender: int, tick: int) -> list[Install]:
         """This turn's parts, at most one for each member."""
@@ -151,10 +169,13 @@ class Transfers:
             if not transfer.ready:
                 continue
             try:
-                position, part = transfer.next_part()
+                next_part = transfer.next_part()
             except Corruption as damage:
                 self._damaged(damage)
                 continue
+            if next_part is None:
+                continue
+            position, part = next_part
             head = transfer.snapshot.head
             self.bytes_sent += len(part.data)
             messages.append(
@@ -167,7 +188,7 @@ class Transfers:
                     from_index=transfer.from_index,
                     position=position,
                     snapshot_bytes=transfer.snapshot.bytes,
-                    entry_bytes=transfer.entry_bytes,
+                    entry_bytes=transfer.entries.total_bytes,
                     entries=part,
                 )
             )

@@ -95,6 +95,22 @@ def test_lost_parts_and_answers_are_repeated(trio, kit, seed):
     load.check(kit)
 
 
+def test_a_transfer_that_begins_anew_goes_on_where_the_member_is(trio, kit):
+    """The connection broke: the leader probes again, and finds what it had begun."""
+    load = Behind(trio, kit)
+    trio.cut = set()
+    sent = recorded(trio)
+    while len(sent) < 4:
+        trio.run(1)
+    assert load.replica.catch_up.incoming.under_way
+    trio.replicas[load.leader].peer_gone(load.member)
+    load.catch_up()
+    load.check(kit)
+    positions = [message.position for message in sent]
+    assert positions.count(0) == 2, "it was begun anew"
+    assert all(positions.count(position) == 1 for position in positions if position), "and nothing else was sent twice"
+
+
 def test_parts_that_come_twice_change_nothing(trio, kit):
     load = Behind(trio, kit)
     again = []
