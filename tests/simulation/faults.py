@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .client import SimClient
 from .host import Host
+from .membership import Operator
 from .network import Network, Weather
 from .scheduler import MS, Scheduler
 from .swarm import Plan
@@ -33,6 +34,8 @@ class Faults:
         self._every(plan.client_restart_interval, self._restart_client)
         self._every(plan.ask_interval, self._ask)
         self._every(plan.wipe_interval, self._wipe)
+        self.operator = Operator(scheduler, hosts)
+        self._every(plan.change_interval, self.operator.change_something)
 
     def _every(self, interval: int, strike: Callable[[], None]) -> None:
         if interval:
@@ -155,5 +158,6 @@ class Faults:
             host.compactor.plan = replace(self.plan, compactor_absent=0.0, compactor_crash=0.0)
             host.paused_until = min(host.paused_until, self.scheduler.now)
             host.start()
+        self.operator.repair()
         for client in self.clients:
             client.paused_until = min(client.paused_until, self.scheduler.now)

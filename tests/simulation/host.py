@@ -69,6 +69,7 @@ class Host:
         self.configuration = Configuration.bootstrap(range(plan.members))
         self.paused_until = 0
         self._lost = False
+        self._change: Callable[[Replica], bytes | None] | None = None
         self.changed_from = 1
         self.sync_slowdown = 0
         self.wall_offset_ms = scheduler.between(-5000, 5000)
@@ -194,6 +195,16 @@ class Host:
         """Whether it believes to be the leader."""
         return self.replica is not None and self.replica.core.role is LEADER
 
+    @property
+    def member_incarnation(self) -> int:
+        """Which incarnation of the member this is."""
+        return self._identity.incarnation
+
+    def ask_change(self, proposed: Callable[[Replica], bytes | None]) -> None:
+        """Have the leader log a change of the configuration with its next turn; `proposed` gives the entry's payload."""
+        self._change = proposed
+        self._wake(0)
+
     def votes_in(self, configuration: Configuration) -> bool:
         """Whether this member, as it is now, is one of the voters and may vote."""
         role = configuration.role_of(self.member, self._identity.incarnation)
@@ -282,6 +293,12 @@ class Host:
             replica.tick()
             self._next_tick = self.scheduler.now + self.plan.tick
             self._wait_for_tick()
+        change, self._change = self._change, None
+        # A leader with a change of its own to make has to make that one first.
+        if change is not None and self.leads and replica.leadership is not None and replica.core.due_change() is None:
+            payload = change(replica)
+            if payload is not None:
+                replica.leadership.add_configuration(payload)
         return replica.step(self._monotonic_ms(), self.wall_ms(), notify=not busy)
 
     def _stop_for_space(self) -> None:

@@ -87,6 +87,7 @@ class Simulation:
         with self.tiny_limits(), _quiet():
             try:
                 faults = Faults(self.plan, self.scheduler, self.network, self.hosts, self.clients)
+                self.operator = faults.operator
                 self.scheduler.run_until(self.plan.duration)
                 faults.stop()
                 self._finish()
@@ -176,6 +177,8 @@ class Simulation:
             + Counter(
                 rewritten=sum(host.compactor.rewritten for host in self.hosts),
                 combined=sum(host.compactor.combined for host in self.hosts),
+                changes=self.operator.changes,
+                handovers=self.operator.transfers,
             ),
         )
 

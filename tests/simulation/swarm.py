@@ -76,6 +76,7 @@ class Plan:
     restore_entries_max: int
     run_spacing_ms: int
     wipe_interval: int
+    change_interval: int
     rot_interval: int
 
 
@@ -157,6 +158,7 @@ def draw(rng: Random) -> Plan:
         restore_entries_max=rng.choice((1, 7, 4000)),
         run_spacing_ms=rng.choice((50, 200, 1000)),
         wipe_interval=sometimes(2 * SECOND, 6 * SECOND),
+        change_interval=sometimes(SECOND // 2, 3 * SECOND),
         rot_interval=0,
     )
 
