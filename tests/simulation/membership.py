@@ -7,6 +7,7 @@ voter but one; in the end it brings everybody back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
 from ocelog.shard.raft.membership import ACTIVE, PASSIVE, Change, ChangeKind, Configuration, Refused
 from ocelog.shard.replica import Replica
 
