@@ -199,9 +199,9 @@ class Log(LogReader):
         self._truncated_to = last_index if self._truncated_to is None else min(self._truncated_to, last_index)
         self._durability.manifest_changed = True
 
-    def release(self, indexes: Sequence[int] | npt.NDArray[np.integer]) -> None:
-        """The entries at these indexes contribute to nothing any more. Each is there, and may be released once."""
-        self._segments.release(indexes)
+    def release(self, indexes: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
+        """The entries at these indexes contribute to nothing any more; returns those that are not there or were before."""
+        return self._segments.release(indexes)
 
     def repair(self, index: int, data: bytes | memoryview) -> bool:
         """Put a sound copy in the place of an entry that was found damaged; False if it cannot be that entry.

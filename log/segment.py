@@ -205,13 +205,19 @@ class Segment:
             # All of them, as after a major compaction: no need to search.
             return np.arange(self.count)
         else:
-            present = self.index[: self.count]
-            rows = np.searchsorted(present, indexes)
-            found = rows < self.count
-            found[found] = present[rows[found]] == indexes[found]
+            rows, found = self.find(indexes)
         if not found.all():
             raise Corruption(self.file.path, "the entry is missing", index=int(indexes[np.argmin(found)]))
         return rows
+
+    def find(self, indexes: Indexes) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        """Of a sparse segment: the rows where these entries are, or would be, and whether each is there."""
+        assert self.index is not None, "in a dense segment there is nothing to look for"
+        present = self.index[: self.count]
+        rows = np.searchsorted(present, indexes)
+        found = rows < self.count
+        found[found] = present[rows[found]] == indexes[found]
+        return rows, found
 
     def rows_through(self, index: int) -> int:
         """How many rows are of entries up to `index`."""

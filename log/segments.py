@@ -193,25 +193,40 @@ class Segments(Sequence[Segment]):
             parts.append(segment.indexes(np.flatnonzero(~segment.released[rows] & (segment.mode[rows] == RELEASE))))
         return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
-    def release(self, indexes: Sequence[int] | npt.NDArray[np.integer]) -> None:
-        """The entries at these indexes contribute to nothing any more. Each is there, and is released once."""
+    def release(self, indexes: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
+        """The entries at these indexes contribute to nothing any more.
+
+        Returns those that are not there or were released before. The log needs nothing of them, and a machine that
+        releases twice is wrong on every replica alike: no reason to stop all of them, and a reason to name it.
+        """
         released = np.array(indexes, np.int64)
         released.sort()
+        wrong: list[int] = released[1:][released[1:] == released[:-1]].tolist()
         position = 0
-        try:
-            while position < len(released):
-                segment = self.of(int(released[position]))
-                end = int(np.searchsorted(released, segment.last_index, side="right"))
-                here = released[position:end]
-                # In a dense segment all that lie in its range are there.
-                rows = here - segment.first_index if segment.index is None else segment.rows_of(here.view(np.uint64))
-                twice = segment.released[rows].any() or (rows[1:] == rows[:-1]).any()
-                assert not twice, f"an entry of {here.tolist()} is released twice"
-                segment.released[rows] = True
-                position = end
-        except Corruption as error:
-            # What was dead at S was released before, and may be gone.
-            raise AssertionError(f"entry {error.index} is released and is not there") from error
+        while position < len(released):
+            segment = self._covering(int(released[position]))
+            end = position + 1 if segment is None else int(np.searchsorted(released, segment.last_index, side="right"))
+            here = released[position:end]
+            position = end
+            if segment is None:
+                wrong += here.tolist()
+                continue
+            if segment.index is None:
+                rows = here - segment.first_index  # in a dense segment all that lie in its range are there
+            else:
+                rows, there = segment.find(here.view(np.uint64))
+                wrong += here[~there].tolist()
+                rows, here = rows[there], here[there]
+            before = segment.released[rows]
+            if before.any():
+                wrong += here[before].tolist()
+            segment.released[rows] = True
+        return wrong
+
+    def _covering(self, index: int) -> Segment | None:
+        """The segment in whose range an index lies."""
+        position = bisect_right(self._starts, index) - 1
+        return self._segments[position] if position >= 0 and index <= self._segments[position].last_index else None
 
     def adopt_live_set(self, live: Indexes, snapshot_index: int) -> None:
         """Of the entries at and below S exactly the live set is not released. Raises Corruption if one of it is missing.

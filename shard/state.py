@@ -6,12 +6,18 @@ no batch is applied past an index at which digests are compared.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from ..log.log import Log
 from .digest_exchange import DigestExchange
 from .executor import Executor
 from .rebuild import Rebuild
+
+logger = logging.getLogger(__name__)
+
+WRONG_NAMED_MAX = 100
+"""So many wrong releases are named; a machine that is wrong is so with every command."""
 
 
 class ReplicaState:
@@ -21,6 +27,7 @@ class ReplicaState:
         self._make_executor = make_executor
         self.log = log
         self.digests = digests
+        self._wrong_releases = 0
         self.begin()
 
     def begin(self) -> None:
@@ -52,7 +59,13 @@ class ReplicaState:
                 executor.apply(buffer, offsets)
             released = executor.take_released()
             if released:
-                self.log.release(released)
+                self._name_wrong(self.log.release(released))
             if last == self.digests.next_index:
                 self.digests.reached(last, executor.digest)
         return executor.applied_index < commit_index
+
+    def _name_wrong(self, indexes: list[int]) -> None:
+        """A machine released what it did not have, on every replica alike: it is wrong, and has to be told from its entries."""
+        if indexes and self._wrong_releases < WRONG_NAMED_MAX:
+            logger.error("entries %s were released twice or are not there: a state machine is wrong", indexes[:20])
+        self._wrong_releases += len(indexes)

@@ -20,8 +20,8 @@ from ocelog.log.log import Log
 from ocelog.log.segments import Segments
 from ocelog.log.staging import Staging
 
+from tests.simulation.breaking import Edit, Mutant, broken
 from tests.simulation.disk import Block, SimDisk
-from tests.simulation.mutants import Edit, Mutant, broken
 
 from .history_driver import install, planned, present, rewritten, snapshot, stage, synced, write
 from .log_driver import TIME_MS, TINY, Held, held, open_log, record, sync

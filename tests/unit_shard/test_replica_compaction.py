@@ -250,3 +250,29 @@ def test_a_machine_that_never_releases_is_named_once(trio, kit, monkeypatch, cap
         compact(trio, load.leader)
     assert replica.housekeeping.status()["never_released"] == ["m"]
     assert caplog.text.count("'m', a map, has released none") == 1
+
+
+def test_a_machine_that_releases_twice_is_named_and_stops_nobody(trio, kit, monkeypatch, caplog):
+    """It is wrong on all replicas alike; as an assertion it would stop all of them, again at every start."""
+    load = Load(trio, kit)
+    load.overwrite(6)
+    trio.run(20)
+    released = []
+
+    def put_and_release_again(machine, commit, key, value):
+        previous = machine.entries.pop(key, None)
+        machine.entries[key] = (commit.index, value)
+        if previous is not None:
+            released.append(previous[0])
+            machine.release(previous[0])
+            machine.release(load.map)  # the entry that created the map, each time
+
+    for replica in trio.replicas:
+        resource = replica.executor.by_name["m"]
+        monkeypatch.setitem(resource.commands, "put", put_and_release_again.__get__(resource.machine))
+    load.overwrite(6)
+    trio.run(10)
+    assert released
+    assert "released twice or are not there" in caplog.text
+    first, second, third = states(trio, kit)
+    assert first == second == third
