@@ -67,6 +67,7 @@ def installed(raft: RaftState, index: int, configuration: bytes | memoryview) ->
     """The log is the snapshot's now, durably: it ends at `index`, committed, and what was above is gone."""
     log = raft.log
     assert raft.installing, f"installed through {index}, but nothing was being installed"
+    assert raft.role is FOLLOWER, f"installed through {index} as {raft.role.name}"
     assert raft.commit_index <= index, f"installed through {index}, but {raft.commit_index} is committed"
     assert log.last_index == log.dense_index == index, f"installed {index}: {log.dense_index}..{log.last_index}"
     raft.installing = False

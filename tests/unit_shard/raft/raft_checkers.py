@@ -129,10 +129,9 @@ class LeaderCompleteness:
 
 
 class DurableMajority:
-    """What is committed is, or was, on a majority of the disks of those who vote.
+    """What is committed is, or was, on a majority of the disks of those who vote by the leader's configuration.
 
-    `files_of` tells what an incarnation of a member had made durable. The leader may have appended its next
-    configuration since it committed, so either may have the majority.
+    `files_of` tells what an incarnation of a member has, or had, made durable.
     """
 
     def __init__(self, committed: Committed, files_of: Callable[[int, int], Files | None]) -> None:
@@ -142,9 +141,8 @@ class DurableMajority:
 
     def check(self, member: Member) -> None:
         for position in range(self.checked, len(self.committed.entries)):
-            configurations = member.core.configurations[-2:]
-            held = any(self._held(position, configuration) for configuration in configurations)
-            assert held, f"entry {position + 1} is not on a majority of the disks of {configurations}"
+            held = self._held(position, member.quorum)
+            assert held, f"entry {position + 1} is not on a majority of the disks of {member.quorum!r}"
         self.checked = len(self.committed.entries)
 
     def _held(self, position: int, configuration: Configuration) -> bool:
@@ -190,6 +188,23 @@ class OneVoterAtATime:
                 assert not self.voters or len(voters ^ self.voters) <= 1, f"{self.voters} became {voters} at {index}"
                 self.voters = voters
         self.checked = len(self.committed.entries)
+
+
+class ProbationCatchesUp:
+    """Probation is not over before the log holds all that was committed when the incarnation began.
+
+    `floors` tells how much that was.
+    """
+
+    def __init__(self, floors: dict[tuple[int, int], int]) -> None:
+        self.floors = floors
+
+    def check(self, member: Member) -> None:
+        floor = self.floors.get((member.member, member.incarnation))
+        if floor is not None and not member.probation:
+            held = member.core.commit_index
+            assert held >= floor, f"{member.member} may vote again with {held} entries, {floor} were committed"
+            del self.floors[member.member, member.incarnation]
 
 
 class QuietTransfer:

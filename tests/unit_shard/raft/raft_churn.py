@@ -26,17 +26,18 @@ MEMBERS_MAX = 6
 class Churn:
     """Operators and losses of one storm. `graves` holds what the disks of dead incarnations held."""
 
-    def __init__(self, storm: Storm, rng: random.Random) -> None:
+    def __init__(self, storm: Storm, rng: random.Random, *, much: bool) -> None:
         self.storm = storm
         self.rng = rng
         self.graves: dict[tuple[int, int], Files] = {}
         self.refused: dict[str, int] = {}
         self.done: dict[str, int] = {}
-        bad = rng.random() < 0.6
+        self.floors: dict[tuple[int, int], int] = {}  # what was committed when a member lost its files
+        bad = rng.random() < 0.6 or much
         self.faults: list[tuple[Callable[[], None], float]] = [
-            (self.change, rng.choice([0.0, 0.05, 0.3]) if bad else 0.0),
-            (self.wipe, rng.choice([0.0, 0.01, 0.05]) if bad else 0.0),
-            (self.transfer, rng.choice([0.0, 0.02, 0.1])),
+            (self.change, rng.choice([0.05, 0.2] if much else [0.0, 0.05, 0.3]) if bad else 0.0),
+            (self.wipe, rng.choice([0.002, 0.01] if much else [0.0, 0.01, 0.05]) if bad else 0.0),
+            (self.transfer, rng.choice([0.005, 0.02] if much else [0.0, 0.02, 0.1])),
         ]
 
     @property
@@ -117,6 +118,8 @@ class Churn:
         if member < len(self.members):
             lost = self.members[member]
             self.graves[member, lost.incarnation] = lost.disk.files
+        if incarnation > 1:
+            self.floors[member, incarnation] = len(storm.committed.entries)
         fresh = Member(member, storm.founders, config=self.members[0].config, seed=incarnation, incarnation=incarnation)
         if member < len(self.members):
             self.members[member] = fresh

@@ -45,8 +45,8 @@ class Files:
 
 
 def is_live(index: int, snapshot_index: int) -> bool:
-    """Whether an entry is live at a snapshot: most are dead at once, some live on for up to sixty entries."""
-    return index % 4 == 0 and snapshot_index < index + index * 7919 % 61
+    """Whether an entry is live at a snapshot: half are dead at once, others live on for up to sixty entries."""
+    return index % 2 == 0 and snapshot_index < index + index * 7919 % 61
 
 
 class MemoryLog:

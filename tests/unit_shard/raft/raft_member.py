@@ -73,6 +73,7 @@ class Member:
             incarnation=self.incarnation,
             probation=self.probation,
         )
+        self.quorum = self.core.configuration  # by which everything committed before this turn's end was counted
         self.after_sync: list[Message] = []
         self.job: SyncJob | None = None
         self.transfers: dict[int, Transfer] = {}
@@ -200,6 +201,7 @@ class Member:
 
     def turn(self) -> list[Message]:
         """End a turn; returns what leaves at once."""
+        self.quorum = self.core.configuration
         payload = self.core.due_change()
         if payload is not None:
             self.propose(payload)

@@ -22,12 +22,14 @@ from .raft_checkers import (
     LinearizableReads,
     LogMatching,
     OneVoterAtATime,
+    ProbationCatchesUp,
     QuietTransfer,
     SilentProbation,
     StateMachineSafety,
 )
 from .raft_churn import MEMBERS_MAX, Churn
 from .raft_member import Member
+from .raft_transfer import Staging
 
 CONFIG = RaftConfig(
     heartbeat_ticks=1, election_ticks=6, append_bytes_max=300, inflight_messages_max=3, inflight_bytes_max=700
@@ -37,33 +39,42 @@ Link = tuple[int, int]
 
 
 class Storm:
-    """One run; `play` raises AssertionError if a property breaks. How bad the weather is depends on the seed, too."""
+    """One run; `play` raises AssertionError if a property breaks. How bad the weather is depends on the seed, too.
 
-    def __init__(self, seed: int) -> None:
+    With `churn` there are fewer faults, so that leaders last and much happens under them: members come, go, lose their
+    files, fall behind and hand over, and logs are compacted, whatever the seed.
+    """
+
+    def __init__(self, seed: int, *, churn: bool = False) -> None:
         self.rng = rng = random.Random(seed)
         self.founders = list(range(rng.choice([1, 2, 3, 3, 3, 3, 4, 5])))
         self.members = [Member(member, self.founders, config=CONFIG, seed=seed) for member in self.founders]
         self.wire: list[Message] = []
+        self.streams: dict[tuple[int, ...], dict[int, Install]] = {}  # every part that was ever sent
         self.cut: set[Link] = set()
         self.proposed = 0
 
         # Chances per moment, or per message.
         self.clock = [rng.choice([0.3, 0.5]) for _ in range(MEMBERS_MAX)]
-        self.arrival = rng.choice([0.5, 0.9])
+        self.arrival = 0.9 if churn else rng.choice([0.5, 0.9])
         self.reordering = rng.random() < 0.5
         self.loss = rng.choice([0.0, 0.02, 0.1])
         self.repetition = rng.choice([0.0, 0.1])
-        self.disk = [rng.choice([0.2, 0.5, 1.0]) for _ in range(MEMBERS_MAX)]
+        self.disk = [rng.choice([0.5, 1.0] if churn else [0.2, 0.5, 1.0]) for _ in range(MEMBERS_MAX)]
+        if rng.random() < 0.5:
+            self.disk[rng.randrange(MEMBERS_MAX)] = 0.05
         self.proposal = rng.choice([0.1, 0.5])
-        self.compaction = rng.choice([0.0, 0.02, 0.1, 0.3])
+        self.compaction = rng.choice([0.1, 0.3] if churn else [0.0, 0.02, 0.1, 0.3])
         self.refusal = rng.choice([0.0, 0.0, 0.3])
         self.insistence = 0.1
-        self.churn = Churn(self, rng)
+        self.publishing = rng.choice([0.05, 0.2, 1.0])  # what is published is much for a disk
+        self.churn = Churn(self, rng, much=churn)
         self.faults: list[tuple[Callable[[], None], float]] = [
-            (self.partition, rng.choice([0.0, 0.05, 0.15])),
-            (self.crash, rng.choice([0.0, 0.05])),
-            (self.lose_power, rng.choice([0.0, 0.02])),
-            (self.lose_connection, rng.choice([0.0, 0.05, 0.2])),
+            (self.partition, rng.choice([0.01, 0.04] if churn else [0.0, 0.05, 0.15])),
+            (self.crash, rng.choice([0.0, 0.02] if churn else [0.0, 0.05])),
+            (self.lose_power, rng.choice([0.0, 0.002] if churn else [0.0, 0.02])),
+            (self.lose_connection, rng.choice([0.0, 0.02] if churn else [0.0, 0.05, 0.2])),
+            (self.repeat_install, rng.choice([0.0, 0.05, 0.2])),
             *self.churn.faults,
         ]
 
@@ -79,6 +90,7 @@ class Storm:
             DurableMajority(committed, self.churn.files_of),
             ConfigurationOfTheLog(),
             OneVoterAtATime(committed),
+            ProbationCatchesUp(self.churn.floors),
             self.reads,
         ]
         self.listeners = [QuietTransfer(), SilentProbation()]
@@ -101,16 +113,21 @@ class Storm:
                 self.end_turn(member)
         self.deliver_some()
         for member in self.members:
-            if rng.random() < self.disk[member.member]:
+            speed = self.disk[member.member] * (self.publishing if member.publishing is not None else 1.0)
+            if rng.random() < speed:
                 self.sync(member)
             if rng.random() < self.compaction:
                 self.compact(member)
             if rng.random() < self.insistence:
-                self.wire += member.repeat_parts()
-            if member.core.role is LEADER and not member.core.transferring and rng.random() < self.proposal:
+                self.send(member, member.repeat_parts())
+            if self.takes_entries(member) and rng.random() < self.proposal:
                 self.read(member, object())
                 self.propose(member, rng.choice([1, 1, 2, 12]))
                 self.end_turn(member)
+
+    def takes_entries(self, member: Member) -> bool:
+        """Whether a client may propose something here, as its replica would see it."""
+        return member.core.role is LEADER and not member.core.transferring
 
     def end_turn(self, member: Member) -> None:
         """A member's turn, and every check."""
@@ -121,6 +138,10 @@ class Storm:
     def send(self, member: Member, messages: list[Message]) -> None:
         """What a member says, heard by those who check what is said."""
         self.wire += messages
+        for message in messages:
+            if isinstance(message, Install):
+                stream = (message.to, *Staging.stream_of(message))
+                self.streams.setdefault(stream, {})[message.position] = message
         for listener in self.listeners:
             listener.said(member, messages)
 
@@ -205,6 +226,13 @@ class Storm:
         self.wire = [message for message in self.wire if (message.sender, message.to) != (sender, member.member)]
         self.notice_loss(sender, member)
 
+    def repeat_install(self) -> None:
+        """A whole install, or what was sent of it, arrives once more, however late."""
+        if self.streams:
+            parts = self.rng.choice(list(self.streams.values()))
+            for position in sorted(parts):
+                self.deliver(parts[position])
+
     def notice_loss(self, sender: int, member: Member) -> None:
         member.core.peer_gone(sender)
         self.end_turn(member)
@@ -216,7 +244,7 @@ class Storm:
         self.cut, self.loss, self.repetition, self.reordering = set(), 0.0, 0.0, False
         self.clock, self.disk, self.arrival = [1.0] * MEMBERS_MAX, [1.0] * MEMBERS_MAX, 1.0
         self.proposal = self.compaction = self.refusal = 0.0
-        self.insistence = 1.0
+        self.insistence = self.publishing = 1.0
         self.pass_time(20 * CONFIG.election_ticks)
         leaders = [member for member in self.members if member.core.role is LEADER]
         leader = max(leaders, key=lambda member: member.core.term, default=None)

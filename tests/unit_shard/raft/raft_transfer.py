@@ -90,6 +90,7 @@ class Staging:
     def published(self, own: Files) -> Files:
         """Our files when all of it has come: what we had through from_index, then what was sent."""
         from_index = self.stream[3]
+        assert from_index <= len(own.entries), f"misses entries through {from_index}"
         entries: list[Entry | None] = own.entries[:from_index] + [None] * (len(self.snapshot) - from_index)
         for index, entry in self.live:
             entries[index - 1] = entry
