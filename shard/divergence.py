@@ -52,6 +52,8 @@ class Divergence:
         _forget(self._told)
         votes = Counter(known[voter] for voter in voters if voter in known)
         if len(set(known.values())) == 1:
+            if votes.total() == len(voters):
+                self.disagreeing = ()  # whoever was odd has come back with the state of the others
             return []
         winner, count = votes.most_common(1)[0]
         if count < majority(len(voters)):

@@ -46,6 +46,17 @@ def test_without_a_majority_the_difference_is_shown_and_nobody_blamed():
     assert divergence.disagreeing == (0, 1)
 
 
+def test_a_difference_is_forgotten_once_all_agree_again():
+    divergence = leader()
+    for member in VOTERS:
+        divergence.told(member, 100, TWO if member == 2 else ONE, VOTERS)
+    for member in (0, 1):
+        divergence.told(member, 200, THREE, VOTERS)
+    assert divergence.disagreeing == (2,)
+    divergence.told(2, 200, THREE, VOTERS)
+    assert divergence.disagreeing == ()
+
+
 def test_digests_of_different_indexes_are_not_compared():
     divergence = leader()
     for index, digest in ((100, ONE), (200, THREE)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
 from ocelog.log.errors import NoSpace
+from ocelog.shard.divergence import Diverged
 
 from .trio import Trio
 
@@ -276,3 +277,17 @@ def test_a_machine_that_releases_twice_is_named_and_stops_nobody(trio, kit, monk
     assert "released twice or are not there" in caplog.text
     first, second, third = states(trio, kit)
     assert first == second == third
+
+
+def test_a_replica_whose_state_differs_stops(trio, kit):
+    """Its memory is wrong, for whatever reason: the next agreed index shows it."""
+    load = Load(trio, kit)
+    load.overwrite(5)
+    trio.run(20)
+    odd = (load.leader + 1) % 3
+    counter = trio.replicas[odd].executor.by_name["c"].machine
+    counter.value += 1
+    with pytest.raises(Diverged, match=f"replica {odd}.*differs from the majority's"):
+        for _ in range(40):
+            load.overwrite(2)
+            trio.run(5)
