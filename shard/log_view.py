@@ -45,7 +45,7 @@ class ReplicaLogView:
         """The entries first..last; what goes to several followers in a row is read once. Raises Corruption."""
         batch = self._batch
         if batch is None or batch.first_index != first or batch.last_index != last:
-            self._log.verify(first, last)
+            self._log.verify(first, last, sealed=True)
             batch = self._batch = self._log.read(first, last, self._bytes_max)
             assert batch.last_index == last, f"append of {first}..{last} reads only to {batch.last_index}"
         return batch

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ocelog.log import identity, manifest
 from ocelog.log import segment as segment_format
 from ocelog.log.directory import open_directory
+from ocelog.log.entry import HEADER_BYTES
 from ocelog.log.envelope import wrap
 from ocelog.log.errors import Corruption, IdentityMismatch, LogError, UnknownFormat
 from ocelog.log.identity import Identity
@@ -23,6 +24,7 @@ from ocelog.log.segment import HEAD, MARK_OFFSETS
 
 from tests.simulation.disk import SimDisk, SimFile
 
+from .conftest import Place
 from .log_driver import TINY, Held, append, expected, held, open_log, sync
 
 IDENTITY = Identity(cluster_id="ab" * 16, shard=3, member=1, incarnation=1)
@@ -457,3 +459,20 @@ def test_the_mark_is_as_the_format_says(disk: SimDisk) -> None:
     data = _segments(disk)[2].data
     marks = sorted(struct.unpack_from("<Q", data, offset)[0] for offset in MARK_OFFSETS)
     assert marks == [11, 12]
+
+
+def test_what_is_sent_long_after_it_was_written_is_verified_too(place: Place) -> None:
+    """A full segment may have left this process's memory and come back damaged; the open one has not."""
+    log = open_log(place.disk, place.directory)
+    append(log, 1, *[b"x" * 40] * 40)
+    sync(log)
+    full, last = log.sealed_through(log.last_index), log.last_index
+    assert 1 < full < last
+    for index in (1, last):
+        segment = log._segments.of(index)
+        segment.buffer[segment.offset_of(index) + HEADER_BYTES] ^= 1
+    log.verify(1, last)
+    log.verify(full + 1, last, sealed=True)
+    with pytest.raises(Corruption) as found:
+        log.verify(1, last, sealed=True)
+    assert found.value.index == 1
