@@ -42,7 +42,7 @@ class ManifestSurvives(Checker):
 
     def durable(self, host: Host, job: PersistJob) -> None:
         disk = host.disk
-        if not disk.exists(f"{DIRECTORY}/{NAME}"):
+        if not disk.exists(f"{DIRECTORY}/{NAME}") or not host.sound:
             return
         manifest = Manifest.decode(NAME, disk.durable_bytes(f"{DIRECTORY}/{NAME}"))
         synced = len(self.observer.durable[host.member])

@@ -34,6 +34,7 @@ class Faults:
         self._every(plan.client_restart_interval, self._restart_client)
         self._every(plan.ask_interval, self._ask)
         self._every(plan.wipe_interval, self._wipe)
+        self._every(plan.rot_interval, self._rot)
         self.operator = Operator(scheduler, hosts)
         self._every(plan.change_interval, self.operator.change_something)
 
@@ -138,15 +139,27 @@ class Faults:
             replica.housekeeping.ask(**kind)
 
     def _wipe(self) -> None:
-        """A member loses its files, if a majority of the voters is left, in whichever configuration counts."""
+        """A member loses its files."""
         victim = self._victim()
+        if self._may_lose(victim):
+            self.scheduler.note(f"{victim.name} loses its files")
+            victim.wipe()
+            self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), victim.start)
+
+    def _rot(self) -> None:
+        """One member's disk goes bad in one place."""
+        victim = self._victim()
+        if self._may_lose(victim):
+            victim.rot()
+
+    def _may_lose(self, victim: Host) -> bool:
+        """Whether a majority of the voters has sound files without this one, in whichever configuration counts."""
+        sound = [host for host in self.hosts if host is not victim and host.sound]
         for configuration in [host.configuration for host in self.hosts]:
-            left = [host for host in self.hosts if host is not victim and host.votes_in(configuration)]
+            left = [host for host in sound if host.votes_in(configuration)]
             if 2 * len(left) <= len(configuration.voters):
-                return
-        self.scheduler.note(f"{victim.name} loses its files")
-        victim.wipe()
-        self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), victim.start)
+                return False
+        return True
 
     def stop(self) -> None:
         """No more faults: everything is healed, everybody runs."""

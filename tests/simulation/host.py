@@ -35,6 +35,7 @@ from .disk_work import Killed, cut_after
 from .jobs import Jobs
 from .leases import LeasesMachine
 from .network import Frames, Network
+from .rot import Damage, damage_something
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
 
@@ -69,6 +70,7 @@ class Host:
         self.configuration = Configuration.bootstrap(range(plan.members))
         self.paused_until = 0
         self._lost = False
+        self._damage: list[Damage] = []
         self._change: Callable[[Replica], bytes | None] | None = None
         self.changed_from = 1
         self.sync_slowdown = 0
@@ -104,6 +106,8 @@ class Host:
             self.scheduler.after(SECOND // 2, self.start)
             return
         self._lost = False
+        if identity.incarnation > self.member_incarnation:
+            self._tell_wiped()
         self._identity = replace(self._identity, incarnation=identity.incarnation)
         self.replica = Replica(
             shard=0,
@@ -151,7 +155,7 @@ class Host:
                 ),
                 witness=WITNESS,
                 # What nobody damaged must not be found damaged: then this is a failure of the run.
-                alone=plan.members == 1 or not self._lost,
+                alone=plan.members == 1 or not (self._lost or self._damage),
             )
 
     def _new_jobs(self) -> Jobs:
@@ -222,8 +226,26 @@ class Host:
         self.disk.remove_tree(DIRECTORY)
         self._lost = True
         self.counts["wipes"] += 1
+        self._tell_wiped()
+
+    def _tell_wiped(self) -> None:
         for callback in self.on_wipe:
             callback(self)
+
+    def rot(self) -> None:
+        """One byte of one of the files changes."""
+        applied_index = None if self.replica is None else self.replica.executor.applied_index
+        damage = damage_something(self.disk, DIRECTORY, self.scheduler.rng, applied_index=applied_index)
+        if damage is not None:
+            self.scheduler.note(f"{self.name}: byte {damage.offset} of {damage.path} rots")
+            self.counts["rotten bytes"] += 1
+            self._damage.append(damage)
+
+    @property
+    def sound(self) -> bool:
+        """Whether none of its files is damaged, known or not."""
+        self._damage = [damage for damage in self._damage if damage.lasts(self.disk)]
+        return not self._damage
 
     def pause(self, duration: int) -> None:
         """Stop taking turns for a while, as with SIGSTOP; what arrives waits. The disk goes on."""
@@ -308,8 +330,9 @@ class Host:
 
     def _note_damage(self, damage: Corruption) -> None:
         """What the process does when it finds that its files are damaged: the next start begins again without them."""
-        if not self.plan.rot_interval:
+        if not self._damage or self.plan.members == 1:
             raise damage
+        self.counts["stops for damage"] += 1
         self.scheduler.note(f"{self.name} stops: {damage}")
         self.kill(power_loss=False)
         mark_damaged(self.disk, DIRECTORY, str(damage))

@@ -109,7 +109,8 @@ class Observer:
     def _wiped(self, host: Host) -> None:
         """The member has lost its files, and with them everything that it had promised to keep."""
         self.mirrors[host.member] = []
-        self.lost[host.member] = self.durable[host.member]
+        if self.durable[host.member]:
+            self.lost[host.member] = self.durable[host.member]
         self.durable[host.member] = []
         self.publishing[host.member] = None
         self.hard_states[host.member] = (0, None)

@@ -159,7 +159,7 @@ def draw(rng: Random) -> Plan:
         run_spacing_ms=rng.choice((50, 200, 1000)),
         wipe_interval=sometimes(2 * SECOND, 6 * SECOND),
         change_interval=sometimes(SECOND // 2, 3 * SECOND),
-        rot_interval=0,
+        rot_interval=sometimes(SECOND, 4 * SECOND),
     )
 
 
