@@ -14,7 +14,13 @@ from .state import RaftState
 
 
 def introduce(raft: RaftState, message: Heartbeat) -> None:
-    """A leader was heard that may not know this incarnation, or has not told yet what we must have reached."""
+    """A leader was heard that may not know this incarnation, or has not told yet what we must have reached.
+
+    Once per tick: a question begins a round, and each round is the occasion for a question.
+    """
+    if raft.introduced_tick == raft.ticks:
+        return
+    raft.introduced_tick = raft.ticks
     if raft.configuration.role_of(raft.member, raft.incarnation) is None:
         raft.send(Join(term=raft.term, sender=raft.member, to=message.sender))
     if raft.probation and raft.probation_goal is None:

@@ -37,6 +37,7 @@ class RaftState:
         "incarnation",
         "incarnations",
         "installing",
+        "introduced_tick",
         "is_voter",
         "joins",
         "leader",
@@ -115,6 +116,7 @@ class RaftState:
         # Of a member whose files were lost or replaced.
         self.probation = probation
         self.probation_goal: int | None = None  # what the log must have reached before it is over
+        self.introduced_tick = -1  # when a leader was last told of us, and asked
         self.nonce = rng.getrandbits(64) if probation else 0  # of this process, for its queries
 
         self.installing = False  # a snapshot is being published in place of the log

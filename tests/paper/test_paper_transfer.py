@@ -1,4 +1,4 @@
-"""Section 3.10 of Ongaro's thesis: leadership transfer extension, a test per claim (R16)."""
+"""Section 3.10 of Ongaro's thesis: leadership transfer extension, a test per claim."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ lines. Commands:
     crash M                  M stops and starts again, with what its disk has synced
     compact M INDEX          M takes a snapshot of what it has committed and drops its entries through INDEX
     repeat M                 M, a leader, sends the last part of every install again
+    repeat-install           every part of an install that was ever delivered arrives once more
     change M KIND N [I]      M, a leader, is asked to add, promote, demote, remove or renew member N (as incarnation I)
     begin N [I]              a process of member N with an empty disk, of incarnation I
     transfer M N             M, a leader, is asked to hand over to N
@@ -63,6 +64,7 @@ class Script:
         self.cluster = Cluster(1)
         self.lines: list[str] = []
         self.waiting: list[Message] = []  # told already
+        self.installs: list[Message] = []  # delivered so far
 
     def run(self, command: str) -> list[str]:
         """Run one command line."""
@@ -158,6 +160,9 @@ class Script:
     def do_repeat(self, member: str) -> None:
         self.cluster.wire += self.cluster[int(member)].repeat_parts()
 
+    def do_repeat_install(self) -> None:
+        self.cluster.wire += self.installs
+
     def do_change(self, member: str, kind: str, other: str, incarnation: str = "0") -> None:
         try:
             self.cluster.change(int(member), ChangeKind(kind), int(other), int(incarnation))
@@ -200,6 +205,8 @@ class Script:
         cut = " (cut)" if self.cluster.cut(message) else ""
         self.lines.append(described(message) + cut)
         self.cluster.deliver(message)
+        if isinstance(message, Install):
+            self.installs.append(message)
         self._report(message.to)
 
     def _turn(self, member: int) -> None:

@@ -159,7 +159,7 @@ def test_only_a_leader_changes_anything():
 
 
 def test_nothing_is_changed_before_an_entry_of_the_own_term_is_committed():
-    """R19; Ongaro on raft-dev, 2015: the members of another change might be counted differently."""
+    """Ongaro on raft-dev, 2015: the members of another change might be counted differently."""
     cluster = Cluster(3)
     cluster.cut = lambda message: isinstance(message, Append)
     cluster.elect(0)
@@ -171,7 +171,7 @@ def test_nothing_is_changed_before_an_entry_of_the_own_term_is_committed():
 
 
 def test_one_change_at_a_time():
-    """R19; thesis 4.1: the next one is not begun before the last is committed."""
+    """Thesis 4.1: the next one is not begun before the last is committed."""
     cluster = Cluster(5)
     cluster.elect(0)
     cluster.cut = lambda message: isinstance(message, Append)
@@ -218,7 +218,7 @@ def test_nothing_is_changed_while_leadership_is_handed_over():
 
 
 def test_a_member_is_promoted_once_it_has_caught_up():
-    """R21; thesis 4.2.1: the group must not wait for what a new voter lacks."""
+    """Thesis 4.2.1: the group must not wait for what a new voter lacks."""
     cluster = Cluster(3)
     leader = cluster.elect(0)
     leader.propose(*(f"v{number}" for number in range(20)))
@@ -261,7 +261,7 @@ def test_a_member_that_is_not_heard_is_not_promoted():
 
 
 def test_a_configuration_counts_as_soon_as_it_is_appended():
-    """R20; thesis 4.1: a server always uses the latest configuration in its log, committed or not."""
+    """Thesis 4.1: a server always uses the latest configuration in its log, committed or not."""
     cluster = Cluster(3)
     leader = cluster.elect(0)
     cluster.cut_off(1, 2)
@@ -276,7 +276,7 @@ def test_a_configuration_counts_as_soon_as_it_is_appended():
 
 
 def test_a_configuration_goes_with_its_entry():
-    """R20; thesis 4.1: a server must be prepared to fall back to the configuration before."""
+    """Thesis 4.1: a server must be prepared to fall back to the configuration before."""
     cluster = Cluster(3)
     cluster.elect(0)
     cluster.cut_off(0)
@@ -333,7 +333,7 @@ def test_an_installed_member_goes_by_the_configuration_of_the_snapshot():
 
 
 def test_a_member_that_does_not_vote_is_replicated_to_and_not_counted():
-    """R21: neither its acknowledgements nor its answers to heartbeats make a majority."""
+    """Neither its acknowledgements nor its answers to heartbeats make a majority."""
     cluster = joined()
     leader = cluster[0]
     cluster.cut_off(1, 2)
@@ -431,7 +431,7 @@ def test_the_others_learn_of_the_commit_before_such_a_leader_stops():
 
 
 def test_a_removed_leader_may_be_the_only_one_that_can_be_elected():
-    """R21; thesis 4.2.2 and figure 4.6: it campaigns as long as its removal may not be committed, without its own vote."""
+    """Thesis 4.2.2 and figure 4.6: it campaigns as long as its removal may not be committed, without its own vote."""
     cluster = Cluster(2)
     leader = cluster.elect(0)
     cluster.cut = lambda message: isinstance(message, Append)
@@ -457,7 +457,7 @@ def test_a_removed_leader_may_be_the_only_one_that_can_be_elected():
 
 
 def test_a_removed_member_does_not_disturb():
-    """R21; thesis 4.2.3: it hears nobody any more and asks for votes, but whoever hears the leader gives none."""
+    """Thesis 4.2.3: it hears nobody any more and asks for votes, but whoever hears the leader gives none."""
     cluster = Cluster(4)
     leader = cluster.elect(0)
     cluster.cut = lambda message: message.to == 3 and isinstance(message, Append)  # it never learns of it
@@ -470,7 +470,7 @@ def test_a_removed_member_does_not_disturb():
 
 
 def test_a_follower_takes_entries_of_a_leader_that_its_configuration_does_not_know():
-    """R21; thesis 4.1: the leader may be a member by entries that the follower has yet to get."""
+    """Thesis 4.1: the leader may be a member by entries that the follower has yet to get."""
     cluster = joined()
     cluster.cut_off(2)
     cluster.change(0, PROMOTE, 3)
@@ -487,7 +487,7 @@ def test_a_follower_takes_entries_of_a_leader_that_its_configuration_does_not_kn
 
 
 def test_a_vote_is_given_to_a_candidate_that_our_configuration_does_not_know():
-    """R21; thesis 4.1: ... and so for its candidacy."""
+    """Thesis 4.1: ... and so for its candidacy."""
     cluster = joined()
     stranger = cluster[2].core
     stranger.configurations = stranger.configurations[:1]

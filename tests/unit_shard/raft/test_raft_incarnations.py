@@ -1,4 +1,4 @@
-"""Members that lost their files: who is believed, how one comes back, and when it may vote again (R21, R22)."""
+"""Members that lost their files: who is believed, how one comes back, and when it may vote again."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def knowing(incarnation: int) -> Member:
 
 @pytest.mark.parametrize("message", ANSWERS + REQUESTS, ids=lambda message: type(message).__name__)
 def test_whatever_an_earlier_incarnation_says_is_ignored(message):
-    """R22: it is dead, and what still arrives of it may be minutes old."""
+    """It is dead, and what still arrives of it may be minutes old."""
     member = knowing(incarnation=2)
     message.incarnation = 1
     assert member.core.receive(message) is None
@@ -279,6 +279,25 @@ def test_a_member_in_probation_asks_with_a_nonce_of_its_process():
     assert member.core.probation_goal == 7
     other = Member(2, [0, 1, 2], incarnation=2, seed=5)
     assert other.core.nonce != nonce
+
+
+def test_a_member_in_probation_asks_once_per_tick():
+    """A question makes the leader begin a round at once, and a round makes a member ask: they must not chase each other."""
+    member = in_probation()
+    asked = 0
+    for _ in range(3):
+        for round in range(1, 4):
+            member.receive(Heartbeat(term=1, sender=0, to=2, commit_index=0, round=round, sent_through=0))
+            asked += sum(isinstance(message, ProbationQuery) for message in member.settle())
+        member.core.tick()
+    assert asked == 3
+    cluster = wiped()
+    cluster.cut = lambda message: message.sender == 1
+    cluster[0].core.tick()
+    cluster[0].core.tick()
+    cluster.turn(0)
+    cluster.run()
+    assert cluster[0].core.reads.round <= 5, "although no majority answers"
 
 
 def test_the_answer_is_a_commit_index_that_a_majority_confirmed_after_the_question():

@@ -145,7 +145,7 @@ def test_a_break_is_caught(mutant: Mutant) -> None:
 
 
 def test_a_change_before_an_entry_of_the_own_term_loses_what_was_committed() -> None:
-    """R19: storms hardly ever bring what it takes, so the story of the one who found it is told (Ongaro, 2015)."""
+    """Storms hardly ever bring what it takes, so the story of the one who found it is told (Ongaro, 2015)."""
     edit = Edit(changes, "_obstacle", "if raft.commit_index < raft.term_start:", "if False:")
     committed = Committed()
     safety, completeness = StateMachineSafety(committed), LeaderCompleteness(committed)
