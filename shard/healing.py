@@ -2,7 +2,8 @@
 
 An entry that is committed is the same on every member that has it. One that may not be committed yet is the same on a
 peer whose log agrees with ours behind it (Raft's Log Matching), so a query names such an entry and its term. An answer
-is believed only if it is an entry of that index with a checksum that fits, of the length of the one it replaces.
+is believed only if it is an entry of that index (and term, where that is known) with a checksum that fits, of the length
+of the one it replaces.
 
 What cannot be repaired in this way raises the Corruption it began with: the replica then stops, and starts again as a
 new incarnation that is given everything.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from .raft.messages import Message
 logger = logging.getLogger(__name__)
 
 ASK_TICKS = 4
-GIVE_UP_TICKS = 400
-"""So long peers are asked; all of them may be starting again, too."""
+ASKED_MAX = 100
+"""So often peers are asked in vain while there is a leader, and so a majority that could answer. Without one a member waits: if
+it gave up what it has while the others are away, it might be one too many that does."""
 
 
 class OneEntry:
@@ -40,9 +41,14 @@ class OneEntry:
         self.sizes = np.array([len(data)], np.uint32)
 
 
-class _Wanted(NamedTuple):
-    damage: Corruption
-    since_tick: int
+class _Wanted:
+    """A damaged entry, and how often the peers were asked for it in vain."""
+
+    __slots__ = ("asked", "damage")
+
+    def __init__(self, damage: Corruption) -> None:
+        self.damage = damage
+        self.asked = 0
 
 
 class Healing:
@@ -74,17 +80,19 @@ class Healing:
             raise damage
         elif index not in self._wanted:
             logger.error("%s; asking the peers for this entry", damage.summary)
-            self._wanted[index] = _Wanted(damage, self.core.ticks)
+            self._wanted[index] = _Wanted(damage)
 
     def messages(self) -> list[Message]:
-        """Questions that are due, and answers to others'. Raises Corruption when peers were asked for too long."""
+        """Questions that are due, and answers to others'. Raises Corruption when peers were asked too often."""
         messages, self._answers = self._answers, []
         core = self.core
         if not self._wanted or core.ticks - self._asked_tick < ASK_TICKS:
             return messages
         self._asked_tick = core.ticks
+        self._wanted = {index: wanted for index, wanted in self._wanted.items() if self._is_damaged(index)}
         for index, wanted in self._wanted.items():
-            if core.ticks - wanted.since_tick > GIVE_UP_TICKS:
+            wanted.asked += core.leader is not None
+            if wanted.asked > ASKED_MAX:
                 raise wanted.damage
             agreed_index, agreed_term = self._agreement(index)
             for peer in core.peers:
@@ -100,6 +108,19 @@ class Healing:
                 )
         return messages
 
+    def _is_damaged(self, index: int) -> bool:
+        """Whether a damaged entry is still there: truncation, an install or a compaction may have taken it away meanwhile.
+
+        Peers may have no such entry then, and waiting for it would end in giving up files that are sound.
+        """
+        if not self.log.has(index) or not self.log.is_needed(index):
+            return False
+        try:
+            self.log.entry_bytes(index)
+        except Corruption:
+            return True
+        return False
+
     def _agreement(self, index: int) -> tuple[int, int]:
         """An entry at or behind `index` whose term tells whether a peer's log is ours up to there; (0, 0): committed."""
         if index <= self.core.commit_index:
@@ -114,7 +135,11 @@ class Healing:
             same = same and log.term_at(query.agreed_index) == query.agreed_term
         else:
             same = index <= self.core.commit_index
-        if not same or not log.has(index) or index in self._wanted:
+        wanted = self._wanted.get(index)
+        if wanted is not None:
+            wanted.asked = 0  # that peer cannot answer either; a third one may, when it is back
+            return
+        if not same or not log.has(index):
             return
         try:
             data = log.entry_bytes(index)
@@ -129,7 +154,7 @@ class Healing:
     def answered(self, answer: EntryAnswer) -> None:
         """A peer gave an entry: put it in its place if it is what it should be."""
         wanted = self._wanted.get(answer.index)
-        if wanted is None:
+        if wanted is None or not self._is_damaged(answer.index):
             return
         try:
             entry = Entry.decode(memoryview(answer.entries.data), 0, f"the answer of replica {answer.sender}")
@@ -138,6 +163,8 @@ class Healing:
             return
         if entry.index != answer.index:
             logger.warning("replica %d gave entry %d for %d", answer.sender, entry.index, answer.index)
+        elif entry.index > self.log.dense_index and entry.term != self.log.term_at(entry.index):
+            logger.warning("replica %d gave entry %d as it was before another term", answer.sender, entry.index)
         elif self.log.repair(answer.index, answer.entries.data):
             logger.warning("entry %d is repaired with the copy of replica %d", answer.index, answer.sender)
             del self._wanted[answer.index]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import pytest
 from ocelog.client.protocol.admin import COMPACT, AdminRequest
 from ocelog.log.errors import Corruption
-from ocelog.shard.neighbours import EntryQuery
+from ocelog.shard.healing import ASK_TICKS, ASKED_MAX, OneEntry
+from ocelog.shard.neighbours import EntryAnswer, EntryQuery
 
 from .test_replica_compaction import TINY, Load, compact, settle, states
 from .trio import Trio
@@ -96,6 +99,124 @@ def test_a_leader_does_not_send_an_entry_that_is_damaged(trio, kit):
     first, second, third = states(trio, kit)
     assert first == second == third
     assert sum(replica.healing.healed for replica in trio.replicas) == 2
+
+
+def test_a_leader_does_not_send_what_rotted_since_it_wrote_it(trio, kit):
+    """It wrote the entry itself, which is no reason to believe the disk that it comes back from."""
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    behind = follower_of(load)
+    trio.cut = {behind}
+    load.overwrite(40)
+    trio.run(20)
+    leader = trio.replicas[load.leader]
+    index = command_above(leader.log, 70)
+    damage(leader.log, index)
+    trio.cut = set()
+    settle(trio, 200)
+    assert leader.healing.healed == 1
+    assert trio.replicas[behind].log.entry(index).index == index
+    first, second, third = states(trio, kit)
+    assert first == second == third
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_damaged_entry_that_an_install_takes_away_is_not_waited_for(trio, kit, answered):
+    """No peer has it any more; giving up would mean setting aside a log that is sound."""
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    member = follower_of(load)
+    trio.cut = {member}
+    replica = trio.replicas[member]
+    index = command_above(replica.log, 20)
+    copy = replica.log.entry_bytes(index)
+    damage(replica.log, index)
+    replica.healing.want(Corruption("segment", "by a test", index=index))
+    load.overwrite(40)
+    for each in range(3):
+        if each != member:
+            compact(trio, each)
+    trio.cut = set()
+    trio.loses = lambda message: isinstance(message, EntryAnswer)
+    asked_at = replica.core.ticks
+    while replica.rebuilding or replica.log.dense_index < index:
+        trio.run(1)
+    compact(trio, member)  # what an install keeps of a member's own entries may be dead
+    assert not replica.log.has(index)
+    if answered:
+        replica.receive_peer(EntryAnswer(term=1, sender=load.leader, to=member, index=index, entries=OneEntry(copy)))
+    trio.run(3 * ASK_TICKS * ASKED_MAX + 100)
+    assert replica.core.ticks - asked_at > ASK_TICKS * ASKED_MAX
+    assert replica.healing.waiting_for == []
+
+
+def test_a_member_that_is_cut_off_does_not_give_up(trio, kit):
+    """It waits for a leader, however long: two members that give up what they have are a majority."""
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    member = follower_of(load)
+    trio.cut = {member}
+    replica = trio.replicas[member]
+    index = command_above(replica.log, 20)
+    damage(replica.log, index)
+    replica.healing.want(Corruption("segment", "by a test", index=index))
+    trio.run(3 * ASK_TICKS * ASKED_MAX + 100)
+    assert replica.healing.waiting_for == [index]
+    trio.cut = set()
+    settle(trio, 100)
+    assert replica.healing.healed == 1
+
+
+def test_a_member_whose_peers_do_not_have_the_entry_gives_up(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    replica = trio.replicas[follower_of(load)]
+    index = command_above(replica.log, 20)
+    damage(replica.log, index)
+    replica.healing.want(Corruption("segment", "by a test", index=index))
+    trio.loses = lambda message: isinstance(message, EntryQuery)
+    with pytest.raises(Corruption, match="by a test"):
+        trio.run(3 * ASK_TICKS * ASKED_MAX + 100)
+
+
+def test_the_same_entry_damaged_at_two_members_waits_for_the_third(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    pair = [load.leader, follower_of(load)]
+    third = 3 - sum(pair)
+    trio.cut = {third}
+    index = command_above(trio.replicas[load.leader].log, 20)
+    for member in pair:
+        damage(trio.replicas[member].log, index)
+        trio.replicas[member].healing.want(Corruption("segment", "by a test", index=index))
+    trio.run(3 * ASK_TICKS * ASKED_MAX + 100)
+    trio.cut = set()
+    settle(trio, 100)
+    assert [trio.replicas[member].healing.healed for member in pair] == [1, 1]
+
+
+def test_an_answer_of_another_term_is_not_believed(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(20)
+    trio.run(20)
+    member = follower_of(load)
+    replica = trio.replicas[member]
+    index = command_above(replica.log, 20)
+    other = bytearray(replica.log.entry_bytes(index))
+    other[16] += 1  # the term
+    other[:4] = crc32(other[4 : 48 + int.from_bytes(other[4:8], "little")]).to_bytes(4, "little")
+    damage(replica.log, index)
+    replica.healing.want(Corruption("segment", "by a test", index=index))
+    answer = EntryAnswer(term=1, sender=load.leader, to=member, index=index, entries=OneEntry(bytes(other)))
+    replica.receive_peer(answer)
+    assert replica.healing.waiting_for == [index]
+    settle(trio)
+    assert replica.healing.healed == 1
 
 
 def test_the_scrub_finds_what_nobody_reads(tmp_path, kit):
