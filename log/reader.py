@@ -113,13 +113,13 @@ class LogReader:
         """Where the last sealed segment ends that lies at or below `index` whole; 0 without one."""
         return self._segments.ends_below(index, self._open)
 
-    def verify(self, first: int, last: int, *, sealed: bool = False) -> None:
+    def verify(self, first: int, last: int, *, sealed: bool = False, at_least: int = 0) -> None:
         """Verify the entries first..last, above D, but for those that this process wrote itself. Raises Corruption.
 
-        With `sealed`, those it wrote into segments that are full by now too: for who sends them long after. They may have
-        left its memory since and come back damaged, and no checksum of a message would tell.
+        With `sealed`, those it wrote into segments that are full by now too, and those up to `at_least`: for who sends
+        them long after. They may have left its memory since and come back damaged, and no checksum of a message would tell.
         """
-        written_from = self.recovered_index + 1
+        written_from = max(self.recovered_index, at_least) + 1
         if sealed:
             written_from = max(written_from, self._open.first_index if self._open is not None else self.last_index + 1)
         self._segments.verify(first, min(last, written_from - 1))

@@ -41,11 +41,14 @@ class ReplicaLogView:
     def bytes_between(self, first: int, last: int) -> int:
         return self._log.bytes_between(first, last)
 
-    def batch(self, first: int, last: int) -> Batch:
-        """The entries first..last; what goes to several followers in a row is read once. Raises Corruption."""
+    def batch(self, first: int, last: int, commit_index: int) -> Batch:
+        """The entries first..last; what goes to several followers in a row is read once. Raises Corruption.
+
+        Those that are committed are verified, whoever wrote them: they may have been on the disk and back since.
+        """
         batch = self._batch
         if batch is None or batch.first_index != first or batch.last_index != last:
-            self._log.verify(first, last, sealed=True)
+            self._log.verify(first, last, sealed=True, at_least=commit_index)
             batch = self._batch = self._log.read(first, last, self._bytes_max)
             assert batch.last_index == last, f"append of {first}..{last} reads only to {batch.last_index}"
         return batch

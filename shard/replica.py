@@ -300,7 +300,7 @@ class Replica:
         for message in output.messages:
             if type(message) is Append and message.last_index > message.prev_index:
                 try:
-                    message.entries = self._view.batch(message.prev_index + 1, message.last_index)
+                    message.entries = self._view.batch(message.prev_index + 1, message.last_index, message.commit_index)
                 except Corruption as damage:
                     self.healing.want(damage)
                     continue  # as if it had been lost on its way
