@@ -35,6 +35,7 @@ class CatchUp:
     def messages(self) -> list[Message]:
         """This turn's parts and answers. Raises Corruption when an entry to be sent is damaged here."""
         core = self.core
+        self.incoming.settle(core.term, core.commit_index)
         messages: list[Message] = [answer for answer in self.incoming.responses() if answer.term == core.term]
         if core.role is LEADER:
             self.transfers.follow(core.installs, core.ticks)
@@ -49,12 +50,10 @@ class CatchUp:
 
     def needed_from(self, lag_bytes_max: int) -> int | None:
         """The lowest entry that a member needs which is available and not further behind than that; None without one."""
-        needed = self.transfers.needed_from
-        for match_index in self.core.available_matches():
-            first = match_index + 1
-            if first > self.log.dense_index and self.log.bytes_from(first) <= lag_bytes_max:
-                needed = first if needed is None else min(needed, first)
-        return needed
+        # A transfer that takes too long, or never ends, must not keep this log from being compacted: it begins again then.
+        held = [*self.transfers.snapshot_indexes, *self.core.available_matches()]
+        wanted = [index + 1 for index in held if index >= self.log.dense_index]
+        return min((first for first in wanted if self.log.bytes_from(first) <= lag_bytes_max), default=None)
 
     def publish(self) -> SyncJob | None:
         """The job that puts a complete stage in the place of this replica's log; None when there is none to publish.

@@ -60,6 +60,14 @@ class Incoming:
         responses, self._responses = self._responses, []
         return responses
 
+    def settle(self, term: int, commit_index: int) -> None:
+        """End of a turn: drop a stage that nobody will send the rest of, or that this member is past."""
+        staging, stream = self._staging, self._stream
+        if staging is None or stream is None or self._finishing is not None or self.ready is not None:
+            return
+        if stream[0] != term or staging.snapshot_index <= commit_index:
+            self.abandon()
+
     def receive(self, message: Install) -> None:
         """Take a part of a stream."""
         stream = (message.term, message.sender, message.snapshot_index, message.from_index)

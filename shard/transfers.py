@@ -51,7 +51,7 @@ class Transfer:
     """
 
     __slots__ = (
-        *("entries", "from_index", "heard_tick", "measured"),
+        *("damaged_tick", "entries", "from_index", "heard_tick", "measured"),
         *("part_start", "received", "sent", "snapshot"),
     )
 
@@ -64,6 +64,7 @@ class Transfer:
         self.received = 0
         self.part_start = 0
         self.heard_tick = tick
+        self.damaged_tick: int | None = None  # when the next entry was found damaged: it is tried again every tick
 
     @property
     def total(self) -> int:
@@ -72,7 +73,9 @@ class Transfer:
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to do now: to measure, or to send, if the window has room for it."""
+        """Whether there is something to do now: to measure, or to send, if it is sound and the window has room for it."""
+        if self.damaged_tick is not None:
+            return False
         return not self.measured or (self.sent < self.total and self.sent - self.received < WINDOW_BYTES)
 
     def next_part(self) -> tuple[int, Part] | None:
@@ -122,9 +125,9 @@ class Transfers:
         self._by_member: dict[int, Transfer] = {}
 
     @property
-    def needed_from(self) -> int | None:
-        """The lowest index that a member will need when its install is over; None when there is no transfer."""
-        return min((transfer.snapshot.head.index + 1 for transfer in self._by_member.values()), default=None)
+    def snapshot_indexes(self) -> list[int]:
+        """For each transfer, up to where its member will have the log when it is over."""
+        return [transfer.snapshot.head.index for transfer in self._by_member.values()]
 
     def follow(self, wanted: Mapping[int, int], tick: int) -> None:
         """Begin and end transfers, so that there is one for each member that needs the entries behind the index m."""
@@ -166,11 +169,14 @@ class Transfers:
         for member, transfer in self._by_member.items():
             if tick - transfer.heard_tick >= REPEAT_TICKS:
                 transfer.repeat(tick)
+            if transfer.damaged_tick != tick:
+                transfer.damaged_tick = None
             if not transfer.ready:
                 continue
             try:
                 next_part = transfer.next_part()
             except Corruption as damage:
+                transfer.damaged_tick = tick
                 self._damaged(damage)
                 continue
             if next_part is None:

@@ -9,6 +9,7 @@ from ocelog.log.compaction_request import CompactionResult, GroupResult
 from ocelog.log.errors import NoSpace
 from ocelog.shard import transfers
 from ocelog.shard.compaction_run import Stage
+from ocelog.shard.neighbours import EntryQuery
 from ocelog.shard.raft.messages import Install, InstallResponse
 
 from .test_replica_compaction import TINY, Load, compact, states
@@ -155,6 +156,26 @@ def test_a_transfer_outlives_the_segments_and_the_snapshot_it_began_with(trio, k
     load.check(kit)
 
 
+@pytest.mark.parametrize("lag_bytes_max", [1 << 20, 3000])
+def test_a_transfer_that_never_ends_keeps_no_more_than_the_budget_from_compaction(tmp_path, kit, lag_bytes_max):
+    """A member whose disk is full takes nothing, and must not fill the leader's."""
+    trio = Trio(tmp_path, **(TINY | {"compaction": TINY["compaction"] | {"lag_bytes_max": lag_bytes_max}}))
+    load = Behind(trio, kit, keys=3)
+    trio.loses = lambda message: isinstance(message, Install) and message.position > 0
+    trio.cut = set()
+    trio.run(10)
+    leader = trio.replicas[load.leader]
+    [index] = leader.catch_up.transfers.snapshot_indexes
+    load.overwrite(120, keys=3)
+    dense_index = leader.log.dense_index
+    assert dense_index <= index
+    compact(trio, load.leader, major=True)
+    assert (leader.log.dense_index > index) == (lag_bytes_max == 3000)
+    trio.loses = lambda message: False
+    load.catch_up(3000)
+    load.check(kit)
+
+
 def test_a_leader_that_is_replaced_in_the_middle_leaves_nothing_behind(trio, kit):
     load = Behind(trio, kit)
     trio.loses = lambda message: isinstance(message, InstallResponse)
@@ -172,6 +193,39 @@ def test_a_leader_that_is_replaced_in_the_middle_leaves_nothing_behind(trio, kit
     load.check(kit)
     names = set(load.replica.log.disk.list(f"{load.replica.log.directory}/snapshots"))
     assert len(names) == 1, "what was staged and not published is gone"
+
+
+def test_what_was_staged_goes_when_its_leader_does(trio, kit):
+    """Also when no other install comes: its bytes would lie there for as long as the process lives."""
+    load = Behind(trio, kit)
+    trio.loses = lambda message: isinstance(message, Install) and message.position > 0
+    trio.cut = set()
+    trio.run(10)
+    assert load.replica.catch_up.incoming.under_way
+    disk, snapshots = load.replica.log.disk, f"{load.replica.log.directory}/snapshots"
+    assert len(disk.list(snapshots)) == 1
+    trio.loses = lambda message: isinstance(message, Install)
+    trio.cut = {load.leader}
+    trio.run(200)
+    assert trio.leader is not None
+    assert not load.replica.catch_up.incoming.under_way
+    assert disk.list(snapshots) == []
+
+
+def test_a_transfer_whose_next_entry_is_damaged_does_not_have_the_loop_spin(trio, kit):
+    load = Behind(trio, kit)
+    leader = trio.replicas[load.leader]
+    index = int(leader.log.snapshot.live[-1])
+    segment = leader.log._segments.of(index)
+    segment.buffer[segment.offset_of(index) + 60] ^= 4
+    trio.loses = lambda message: isinstance(message, EntryQuery)
+    trio.cut = set()
+    trio.run(60)
+    assert leader.healing.waiting_for == [index]
+    assert not leader.catch_up.has_work()
+    trio.loses = lambda message: False
+    load.catch_up()
+    load.check(kit)
 
 
 def test_a_part_that_was_damaged_on_its_way_begins_the_install_again(trio, kit):
