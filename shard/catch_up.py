@@ -7,7 +7,9 @@ has it published in the place of its own log by one persist job. The core decide
 
 from __future__ import annotations
 
+from ..log.errors import Corruption
 from ..log.log import Log, SyncJob
+from ..log.snapshot import Snapshot
 from .background import Background
 from .healing import Healing
 from .incoming import Incoming
@@ -16,14 +18,42 @@ from .raft.messages import LEADER, Install, InstallResponse, Message
 from .transfers import Transfers
 
 
+class SnapshotCheck:
+    """Verifies in the background a snapshot that was sound when it was opened; `damage` says what was found."""
+
+    def __init__(self, snapshot: Snapshot, shard: int) -> None:
+        self.snapshot = snapshot
+        self.shard = shard
+        self.damage: Corruption | None = None
+
+    def run(self) -> None:
+        """Read and verify."""
+        try:
+            Snapshot.parse(self.snapshot.file, self.shard)
+        except Corruption as damage:
+            self.damage = damage
+
+
 class CatchUp:
     """See the module. `receive` takes what the core returned, `messages` has what is to leave this turn."""
 
     def __init__(self, core: Raft, log: Log, background: Background, healing: Healing, shard: int) -> None:
         self.core = core
         self.log = log
+        self.background = background
+        self.healing = healing
+        self.shard = shard
         self.incoming = Incoming(log, background, shard)
-        self.transfers = Transfers(log, healing.want)
+        self.transfers = Transfers(log, healing.want, self._check)
+
+    def _check(self, snapshot: Snapshot) -> None:
+        self.background.add(SnapshotCheck(snapshot, self.shard), self._checked)
+
+    def _checked(self, job: SnapshotCheck) -> None:
+        """Raises Corruption when the snapshot that counts is damaged: nobody has another one that fits this log."""
+        if job.damage is not None and job.snapshot is self.log.snapshot:
+            self.healing.want(job.damage)
+        self.transfers.checked(job.snapshot, sound=job.damage is None)
 
     def receive(self, message: Install | InstallResponse) -> None:
         """A part of an install for this member, or an answer to one that it sends."""

@@ -48,10 +48,11 @@ class Transfer:
     """One member's install, from the entry behind `from_index` on. Positions are bytes of the stream.
 
     Before the first part the entries are measured, some in each turn, since the member is told how much is to come.
+    It is `held` while the snapshot is checked, of which a member that had all of it said that it is no good.
     """
 
     __slots__ = (
-        *("damaged_tick", "entries", "from_index", "heard_tick", "measured"),
+        *("damaged_tick", "entries", "from_index", "heard_tick", "held", "measured"),
         *("part_start", "received", "sent", "snapshot"),
     )
 
@@ -59,6 +60,7 @@ class Transfer:
         self.snapshot = snapshot
         self.entries = entries
         self.measured = False
+        self.held = False
         self.from_index = from_index
         self.sent = 0
         self.received = 0
@@ -74,7 +76,7 @@ class Transfer:
     @property
     def ready(self) -> bool:
         """Whether there is something to do now: to measure, or to send, if it is sound and the window has room for it."""
-        if self.damaged_tick is not None:
+        if self.held or self.damaged_tick is not None:
             return False
         return not self.measured or (self.sent < self.total and self.sent - self.received < WINDOW_BYTES)
 
@@ -116,11 +118,16 @@ class Transfer:
 
 
 class Transfers:
-    """The transfers of one leader. `damaged` is told of an entry that cannot be sent as it is."""
+    """The transfers of one leader. `damaged` is told of an entry that cannot be sent as it is.
 
-    def __init__(self, log: Log, damaged: Callable[[Corruption], None]) -> None:
+    `doubted` is told of a snapshot that has to be checked, and calls `checked` then: nothing else would ever stop a
+    snapshot that rotted here from being sent again and again.
+    """
+
+    def __init__(self, log: Log, damaged: Callable[[Corruption], None], doubted: Callable[[Snapshot], None]) -> None:
         self.log = log
         self._damaged = damaged
+        self._doubted = doubted
         self.bytes_sent = 0
         self._by_member: dict[int, Transfer] = {}
 
@@ -160,8 +167,20 @@ class Transfers:
             or message.from_index != transfer.from_index
         ):
             return
-        if not message.restart:
-            transfer.answered(message.position, tick)
+        if message.restart:
+            return
+        if message.position == 0 and transfer.measured and transfer.received == transfer.total:
+            transfer.held = True
+            self._doubted(transfer.snapshot)
+        transfer.answered(message.position, tick)
+
+    def checked(self, snapshot: Snapshot, *, sound: bool) -> None:
+        """A snapshot that was doubted can be sent again, or what sent it begins anew with the one that counts by now."""
+        for member, transfer in list(self._by_member.items()):
+            if transfer.snapshot is snapshot:
+                transfer.held = False
+                if not sound:
+                    del self._by_member[member]
 
     def messages(self, *, term: int, sender: int, tick: int) -> list[Install]:
         """This turn's parts, at most one for each member."""
