@@ -24,6 +24,8 @@ class HolesAreLegal(Checker):
     """What is missing lies at or below D <= S, is committed, and is dead at S; what is present is what was committed."""
 
     def reshaped(self, host: Host) -> None:
+        if not host.sound:
+            return  # what is damaged can be told from what is wrong only by the replica itself
         observer, log = self.observer, host.replica.log
         dense, snapshot = log.dense_index, log.snapshot_index
         ordered = dense <= snapshot <= min(log.last_index, len(observer.committed))
@@ -114,7 +116,7 @@ class RebuildsEqual(Checker):
     def reshaped(self, host: Host) -> None:
         log = host.replica.log
         snapshot = log.snapshot
-        if snapshot is None:
+        if snapshot is None or not host.sound:
             return
         self.count += 1
         index = snapshot.head.index

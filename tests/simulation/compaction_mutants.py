@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ocelog.log import compaction, liveness, rewriting
+from ocelog.log import compaction, directory, liveness, rewriting
 from ocelog.log.durability import Durability
 from ocelog.log.log import Log
 from ocelog.log.segments import Segments
@@ -179,5 +179,19 @@ COMPACTION_MUTANTS = (
         (Edit(Segments, "adopt_live_set", "segment.released[: segment.rows_through(snapshot_index)] = True", "pass"),),
         ("LiveSetsAgree", "Corruption", "RebuildsEqual"),
         overrides=BEHIND,
+    ),
+    Mutant(
+        "a member that lost its files votes as if it were new",
+        (
+            Edit(
+                directory,
+                "open_directory",
+                "if witness is not None and disk.exists(witness):",
+                "if False:",
+            ),
+        ),
+        ("LeaderCompleteness", "CommittedStays", "OneVotePerTerm", "CommittedIsDurable", "LogMatching"),
+        overrides={**BEHIND, "wipe_interval": SECOND // 2, "crash_interval": SECOND, "down_max": 200 * MS},
+        seeds=120,
     ),
 )

@@ -201,8 +201,13 @@ class SimDisk:
     def exists(self, path: str) -> bool:
         return path in self.files or bool(self.list(path))
 
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files.values())
+
     def free_bytes(self, path: str) -> int:
-        return self.capacity - sum(file.size for file in self.files.values())
+        return self.capacity - self.used_bytes
 
     def time_ms(self) -> int:
         return 0

@@ -112,12 +112,12 @@ class Faults:
         host.wall_offset_ms += self.scheduler.rng.choice((-3_600_000, -500, 500, 3_600_000))
 
     def _full_disk(self) -> None:
-        """One disk, or the one that all replicas share."""
+        """One disk, or the one that all replicas share; what is removed then makes room, or somebody else takes that too."""
         victims = list(self.hosts) if self.scheduler.chance(0.3) else [self._victim()]
         duration = self.scheduler.between(100 * MS, self.plan.full_disk_max)
         for host in victims:
             self.scheduler.note(f"the disk of {host.name} is full")
-            host.disk.capacity = 0
+            host.disk.capacity = host.disk.used_bytes if self.scheduler.chance(0.7) else 0
             self.scheduler.after(duration, self._free_disk, host)
 
     def _free_disk(self, host: Host) -> None:
@@ -154,9 +154,8 @@ class Faults:
 
     def _may_lose(self, victim: Host) -> bool:
         """Whether a majority of the voters has sound files without this one, in whichever configuration counts."""
-        sound = [host for host in self.hosts if host is not victim and host.sound]
         for configuration in [host.configuration for host in self.hosts]:
-            left = [host for host in sound if host.votes_in(configuration)]
+            left = [host for host in self.hosts if host is not victim and host.counts_in(configuration)]
             if 2 * len(left) <= len(configuration.voters):
                 return False
         return True

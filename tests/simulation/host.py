@@ -20,6 +20,7 @@ from ocelog.log.log import Log, LogConfig
 from ocelog.log.meta import Meta
 from ocelog.log.renewal import in_probation, mark_damaged
 from ocelog.shard import peers
+from ocelog.shard.errors import StateMismatch
 from ocelog.shard.machines.base import StateMachine
 from ocelog.shard.machines.registry import registry
 from ocelog.shard.persist import PersistJob
@@ -211,8 +212,11 @@ class Host:
 
     def votes_in(self, configuration: Configuration) -> bool:
         """Whether this member, as it is now, is one of the voters and may vote."""
-        role = configuration.role_of(self.member, self._identity.incarnation)
-        return role is ACTIVE and not self.recovering
+        return configuration.role_of(self.member, self.member_incarnation) is ACTIVE and not self.recovering
+
+    def counts_in(self, configuration: Configuration) -> bool:
+        """Whether, in addition, its files are sound, so that it will go on voting."""
+        return self.sound and self.votes_in(configuration)
 
     @property
     def recovering(self) -> bool:
@@ -237,9 +241,13 @@ class Host:
         applied_index = None if self.replica is None else self.replica.executor.applied_index
         damage = damage_something(self.disk, DIRECTORY, self.scheduler.rng, applied_index=applied_index)
         if damage is not None:
-            self.scheduler.note(f"{self.name}: byte {damage.offset} of {damage.path} rots")
-            self.counts["rotten bytes"] += 1
-            self._damage.append(damage)
+            self.note_rot(damage)
+
+    def note_rot(self, damage: Damage) -> None:
+        """A byte has changed."""
+        self.scheduler.note(f"{self.name}: byte {damage.offset} of {damage.path} rots")
+        self.counts["rotten bytes"] += 1
+        self._damage.append(damage)
 
     @property
     def sound(self) -> bool:
@@ -295,8 +303,8 @@ class Host:
         replica = self.replica
         try:
             turn = self._run_replica(replica)
-        except Corruption as damage:
-            self._note_damage(damage)
+        except (Corruption, StateMismatch) as damage:
+            self._stop_for_damage(damage)
             return
         for callback in self.on_turn:
             callback(self, turn)
@@ -328,14 +336,15 @@ class Host:
         self.kill(power_loss=False)
         self.scheduler.after(SECOND, self.start)
 
-    def _note_damage(self, damage: Corruption) -> None:
-        """What the process does when it finds that its files are damaged: the next start begins again without them."""
+    def _stop_for_damage(self, damage: Corruption | StateMismatch) -> None:
+        """What the process does when it finds that its files are damaged; the next start begins again without them."""
         if not self._damage or self.plan.members == 1:
             raise damage
         self.counts["stops for damage"] += 1
         self.scheduler.note(f"{self.name} stops: {damage}")
         self.kill(power_loss=False)
-        mark_damaged(self.disk, DIRECTORY, str(damage))
+        if isinstance(damage, Corruption):
+            mark_damaged(self.disk, DIRECTORY, str(damage))
         self.scheduler.after(SECOND, self.start)
 
     def _drain(self, replica: Replica) -> None:

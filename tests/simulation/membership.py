@@ -45,7 +45,7 @@ class Operator:
         role = _role(configuration, host)
         if role is PASSIVE:
             return Change(rng.choice((ChangeKind.PROMOTE, ChangeKind.PROMOTE, ChangeKind.REMOVE)), host.member)
-        others = [other for other in self.hosts if other is not host and other.votes_in(configuration)]
+        others = [other for other in self.hosts if other is not host and other.counts_in(configuration)]
         if role is ACTIVE and len(configuration.voters) > 2 and 2 * len(others) > len(configuration.voters) - 1:
             return Change(rng.choice((ChangeKind.DEMOTE, ChangeKind.REMOVE)), host.member)
         return None

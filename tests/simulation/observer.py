@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ocelog.log.entry import HEADER
+from ocelog.log.entry import HEADER, damage
 from ocelog.log.log import Log
 from ocelog.log.segment import Segment
 from ocelog.shard.persist import PersistJob
@@ -174,11 +174,20 @@ class Observer:
         log = host.replica.log
         if log.last_index < first:
             return
+        sound = host.sound
         for buffer, offsets in log.runs(first, log.last_index):
             for offset in offsets:
                 checksum, _, index, term, *_ = HEADER.unpack_from(buffer, offset)
+                if not sound and damage(buffer, offset, len(buffer)) is not None:
+                    mirror.append(self._undamaged(host, len(mirror) + 1))
+                    continue
                 assert index == len(mirror) + 1, f"{host.name} has entry {index} behind {len(mirror)}"
                 mirror.append((term, checksum))
+
+    def _undamaged(self, host: Host, index: int) -> Stamp:
+        """What an entry was that is damaged now; whoever reads it will notice."""
+        durable = self.durable[host.member]
+        return durable[index - 1] if index <= len(durable) else self.committed[index - 1]
 
     def _forget_changed(self, host: Host, first: int) -> None:
         """What was truncated is not durable any more, whatever comes in its place."""

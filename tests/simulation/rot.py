@@ -14,20 +14,20 @@ from typing import NamedTuple
 from ocelog.log.errors import Corruption
 from ocelog.log.manifest import NAME, Manifest
 
-from .disk import SimDisk, SimFile
+from .disk import SimDisk
 
 
 class Damage(NamedTuple):
-    """A byte of a file, and what it should be."""
+    """A byte of a file, and the wrong value that it has."""
 
     path: str
-    file: SimFile
     offset: int
-    value: int
+    wrong: int
 
     def lasts(self, disk: SimDisk) -> bool:
         """Whether the file still has it: it was neither repaired nor replaced nor removed."""
-        return disk.files.get(self.path) is self.file and self.file.durable[self.offset] != self.value
+        file = disk.files.get(self.path)
+        return file is not None and self.wrong in (*file.durable[self.offset :][:1], *file.data[self.offset :][:1])
 
 
 def damage_something(disk: SimDisk, directory: str, rng: Random, *, applied_index: int | None) -> Damage | None:
@@ -36,14 +36,18 @@ def damage_something(disk: SimDisk, directory: str, rng: Random, *, applied_inde
     if not paths:
         return None
     path = rng.choice(paths)
+    return damage_at(disk, path, rng.randrange(disk.files[path].size), bit=rng.randrange(8))
+
+
+def damage_at(disk: SimDisk, path: str, offset: int, *, bit: int = 0) -> Damage:
+    """Change one bit of one byte."""
     file = disk.files[path]
-    offset = rng.randrange(file.size)
     value = file.durable[offset]
-    wrong = value ^ (1 << rng.randrange(8))
+    wrong = value ^ (1 << bit)
     file.durable = file.durable[:offset] + bytes([wrong]) + file.durable[offset + 1 :]
     if file.data[offset] == value:
         file.data[offset] = wrong
-    return Damage(path, file, offset, value)
+    return Damage(path, offset, wrong)
 
 
 def _candidates(disk: SimDisk, directory: str, applied_index: int | None) -> Iterator[str]:

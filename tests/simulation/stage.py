@@ -16,9 +16,10 @@ from ocelog.shard.persist import PersistJob
 from ocelog.shard.raft.messages import Install, Message
 
 from .client import Operation
-from .host import CLUSTER_ID, Host
+from .host import CLUSTER_ID, DIRECTORY, Host
 from .network import Frames, Weather
 from .observer import present
+from .rot import damage_at
 from .scheduler import MS, SECOND
 from .simulation import Simulation
 
@@ -214,6 +215,10 @@ class Stage:
         host.kill(power_loss=power_loss, operations=operations)
         host.start()
         self.settle()
+
+    def rot(self, host: Host, path: str, offset: int) -> None:
+        """One byte of a file in the host's directory changes, on the disk and for whoever has it mapped."""
+        host.note_rot(damage_at(host.disk, f"{DIRECTORY}/{path}", offset))
 
     def slow_disk(self, host: Host, duration: int) -> None:
         """From now on the syncs of this host take so long."""

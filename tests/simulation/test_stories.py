@@ -200,6 +200,16 @@ def test_a_deposed_leader_whose_tail_lies_where_the_others_have_holes() -> None:
     assert old.replica.log.dense_index > committed > 0
 
 
+def test_the_snapshot_of_a_leader_rots_before_it_is_sent() -> None:
+    """The member notices; the leader has to notice too, or it sends the same for ever."""
+    stage = Stage()
+    behind = stage.left_behind()
+    snapshot = stage.leader.replica.log.snapshot
+    stage.rot(stage.leader, f"snapshots/{snapshot.path.rpartition('/')[2]}", snapshot.bytes - 60)
+    behind.start()
+    stage.settle()
+
+
 CUTS = [(operations, power_loss) for operations in range(8) for power_loss in (True, False)]
 """After how many operations of the disk a process is killed, and whether what was not synced is lost."""
 
