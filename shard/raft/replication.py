@@ -138,21 +138,20 @@ def emit(raft: RaftState, notify: bool) -> None:
         raft.heartbeat_elapsed = 0
         _heartbeat_all(raft, raft.reads.start(raft.commit_index if can_read else None))
         confirm_reads(raft)  # a single voter needs no answer
-    elif notify or _must_step_down(raft):
+    elif notify:
         _notify_commit(raft)
     if raft.transferring:
         transfer.emit(raft)
-    if _must_step_down(raft):
+    if not raft.is_voter and raft.commit_index >= max(raft.configuration.index, raft.term_start):
         _step_down(raft)
 
 
-def _must_step_down(raft: RaftState) -> bool:
-    """Thesis 4.2.2: a leader that votes no more leads until that is committed."""
-    return not raft.is_voter and raft.configuration.index <= raft.commit_index and raft.commit_index >= raft.term_start
-
-
 def _step_down(raft: RaftState) -> None:
-    """Make way, and let a voter that holds everything begin at once."""
+    """Thesis 4.2.2: a leader that votes no more leads until that is committed, and everybody is told.
+
+    Then a voter that holds everything may begin at once.
+    """
+    _notify_commit(raft)
     best = max(raft.other_voters, key=lambda voter: raft.progress[voter].match_index)
     transfer.tell(raft, best)
     raft.become(FOLLOWER, None, "it votes no more")
