@@ -223,7 +223,7 @@ MUTANTS = (
                 "while self._started:",
             ),
         ),
-        ("Linearizable",),
+        ("Linearizable", "OpenSessionsStay"),  # a leader that was replaced does not know the new sessions
         # Two leaders for a while, with a client on either side: one writes, the other only reads.
         overrides={
             "cut_interval": SECOND,
