@@ -51,7 +51,7 @@ class Run:
     restarts: int
     answered: int
     unknown: int
-    counts: Mapping[str, int]
+    counts: Counter[str]
 
 
 class Simulation:

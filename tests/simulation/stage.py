@@ -93,9 +93,10 @@ class Stage:
     def run_until(self, condition: Callable[[], bool], most: int = 20 * SECOND) -> None:
         """Let time pass until `condition` holds. Raises AssertionError if it does not for so long."""
         deadline = self.scheduler.now + most
-        while not condition():
-            assert self.scheduler.now < deadline, "what was waited for does not happen"
-            self.run(MS)
+        with self.simulation.tiny_limits():
+            while not condition():
+                assert self.scheduler.now < deadline, "what was waited for does not happen"
+                self.scheduler.run_until(self.scheduler.now + MS)
 
     # -- who -----------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ def draw(rng: Random) -> Plan:
     operations_per_second = rng.choice((20, 60, 200))
     return Plan(
         members=rng.choice((3, 3, 3, 3, 3, 5, 5, 1)),
-        duration=rng.randint(6, 14) * SECOND,
+        duration=rng.randint(5, 11) * SECOND,
         tick=50 * MS,
         election_ticks=rng.randint(6, 14),
         heartbeat_ticks=2,
