@@ -1,7 +1,7 @@
 """Which entries are live at S, frozen between two loop turns and worked out beside the loop.
 
 The freeze copies the released bits and nothing else; the arrays that say where entries are and which mode they have do not change
-for the rows that were there. What is released after the freeze belongs to the next snapshot.
+for the rows that were there, and how many those were is kept. What is released after the freeze belongs to the next snapshot.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Frozen:
             if segment.first_index > index:
                 break
             whole = segment is not open_segment and segment.last_index <= index
-            parts.append((segment, segment.released[: segment.rows_through(index)].copy(), whole))
+            parts.append((segment.as_it_stands(), segment.released[: segment.rows_through(index)].copy(), whole))
         return cls(index, parts)
 
     def live(self) -> Indexes:
@@ -43,7 +43,7 @@ class Frozen:
         return np.concatenate(found) if found else np.zeros(0, np.uint64)
 
     def live_bytes(self) -> int:
-        """Bytes of the live entries, padding included; an entry that was the last one at S may be left out."""
+        """Bytes of the live entries, padding included."""
         parts = [(segment, np.flatnonzero(_live(segment, released))) for segment, released, _ in self._parts]
         return sum(int(segment.sizes(rows).sum(dtype=np.int64)) for segment, rows in parts)
 

@@ -14,6 +14,7 @@ file is never shortened.
 from __future__ import annotations
 
 import struct
+from copy import copy
 from typing import TypeVar
 from zlib import crc32
 
@@ -179,6 +180,10 @@ class Segment:
         if count < self.count:
             self.end = int(self.offset[count])
             self.count = count
+
+    def as_it_stands(self) -> Segment:
+        """The same segment for a job beside the loop, for which it stays as long as it is now, whatever is cut or appended."""
+        return copy(self)
 
     # -- reading -------------------------------------------------------------------------------------
 

@@ -18,12 +18,13 @@ class ScrubJob:
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
+        self._to_read = segment.as_it_stands()
         self.damage: Corruption | None = None
 
     def run(self) -> None:
         """Read and verify."""
         try:
-            EntryCopier().verify(self.segment, np.arange(self.segment.count))
+            EntryCopier().verify(self._to_read, np.arange(self._to_read.count))
         except Corruption as damage:
             self.damage = damage
 
@@ -55,8 +56,10 @@ class Scrub:
         return ScrubJob(segment)
 
     def done(self, job: ScrubJob) -> Corruption | None:
-        """A job was carried out: what is damaged, unless that segment is not part of the log any more."""
-        if job.damage is None or job.segment not in self.log.sealed_segments():
-            self.segments_read += job.damage is None
+        """A job was carried out: what is damaged, unless that entry is not part of the log any more."""
+        damage = job.damage
+        if damage is None:
+            self.segments_read += 1
+        elif job.segment not in self.log.sealed_segments() or (damage.index or 0) > job.segment.last_index:
             return None
-        return job.damage
+        return damage

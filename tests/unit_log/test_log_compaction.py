@@ -68,6 +68,21 @@ def test_frozen_bits_are_those_of_that_moment(log: Log) -> None:
     assert frozen.live_bytes() == sum(sizes[index] for index in LIVE)
 
 
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_what_was_frozen_stays_whatever_is_cut_or_appended_meanwhile(log: Log, position: int) -> None:
+    """An install cuts a segment at m while a snapshot that was given up is still being written beside the loop."""
+    before = log.freeze(S)
+    found = (before.live().tolist(), before.live_bytes(), before.stats())
+    frozen = log.freeze(S)
+    segment = log._segments[position]
+    segment.cut(segment.first_index + 1)
+    append(log, 4, *PAYLOADS)
+    assert frozen.live().tolist() == found[0] == LIVE
+    assert frozen.live_bytes() == found[1]
+    for name in ("entries", "live_entries", "bytes", "live_bytes", "last_index"):
+        assert getattr(frozen.stats(), name).tolist() == getattr(found[2], name).tolist()
+
+
 def test_freezing_nothing(place: Place) -> None:
     frozen = open_log(place.disk, place.directory).freeze(0)
     assert frozen.live().tolist() == []

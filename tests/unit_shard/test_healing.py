@@ -6,9 +6,11 @@ from zlib import crc32
 
 import pytest
 from ocelog.client.protocol.admin import COMPACT, AdminRequest
+from ocelog.log.checksums import EntryCopier
 from ocelog.log.errors import Corruption
 from ocelog.shard.healing import ASK_TICKS, ASKED_MAX, OneEntry
 from ocelog.shard.neighbours import EntryAnswer, EntryQuery
+from ocelog.shard.scrub import Scrub
 
 from .test_replica_compaction import TINY, Load, compact, settle, states
 from .trio import Trio
@@ -231,6 +233,25 @@ def test_the_scrub_finds_what_nobody_reads(tmp_path, kit):
     assert replica.healing.healed == 1
     assert replica.log.entry(index).index == index
     assert replica.housekeeping.scrub.segments_read > 3
+
+
+def test_a_segment_that_is_cut_while_it_is_read_again_is_not_damaged(trio, kit, monkeypatch):
+    """By an install, or by truncation where entries of an older term fill a segment."""
+    load = Load(trio, kit)
+    load.overwrite(60)
+    log = trio.replicas[load.leader].log
+    scrub = Scrub(log, 1)
+    scrub.tick()
+    job = scrub.next_job()
+    copy = EntryCopier.copy
+
+    def cut_first(copier, segment, rows):
+        log._segments[0].cut(log._segments[0].first_index + 1)
+        return copy(copier, segment, rows)
+
+    monkeypatch.setattr(EntryCopier, "copy", cut_first)
+    job.run()
+    assert (job.damage, scrub.done(job), scrub.segments_read) == (None, None, 1)
 
 
 def test_a_dead_entry_that_is_damaged_goes_with_the_next_compaction(trio, kit):
