@@ -105,7 +105,11 @@ class Segments(Sequence[Segment]):
     def entry(self, index: int) -> Entry:
         """One entry, decoded and verified; at and below D too, if it is there. Raises Corruption."""
         segment = self.of(index)
-        return Entry.decode(segment.buffer, segment.offset_of(index), segment.file.path)
+        offset = segment.offset_of(index)
+        try:
+            return Entry.decode(segment.buffer, offset, segment.file.path)
+        except Corruption as damage:
+            raise Corruption(damage.path, damage.reason, offset=offset, index=index) from None
 
     def fit(self, first: int, last: int, bytes_max: int) -> int:
         """The last one of the entries first..last that one read returns: at least `first`."""
@@ -162,11 +166,13 @@ class Segments(Sequence[Segment]):
     def of_kind(self, kind: int, first: int, last: int) -> list[int]:
         """Indexes of the entries of a kind among those present in first..last, ascending."""
         found: list[int] = []
-        for segment in self._segments:
-            if segment.last_index >= first and segment.first_index <= last:
-                begin, end = segment.rows_through(first - 1), segment.rows_through(last)
-                kinds = segment.bytes[segment.offset[begin:end].astype(np.int64) + KIND_AT]
-                found += segment.indexes(np.flatnonzero(kinds == kind) + begin).tolist()
+        # From the segment on that `first` falls to: a follower asks this of every batch, and a log may have thousands.
+        for segment in self._segments[max(0, bisect_right(self._starts, first) - 1) :]:
+            if segment.first_index > last:
+                break
+            begin, end = segment.rows_through(first - 1), segment.rows_through(last)
+            kinds = segment.bytes[segment.offset[begin:end].astype(np.int64) + KIND_AT]
+            found += segment.indexes(np.flatnonzero(kinds == kind) + begin).tolist()
         return found
 
     def configuration_entries(self, first: int, last: int) -> list[int]:

@@ -20,12 +20,6 @@ SWITCH_INTERVAL_SECONDS = 0.0001
 """The sync thread must get the interpreter soon after its fdatasync, also while the loop is busy."""
 
 
-class DamageFound(Exception):
-    """Damaged files were found while serving; the process has to start again to get well."""
-
-    exit_code = os.EX_TEMPFAIL
-
-
 def main(argument: str) -> int:
     """Run the replica that the argument describes; returns the exit code."""
     from ..log.process_log import start_logging
@@ -53,20 +47,14 @@ def main(argument: str) -> int:
 
 
 def _serve(options: dict[str, Any]) -> None:
-    from ..log.errors import Corruption
-    from .assembly import note_damage, open_replica
+    from .assembly import damage_noted, open_replica
 
     server = open_replica(options)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     _tune()
     _say_ready(options)
-    try:
+    with damage_noted(options):
         server.run()
-    except Corruption as damage:
-        # Found in use, where opening does not look: with peers, the next start begins again by what they have.
-        if not note_damage(options, damage):
-            raise
-        raise DamageFound(f"{damage.summary}; it starts again, and gets its data from its peers") from damage
 
 
 def _tune() -> None:
@@ -97,6 +85,7 @@ def _explained(error: Exception) -> tuple[str, int]:
 
     from ..log.errors import LogError
     from .divergence import Diverged
+    from .errors import DamageFound
 
     if isinstance(error, LogError | DamageFound | Diverged):
         return str(error), error.exit_code

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import SystemRandom
 from typing import Any
 
@@ -22,6 +24,7 @@ from ..log.log import LogConfig
 from ..log.renewal import mark_damaged
 from . import peers
 from .compaction_config import CompactionConfig
+from .errors import DamageFound
 from .machines.registry import registry
 from .raft.config import RaftConfig
 from .replica import Replica
@@ -72,7 +75,7 @@ def limits_of(settings: dict[str, dict[str, Any]]) -> Limits:
 def open_replica(options: dict[str, Any]) -> Server:
     """Open or create the replica's files and bind its sockets.
 
-    Raises LogError (directory in use, corruption, another cluster's directory, no room) and zmq.ZMQError.
+    Raises LogError (directory in use, corruption, another cluster's directory, no room), DamageFound and zmq.ZMQError.
     """
     shard, member = options["shard"], options["replica"]
     settings = options["settings"]
@@ -88,25 +91,26 @@ def open_replica(options: dict[str, Any]) -> Server:
     )
     raft = dict(settings["raft"])
     tick_ms = raft.pop("tick_ms")
-    replica = Replica(
-        shard=shard,
-        member=member,
-        voters=range(options["replicas"]),
-        log=log,
-        meta=meta,
-        raft_config=RaftConfig(**raft),
-        limits=limits_of(settings),
-        machines=registry(),
-        rng=SystemRandom(),
-        tick_ms=tick_ms,
-        sessions_max=settings["session"]["sessions_max"],
-        results_bytes_max=settings["session"]["results_bytes_max"],
-        compaction=compaction_of(settings),
-        incarnation=identity.incarnation,
-        probation=probation,
-        clock=time.perf_counter,
-        status_extra=ProcessStatus(),
-    )
+    with damage_noted(options):  # it reads entries that opening did not look at
+        replica = Replica(
+            shard=shard,
+            member=member,
+            voters=range(options["replicas"]),
+            log=log,
+            meta=meta,
+            raft_config=RaftConfig(**raft),
+            limits=limits_of(settings),
+            machines=registry(),
+            rng=SystemRandom(),
+            tick_ms=tick_ms,
+            sessions_max=settings["session"]["sessions_max"],
+            results_bytes_max=settings["session"]["results_bytes_max"],
+            compaction=compaction_of(settings),
+            incarnation=identity.incarnation,
+            probation=probation,
+            clock=time.perf_counter,
+            status_extra=ProcessStatus(),
+        )
     sockets = options["sockets"]
     return Server(
         replica,
@@ -124,12 +128,20 @@ def open_replica(options: dict[str, Any]) -> Server:
     )
 
 
-def note_damage(options: dict[str, Any], damage: Corruption) -> bool:
-    """Have the next start begin again by what the peers have; False for a replica that has none, which must stay down."""
-    if options["replicas"] == 1:
-        return False
-    mark_damaged(OsDisk(), replica_directory(options["data"], options["shard"], options["replica"]), damage.summary)
-    return True
+@contextmanager
+def damage_noted(options: dict[str, Any]) -> Iterator[None]:
+    """Have the next start begin again by what the peers have when damage is found here, and raise DamageFound.
+
+    A replica that has no peers must stay down: the Corruption goes on.
+    """
+    try:
+        yield
+    except Corruption as damage:
+        if options["replicas"] == 1:
+            raise
+        directory = replica_directory(options["data"], options["shard"], options["replica"])
+        mark_damaged(OsDisk(), directory, damage.summary)
+        raise DamageFound(f"{damage.summary}; it starts again, and gets its data from its peers") from damage
 
 
 class ProcessStatus:

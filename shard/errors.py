@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..log.errors import LogError
 
 
@@ -22,3 +24,9 @@ class CaptureFailed(Exception):
 
 class CannotDelete(Exception):
     """A resource cannot be deleted, since its machine cannot tell which entries its state lives in."""
+
+
+class DamageFound(Exception):
+    """Damaged files were found where opening does not look; the process has to start again to get well."""
+
+    exit_code = os.EX_TEMPFAIL
