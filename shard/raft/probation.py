@@ -16,12 +16,13 @@ from .state import RaftState
 def introduce(raft: RaftState, message: Heartbeat) -> None:
     """A leader was heard that may not know this incarnation, or has not told yet what we must have reached.
 
-    Once per tick: a question begins a round, and each round is the occasion for a question.
+    Once per tick: a question begins a round, and each round is the occasion for a question. The configuration that is
+    committed counts here: a later one that names us may be lost, and a leader without it believes none of our answers.
     """
     if raft.introduced_tick == raft.ticks:
         return
     raft.introduced_tick = raft.ticks
-    if raft.configuration.role_of(raft.member, raft.incarnation) is None:
+    if raft.configuration_at(raft.commit_index).role_of(raft.member, raft.incarnation) is None:
         raft.send(Join(term=raft.term, sender=raft.member, to=message.sender))
     if raft.probation and raft.probation_goal is None:
         raft.send(ProbationQuery(term=raft.term, sender=raft.member, to=message.sender, nonce=raft.nonce))

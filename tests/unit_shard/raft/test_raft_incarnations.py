@@ -224,6 +224,28 @@ def test_a_join_waits_for_what_keeps_every_change_waiting():
     assert role(cluster, 2, 2) is RETURNING
 
 
+def test_a_member_whose_renewal_was_lost_with_its_leader_asks_again():
+    """It holds the configuration that names it, but the next leader does not, and believes none of its answers."""
+    cluster = wiped()
+    cluster.tick(ticks=2)
+    assert role(cluster, 2, 2) is RETURNING
+    cluster.begin(2, incarnation=3)
+    cluster.cut = lambda message: message.to == 1 and isinstance(message, Append)
+    cluster.tick(ticks=6)
+    assert role(cluster, 2, 3) is role(cluster, 2, 3, by=2) is RETURNING
+    assert role(cluster, 2, 3, by=1) is None
+    cluster[0].core.peer_gone(1)
+    cluster.cut_off(0, 2)
+    cluster.begin(0, incarnation=1).disk.files = cluster[1].disk.files.copy()
+    cluster[0].start()
+    cluster.cut_off(2)
+    cluster.tick(ticks=60)
+    assert cluster.leaders in ([0], [1])
+    cluster.cut_off()
+    cluster.tick(ticks=40)
+    assert [role(cluster, 2, 3, by=member) for member in range(3)] == [ACTIVE] * 3
+
+
 def test_a_member_that_lost_its_files_twice_comes_back():
     cluster = wiped()
     cluster.tick(ticks=3)
