@@ -8,17 +8,21 @@ several could cancel out once in 2^32.
 
 from __future__ import annotations
 
+from struct import Struct
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from .entry import HEADER_BYTES, KIND_AT, KINDS, MODE_AT, Sizes, damage
+from .entry import HEADER_BYTES, KIND_AT, KINDS, MODE_AT, MODES, Sizes, damage, padded
 from .errors import Corruption
 from .segment import Indexes, Rows, Segment
 
 PIECE_BYTES = 1 << 20
 """Entries that are gathered at once: what it takes to gather them stays in the processor's cache."""
+SINGLY_MAX = 8
+"""So few entries are checked one by one: setting out to check them together costs as much."""
+_LENGTH_AND_INDEX = Struct("<IQ")
 _ONES = np.uint32(0xFFFFFFFF)
 
 Bytes = npt.NDArray[np.uint8]
@@ -94,6 +98,29 @@ class EntryCopier:
         for place in range(4):
             moved[behind + place] ^= checksum[:, place]
         return crc32(moved.data, 0xFFFFFFFF) == 0xFFFFFFFF
+
+    def are_entries(self, data: Bytes, sizes: Sizes, index: Indexes) -> bool:
+        """Whether `data`, of which nothing is believed, is sound entries of these padded sizes and indexes.
+
+        Whatever their padding holds: where they come from, that was nobody's loss either.
+        """
+        size = sizes.astype(np.int64)
+        stop = np.cumsum(size)
+        if (size < HEADER_BYTES).any() or (size % 8).any() or len(data) != (stop[-1] if len(stop) else 0):
+            return False
+        if len(sizes) > SINGLY_MAX:
+            mode = data[stop - size + MODE_AT]
+            if (mode < len(MODES)).all() and self.intact(data, sizes, index, mode):
+                return True
+        buffer, position = data.data, 0
+        for wanted, end in zip(index.tolist(), stop.tolist(), strict=True):
+            if damage(buffer, position, end) is not None:
+                return False
+            length, found = _LENGTH_AND_INDEX.unpack_from(buffer, position + 4)
+            if found != wanted or position + padded(length) != end:
+                return False
+            position = end
+        return True
 
     def verify(self, segment: Segment, rows: Rows) -> None:
         """Verify the entries in ascending rows. Raises Corruption naming the first that is not what was written."""

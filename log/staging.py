@@ -13,7 +13,7 @@ import numpy as np
 
 from .checksums import EntryCopier
 from .config import LogConfig
-from .entry import HEADER_BYTES, RELEASE, Sizes
+from .entry import HEADER_BYTES, MODE_AT, RELEASE, Sizes
 from .errors import Corruption, NoSpace
 from .files import Disk
 from .manifest import SegmentRecord, snapshot_name
@@ -113,7 +113,7 @@ class Staging:
         start = (np.cumsum(size) - size) >> 3
         indexes: Indexes = words[start + 1]
         terms = words[start + 2] & np.uint64(0xFFFFFFFF)
-        if not self._copier.intact(raw, sizes, indexes, np.full(len(sizes), RELEASE, np.uint8)):
+        if not self._copier.are_entries(raw, sizes, indexes) or (raw[(start << 3) + MODE_AT] != RELEASE).any():
             raise Corruption(path, f"an entry that was sent {after} is damaged")
         before = np.concatenate((np.array([self._last_index], np.uint64), indexes))
         if not (before[1:] > before[:-1]).all() or before[-1] > self.snapshot_index:

@@ -1,11 +1,18 @@
-"""The log as the core sees it, numbers only; and the batches that its Appends name."""
+"""The log as the core sees it, numbers only; and the batches that its Appends name, on their way out and in."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
+import numpy as np
+
+from ..log.checksums import EntryCopier
 from ..log.log import Batch, Log
 from .raft.membership import Configuration
+from .raft.messages import Append
+
+logger = logging.getLogger(__name__)
 
 
 def configurations_of(log: Log, voters: Iterable[int]) -> tuple[Configuration, list[tuple[int, bytes]]]:
@@ -21,12 +28,13 @@ def configurations_of(log: Log, voters: Iterable[int]) -> tuple[Configuration, l
 class ReplicaLogView:
     """A LogView of a replica's log (see `raft.logview`)."""
 
-    __slots__ = ("_batch", "_bytes_max", "_log", "fit", "term_at")
+    __slots__ = ("_batch", "_bytes_max", "_copier", "_log", "fit", "term_at")
 
     def __init__(self, log: Log, append_bytes_max: int) -> None:
         self._log = log
         self._bytes_max = append_bytes_max
         self._batch: Batch | None = None
+        self._copier = EntryCopier()
         self.term_at = log.term_at
         self.fit = log.fit
 
@@ -52,6 +60,17 @@ class ReplicaLogView:
             batch = self._batch = self._log.read(first, last, self._bytes_max)
             assert batch.last_index == last, f"append of {first}..{last} reads only to {batch.last_index}"
         return batch
+
+    def is_sound(self, message: Append) -> bool:
+        """Whether the entries that a leader sent are what it wrote: a message's checksum tells nothing of what rotted before."""
+        if message.last_index == message.prev_index:
+            return True
+        data = np.frombuffer(message.entries.data, np.uint8)
+        index = np.arange(message.prev_index + 1, message.last_index + 1, dtype=np.uint64)
+        sound = self._copier.are_entries(data, message.entries.sizes, index)
+        if not sound:
+            logger.warning("replica %d sent a damaged entry above %d", message.sender, message.prev_index)
+        return sound
 
     def forget_batch(self) -> None:
         """The turn is over: do not hold on to what was read."""

@@ -150,6 +150,8 @@ class Replica:
             if message.sender in self.core.peers and message.to == self.member:
                 beside(message)
             return
+        if type(message) is Append and not self._view.is_sound(message):
+            return  # as if it had been lost on its way
         accepted = self.core.receive(message)
         if accepted is None:
             return
@@ -312,11 +314,8 @@ class Replica:
 
     def _apply_committed(self) -> bool:
         """Apply what is committed, within limits; returns whether more is waiting."""
-        most = (
-            APPLY_ENTRIES_MAX
-            if self.leadership is not None or not self._promises.under_way
-            else APPLY_WHILE_SYNCING_MAX
-        )
+        awaits_sync = self.leadership is None and self._promises.under_way
+        most = APPLY_WHILE_SYNCING_MAX if awaits_sync else APPLY_ENTRIES_MAX
         try:
             waiting = self.state.advance(self.core.commit_index, most)
         except Corruption as damage:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ocelog.log import checksums
-from ocelog.log.checksums import EntryCopier, pieces
+from ocelog.log.checksums import SINGLY_MAX, EntryCopier, pieces
 from ocelog.log.entry import COMMAND, HEADER_BYTES, RELEASE, SNAPSHOT, Sizes, encode
 from ocelog.log.errors import Corruption
 from ocelog.log.segment import ENTRIES_START, Segment
@@ -150,3 +150,28 @@ def test_bytes_in_the_padding_are_nobodys_loss() -> None:
     segment = segment_of([b"12345"] * 3)
     segment.buffer[segment.end_of(FIRST) - 1] = 7
     EntryCopier().verify(segment, np.arange(3))
+
+
+@pytest.mark.parametrize("count", [1, SINGLY_MAX, SINGLY_MAX + 1, 40])
+def test_a_batch_from_outside_is_believed_only_whole(count: int) -> None:
+    data, sizes = encode(7, 2, 5, [(COMMAND, RELEASE, 1, 1, 1, b"%02d" % number * 3) for number in range(count)])
+    copier = EntryCopier()
+
+    def believed(data: bytes, sizes: Sizes, first: int = 7) -> bool:
+        index = np.arange(first, first + len(sizes), dtype=np.uint64)
+        return copier.are_entries(np.frombuffer(data, np.uint8), sizes, index)
+
+    assert believed(data, sizes)
+    assert not believed(data, sizes, 8)
+    assert not believed(data[:-8], sizes)
+    assert not believed(data, sizes[:-1])
+    for position in range(len(data)):
+        wrong = bytearray(data)
+        wrong[position] ^= 16
+        start = int(np.cumsum(sizes)[np.searchsorted(np.cumsum(sizes), position, side="right")]) - int(sizes[0])
+        in_padding = position - start >= 48 + int.from_bytes(data[start + 4 : start + 8], "little")
+        assert believed(bytes(wrong), sizes) == in_padding, position
+    for change in (-8, 3, 8, 1 << 20):
+        other = sizes.copy()
+        other[0] = int(sizes[0]) + change
+        assert not believed(data, other)

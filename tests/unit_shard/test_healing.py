@@ -10,7 +10,9 @@ from ocelog.log.checksums import EntryCopier
 from ocelog.log.errors import Corruption
 from ocelog.shard.healing import ASK_TICKS, ASKED_MAX, OneEntry
 from ocelog.shard.neighbours import EntryAnswer, EntryQuery
+from ocelog.shard.raft.messages import Append
 from ocelog.shard.scrub import Scrub
+from ocelog.shard.transfers import Part
 
 from .test_replica_compaction import TINY, Load, compact, settle, states
 from .trio import Trio
@@ -119,6 +121,36 @@ def test_a_leader_does_not_send_what_rotted_since_it_wrote_it(trio, kit):
     settle(trio, 200)
     assert leader.healing.healed == 1
     assert trio.replicas[behind].log.entry(index).index == index
+    first, second, third = states(trio, kit)
+    assert first == second == third
+
+
+@pytest.mark.parametrize("entries", [1, 30])
+def test_a_damaged_entry_is_not_taken_from_a_leader(trio, kit, entries):
+    """What rotted in the leader's memory has a message around it whose checksum fits."""
+    load = Load(trio, kit)
+    load.overwrite(5)
+    trio.run(20)
+    member = follower_of(load)
+    damaged = []
+
+    def rot(message):
+        carries = isinstance(message, Append) and message.last_index > message.prev_index
+        if carries and message.to == member and len(damaged) < 3:
+            data = bytearray(message.entries.data)
+            data[60] ^= 4
+            message.entries = Part(bytes(data), message.entries.sizes)
+            damaged.append(message)
+        return False
+
+    trio.loses = rot
+    load.run(*[kit.operation(load.map, "put", b"key", bytes(120)) for _ in range(entries)])
+    settle(trio, 200)
+    log = trio.replicas[member].log
+    assert len(damaged) == 3
+    assert log.last_index == trio.replicas[load.leader].log.last_index
+    for index in range(1, log.last_index + 1):
+        assert log.entry(index).index == index
     first, second, third = states(trio, kit)
     assert first == second == third
 
