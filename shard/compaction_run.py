@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
+import numpy as np
+
 from ..log.compaction import Numbers, SegmentStats, plan
 from ..log.compaction_request import CompactionGroup, CompactionRequest, CompactionResult, GroupResult
 from ..log.errors import Corruption, NoSpace
@@ -195,7 +197,10 @@ class CompactionRun:
         self.stage = Stage.REWRITE
 
     def rewritten(self, result: CompactionResult) -> None:
-        """The compactor is done: swap what it wrote in, or remove it if this run was given up meanwhile."""
+        """The compactor is done: swap what it wrote in, or remove it if this run was given up meanwhile.
+
+        Raises Corruption when a segment cannot be read and compaction will never get past that.
+        """
         sent = self._sent
         if result.error is not None:
             self.not_rewritten(result.error)
@@ -215,7 +220,12 @@ class CompactionRun:
         for group in result.groups:
             if group.damaged is not None:
                 path, offset, index = group.damaged
-                self._damaged(Corruption(path, "the compactor could not read it", offset=offset, index=index))
+                damage = Corruption(path, "the compactor could not read it", offset=offset, index=index)
+                if index is not None and not self._keeps(index):
+                    # It reads what is dead only where the rows are damaged too, and so will every later run: compaction
+                    # does not get rid of this one, and peers need not have it.
+                    raise damage
+                self._damaged(damage)
         if rewritten:
             self.stage = Stage.SWAP
             self._swapping = self.log.swap_job(rewritten)
@@ -224,6 +234,13 @@ class CompactionRun:
             self._ask(sent)
         else:
             self._end(self._failure)
+
+    def _keeps(self, index: int) -> bool:
+        """Whether this run keeps the entry of `index`: it is live at S."""
+        assert self.job is not None and self.job.snapshot is not None
+        live = self.job.snapshot.live
+        row = int(np.searchsorted(live, np.uint64(index)))
+        return row < len(live) and int(live[row]) == index
 
     def _opened(self, job: SwapJob) -> None:
         """The new files are open: swap them in, if the log still is the one they were made from."""

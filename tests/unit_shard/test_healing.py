@@ -359,3 +359,18 @@ def test_a_query_about_an_entry_that_may_be_another_is_not_answered(trio, kit):
     assert query(3, last, term + 1) == 0
     assert query(3, last + 1, term) == 0
     assert query(last + 1, 0, 0) == 0
+
+
+def test_a_dead_entry_that_keeps_a_segment_from_being_compacted_stops_the_replica(trio, kit):
+    """Its rows are damaged too, so that every entry has to be read to find them; asking for a compaction would go on for ever."""
+    load = Load(trio, kit)
+    load.overwrite(60)
+    trio.run(20)
+    replica = trio.replicas[follower_of(load)]
+    segment = replica.log.sealed_segments()[0]
+    index = next(i for i in range(segment.first_index, segment.last_index) if replica.log.entry(i).kind == 8)
+    damage(replica.log, index)
+    segment.buffer[segment.file.size - 1] ^= 1
+    replica.administer(AdminRequest(COMPACT, True))
+    with pytest.raises(Corruption, match="the compactor could not read it"):
+        settle(trio, 100)
