@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ocelog.log import compaction, directory, liveness, rewriting
 from ocelog.log.durability import Durability
 from ocelog.log.log import Log
@@ -12,27 +10,7 @@ from ocelog.shard import capture, executor, resource, restoring, transfers
 from ocelog.shard.raft import install
 
 from .breaking import Edit, Mutant
-from .scheduler import MS, SECOND
-from .swarm import EAGER
-
-BUSY: dict[str, Any] = {
-    "members": 3,
-    "compaction": EAGER,
-    "segment_entries_max": 16,
-    "clients": 3,
-    "think_max": 60_000,
-    "burst_max": 4,
-    "in_flight_max": 16,
-    "query_share": 0.1,
-    "compactor_absent": 0.0,
-    "compactor_crash": 0.0,
-}
-"""Much is written, overwritten and compacted."""
-
-BEHIND: dict[str, Any] = {**BUSY, "cut_interval": SECOND, "cut_max": 3 * SECOND, "one_way": 0.0}
-"""And members fall behind, so that installs are needed."""
-
-CRASHING: dict[str, Any] = {**BUSY, "crash_interval": SECOND // 2, "power_loss": 0.5, "down_max": 200 * MS}
+from .profiles import BEHIND, BUSY, CRASHING, LOST
 
 COMPACTION_MUTANTS = (
     Mutant(
@@ -192,7 +170,7 @@ COMPACTION_MUTANTS = (
             ),
         ),
         ("LeaderCompleteness", "CommittedStays", "OneVotePerTerm", "CommittedIsDurable", "LogMatching"),
-        overrides={**BEHIND, "wipe_interval": SECOND // 2, "crash_interval": SECOND, "down_max": 200 * MS},
+        overrides=LOST,
         seeds=120,
     ),
 )

@@ -18,7 +18,7 @@ from ocelog.log.errors import Corruption, NoSpace
 from ocelog.log.identity import Identity
 from ocelog.log.log import Log, LogConfig
 from ocelog.log.meta import Meta
-from ocelog.log.renewal import in_probation, mark_damaged
+from ocelog.log.renewal import DAMAGED, MARKER, in_probation, mark_damaged
 from ocelog.shard import peers
 from ocelog.shard.errors import StateMismatch
 from ocelog.shard.machines.base import StateMachine
@@ -221,7 +221,8 @@ class Host:
     @property
     def recovering(self) -> bool:
         """Whether the files are lost, or come back and not yet caught up."""
-        return not self.disk.exists(f"{DIRECTORY}/identity") or in_probation(self.disk, DIRECTORY)
+        begun = any(self.disk.exists(f"{DIRECTORY}/{name}") for name in (DAMAGED, MARKER))
+        return begun or not self.disk.exists(f"{DIRECTORY}/identity") or in_probation(self.disk, DIRECTORY)
 
     def wipe(self) -> None:
         """Lose every file of the directory; the note elsewhere that this member has run remains."""

@@ -1,0 +1,55 @@
+"""Plans narrowed to what one subject needs: for mutants that take a rare constellation, and for campaigns.
+
+python -m tests.simulation --seeds 0:1000 --profile behind
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .scheduler import MS, SECOND
+from .swarm import EAGER
+
+BUSY: dict[str, Any] = {
+    "members": 3,
+    "compaction": EAGER,
+    "segment_entries_max": 16,
+    "clients": 3,
+    "think_max": 60_000,
+    "burst_max": 4,
+    "in_flight_max": 16,
+    "query_share": 0.1,
+    "compactor_absent": 0.0,
+    "compactor_crash": 0.0,
+}
+"""Much is written, overwritten and compacted."""
+
+BEHIND: dict[str, Any] = {**BUSY, "cut_interval": SECOND, "cut_max": 3 * SECOND, "one_way": 0.0}
+"""And members fall behind, so that installs are needed."""
+
+CRASHING: dict[str, Any] = {**BUSY, "crash_interval": SECOND // 2, "power_loss": 0.5, "down_max": 200 * MS}
+"""And everybody crashes often."""
+
+LOST: dict[str, Any] = {**BEHIND, "wipe_interval": SECOND // 2, "crash_interval": SECOND, "down_max": 200 * MS}
+"""And members lose their files."""
+
+ROTTEN: dict[str, Any] = {**CRASHING, "rot_interval": SECOND // 4, "wipe_interval": 0}
+"""Damaged files, read again after each of many crashes."""
+
+CHANGING: dict[str, Any] = {**BEHIND, "members": 5, "change_interval": SECOND // 4, "wipe_interval": 2 * SECOND}
+"""Members come and go while others are behind or lost."""
+
+LEASES: dict[str, Any] = {**CRASHING, "lease_share": 0.9, "session_timeout": 1.0, "client_restart_interval": SECOND}
+"""Timers, owners and sessions that end, rebuilt again and again."""
+
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "swarm": {},
+    "busy": BUSY,
+    "behind": BEHIND,
+    "crashing": CRASHING,
+    "lost": LOST,
+    "rotten": ROTTEN,
+    "changing": CHANGING,
+    "leases": LEASES,
+}
