@@ -210,6 +210,7 @@ class CompactionRun:
                 for group, done in zip(sent.groups, result.groups, strict=True)
                 if done.error is None
             ]
+            self._sent = None  # heard of: what it wrote is the log's from now on, or abandoned here
             if self.stage is Stage.OVER:
                 self.log.abandon(rewritten)
             else:
@@ -254,14 +255,29 @@ class CompactionRun:
         self._end(str(job.error) if job.error else self._failure)
 
     def not_rewritten(self, reason: str) -> None:
-        """There is no compactor, or it went away; the run ends, and the next one tries again."""
+        """There is no compactor, or it went away; the run ends, and the next one tries again.
+
+        One that was killed leaves what it had written.
+        """
+        if self._sent is not None and self.stage in (Stage.REWRITE, Stage.OVER):
+            self.log.abandon([Rewritten((), group.target) for group in self._sent.groups])
+            self._sent = None
         if self.stage is Stage.REWRITE:
             self._end(reason)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the compactor has been asked something of which this run has not heard again."""
+        return self._sent is not None
 
     def cancel(self) -> None:
         """Give the run up: the log is about to be replaced."""
         if self.stage is not Stage.OVER:
             self._end("cancelled, as the log was replaced by an install")
+
+    def forget(self) -> None:
+        """The run is over and kept for nothing but the compactor's answer: let go of snapshot and segments."""
+        self.job = self._swapping = None
 
     def _end(self, error: str | None) -> None:
         self.stage = Stage.OVER
@@ -270,6 +286,7 @@ class CompactionRun:
         self._request = None
         if self._capture is not None:
             self._capture.abandon()
+            self._capture = None  # it holds on to all of the state
         if self._uses_reserve:
             self.log.renew_reserve()
 

@@ -215,15 +215,19 @@ class Housekeeping:
 
     def not_rewritten(self, reason: str) -> None:
         """There is no compactor, or it went away."""
-        if self.run is not None:
-            self.run.not_rewritten(reason)
+        for run in (self._given_up, self.run):
+            if run is not None:
+                run.not_rewritten(reason)
 
     def cancel(self) -> None:
         """Give the run under way up: the log is about to be replaced."""
-        if self.run is not None:
-            self.run.cancel()
-            self._given_up = self.run  # what the compactor still writes for it has to go
-            self._settle(self.run)
+        run = self.run
+        if run is not None:
+            run.cancel()
+            self._settle(run)
+            run.forget()
+            # What the compactor still writes for it has to go.
+            self._given_up = run if run.is_waited_for else self._given_up
 
     def status(self) -> dict[str, Any]:
         """The part of a status report that is about runs."""

@@ -259,7 +259,8 @@ class Replica:
         turn.unfinished = self._apply_committed()
         if self.leadership is not None:
             self.leadership.settle()
-            turn.unfinished = turn.unfinished or self.leadership.has_work()
+            # While leadership is handed over nothing can be logged, and what waits for that is no reason to come back.
+            turn.unfinished = turn.unfinished or (self.leadership.has_work() and not self.core.transferring)
         else:
             self.executor.forget_moved()
         turn.answers = self.outbox.take()

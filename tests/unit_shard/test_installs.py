@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from random import Random
 
 import pytest
 from ocelog.log.compaction_request import CompactionResult, GroupResult
 from ocelog.log.errors import NoSpace
 from ocelog.shard import transfers
+from ocelog.shard.capture import Capture
 from ocelog.shard.compaction_run import Stage
 from ocelog.shard.neighbours import EntryQuery
 from ocelog.shard.raft.messages import Install, InstallResponse
@@ -304,3 +307,17 @@ def test_a_run_under_way_is_given_up_when_the_log_is_replaced(trio, kit):
     assert names and not names & set(disk.list(directory))
     assert before - set(disk.list(directory)) == set()
     load.check(kit)
+
+
+def test_a_run_that_is_given_up_does_not_keep_the_state_that_was_replaced(trio, kit, monkeypatch):
+    """It was being captured: as much memory again, for as long as the process lives."""
+    load = Behind(trio, kit)
+    monkeypatch.setattr(Capture, "step", lambda *_: False)
+    load.replica.housekeeping.ask()
+    trio.run(3)
+    assert load.replica.housekeeping.run.stage is Stage.CAPTURE
+    replaced = weakref.ref(load.replica.executor)
+    load.catch_up()
+    assert "replaced by an install" in load.replica.housekeeping.status()["error"]
+    gc.collect()
+    assert replaced() is None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
+from ocelog.log.compactor import rewrite
 from ocelog.log.errors import NoSpace
+from ocelog.shard.compaction_run import Stage
 from ocelog.shard.divergence import Diverged
 
 from .trio import Trio
@@ -167,6 +169,50 @@ def test_without_a_compactor_the_replica_works_on_and_says_so(trio, kit):
     trio.compactor = "runs"
     compact(trio, load.leader)
     assert replica.log.dense_index > 0
+
+
+def test_what_a_compactor_wrote_before_it_was_killed_goes(trio, kit):
+    load = Load(trio, kit)
+    load.overwrite(60)
+    trio.compactor = "silent"
+    replica = trio.replicas[load.leader]
+    replica.administer(AdminRequest(COMPACT))
+    trio.run(20)
+    [request] = trio.asked
+    paths = [f"{replica.log.directory}/log/{group.target.file_name}" for group in request.groups]
+    assert len(paths) > 1
+    for path in paths[1:]:
+        replica.log.disk.write(path, [b"rewritten"])
+    replica.not_compacted("the compactor went away")
+    settle(trio)
+    assert not any(map(replica.log.disk.exists, paths))
+    trio.compactor = "runs"
+    compact(trio, load.leader)
+    assert replica.log.dense_index > 0
+
+
+def test_a_compactor_that_goes_after_it_has_answered_takes_nothing_along(trio, kit):
+    """In the very turn in which its files were swapped in."""
+    load = Load(trio, kit)
+    load.overwrite(6, keys=6)
+    load.overwrite(60)
+    trio.compactor = "silent"
+    replica = trio.replicas[load.leader]
+    replica.administer(AdminRequest(COMPACT))
+    trio.run(20)
+    [request] = trio.asked
+    replica.compacted(rewrite(replica.log.disk, request))
+    job = replica.background.next()
+    job.run()
+    replica.background_done(job)
+    assert replica.housekeeping.run.stage is Stage.OVER
+    replica.not_compacted("the compactor went away")
+    settle(trio)
+    assert replica.log.dense_index > 0
+    state = kit.state_of(replica.executor)
+    trio.restart(load.leader)
+    trio.run(200)
+    assert kit.state_of(trio.replicas[load.leader].executor)["resources"] == state["resources"]
 
 
 def test_runs_begin_by_themselves_when_segments_are_full(tmp_path, kit):
