@@ -24,6 +24,7 @@ from .faults import Faults
 from .host import Host
 from .network import Network
 from .observer import Observer, Violation, present
+from .profiles import PROFILES
 from .raft_checkers import RAFT_CHECKERS
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import draw
@@ -62,6 +63,8 @@ class Simulation:
     ) -> None:
         self.seed = seed
         self.scheduler = Scheduler(seed, listener)
+        named = [name for name, fields in PROFILES.items() if overrides and fields == overrides]
+        self._profile = f" --profile {named[0]}" if named else f" with {dict(overrides)}" if overrides else ""
         self.plan = replace(draw(self.scheduler.rng), **(overrides or {}))
         self.network = Network(self.scheduler, self.plan.weather)
         self.workload = Workload()
@@ -94,7 +97,7 @@ class Simulation:
             except Exception as error:
                 raise Failure(
                     f"seed {self.seed} fails at {self.scheduler.seconds:.6f} s: {type(error).__name__}: {error}\n"
-                    f"replay it with: python -m tests.simulation --seed {self.seed}"
+                    f"replay it with: python -m tests.simulation --seed {self.seed}{self._profile}"
                 ) from error
         return self._summary()
 

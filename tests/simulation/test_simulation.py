@@ -15,6 +15,7 @@ from . import test_stories
 from .breaking import Mutant, broken
 from .compaction_mutants import COMPACTION_MUTANTS
 from .mutants import MUTANTS
+from .profiles import PROFILES
 from .simulation import Failure, run
 
 SEEDS = 180
@@ -23,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = [line.split() for line in (ROOT / "tests/simulation/kept_seeds.txt").read_text().splitlines()]
 
 
-def failures_of(seeds: range) -> list[str]:
+def failures_of(seeds: range, profile: str = "swarm") -> list[str]:
     """Run these seeds; returns what failed, each with how to replay it."""
     failed = []
     for seed in seeds:
         try:
-            run(seed)
+            run(seed, overrides=PROFILES[profile])
         except Failure as failure:
             failed.append(str(failure))
     return failed
@@ -49,10 +50,20 @@ def test_a_campaign_of_seeds_keeps_every_promise(first: int) -> None:
     assert not failed, "\n" + "\n".join(failed)
 
 
-@pytest.mark.parametrize("seed", [int(words[0]) for words in KEPT if words and words[0] != "#"])
-def test_seeds_that_once_failed_stay_fixed(seed: int) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [name for name in PROFILES if name != "swarm"])
+def test_a_campaign_on_each_subject_keeps_every_promise(profile: str) -> None:
+    """Seeds narrowed to what makes that subject hard."""
+    failed = failures_of(range(10_000, 10_400), profile)
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.mark.parametrize(
+    ("seed", "profile"), [(int(words[0]), words[1]) for words in KEPT if words and words[0] != "#"]
+)
+def test_seeds_that_once_failed_stay_fixed(seed: int, profile: str) -> None:
     """See kept_seeds.txt."""
-    assert not failures_of(range(seed, seed + 1))
+    assert not failures_of(range(seed, seed + 1), profile)
 
 
 def test_the_seeds_go_where_it_hurts() -> None:
