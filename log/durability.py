@@ -44,7 +44,9 @@ class SyncJob:
 
     def run(self) -> None:
         """Carry out the steps in order. Raises StorageFailed or NoSpace, after which the replica must stop."""
-        for step in self._steps:
+        # Let go of, since some of them know the job: as a cycle, job and segments would outlive their use by far.
+        steps, self._steps = self._steps, []
+        for step in steps:
             step()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
 from ocelog.log.compactor import rewrite
 from ocelog.log.errors import NoSpace
+from ocelog.log.segment import Segment
 from ocelog.shard.compaction_run import Stage
 from ocelog.shard.divergence import Diverged
 
@@ -337,3 +340,50 @@ def test_a_replica_whose_state_differs_stops(trio, kit):
         for _ in range(40):
             load.overwrite(2)
             trio.run(5)
+
+
+@pytest.fixture
+def no_collector():
+    """Cycles are collected rarely in a replica: what they hold stays mapped, and on the disk."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def mapped(trio, member):
+    """The segments that exist in memory of a member's directory, whether or not they are part of its log."""
+    directory = trio.replicas[member].log.directory
+    return {
+        each for each in gc.get_objects() if isinstance(each, Segment) and each.file.path.startswith(f"{directory}/")
+    }
+
+
+def test_what_a_compaction_drops_is_let_go_at_once(trio, kit, no_collector):
+    load = Load(trio, kit)
+    for major in (False, True, False):
+        load.overwrite(60)
+        for member in range(3):
+            compact(trio, member, major=major)
+    load.overwrite(3)
+    for member, replica in enumerate(trio.replicas):
+        assert mapped(trio, member) == set(replica.log.sealed_segments()) | {replica.log._open}
+
+
+def test_what_an_install_replaces_is_let_go_at_once(trio, kit, no_collector):
+    load = Load(trio, kit)
+    load.overwrite(30)
+    trio.run(20)
+    behind = (load.leader + 1) % 3
+    trio.cut = {behind}
+    load.overwrite(60)
+    for member in range(3):
+        if member != behind:
+            compact(trio, member)
+    trio.cut = set()
+    trio.run(100)
+    load.overwrite(3)
+    trio.run(20)
+    for member, replica in enumerate(trio.replicas):
+        assert replica.log.dense_index > 0
+        assert mapped(trio, member) == set(replica.log.sealed_segments()) | {replica.log._open}
