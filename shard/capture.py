@@ -91,6 +91,7 @@ class Capture:
 
     def abandon(self) -> None:
         """Stop looking on; without effect on a capture that is complete."""
+        self._rows = iter(())  # it knows this capture: let go of each other
         if self._executor.capture is self:
             self._executor.capture = None
 

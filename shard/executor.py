@@ -1,17 +1,15 @@
 """From a committed entry to its effect: session check, machine, result, released indexes.
 
-Deterministic: the same entries give the same table, resources, results and releases on every replica. It reads
-entries in place from the mapped segments and knows nothing of leaders, networks or clocks; time is the entries' own.
+Deterministic: the same entries give the same table, resources, results and releases on every replica. It reads entries
+in place from the mapped segments and knows nothing of leaders, networks or clocks; time is the entries' own.
 
-Rules kept here: each sequence of a session is spent once and in order, a repetition or a gap changes nothing; a
-handler that raises gives its caller the error and loses its releases and timers; nothing that an entry holds can
-crash a replica. What the limits of this process are decides what it admits to the log, never what an entry in the log
-means.
+Rules kept here: each sequence of a session is spent once and in order, a repetition or a gap changes nothing; a handler that
+raises gives its caller the error and loses its releases and timers; nothing that an entry holds can crash a replica. The
+limits of this process decide what it admits to the log, never what an entry in the log means.
 
 A RELEASE entry without effect is released here: a repetition or a gap, of a session that is not open, for a resource that
 does not exist or a command that it does not have, or when its handler raised. What took effect its machine releases, or
 `delete` with the whole resource. Entries of every other kind and of SNAPSHOT commands are dead once a snapshot covers them.
-
 How the state is put together from a snapshot and the live entries is in `restoring.py`.
 """
 
@@ -252,6 +250,11 @@ class Executor:
         self.touched.clear()
         self.registered.clear()
         self.ended.clear()
+
+    def retire(self) -> None:
+        """Another state takes the place of this one: as a cycle it would stay in memory for long."""
+        self._handlers.clear()
+        self._unsequenced.clear()
 
     # -- the rare kinds ------------------------------------------------------------------------------
 

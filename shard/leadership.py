@@ -264,3 +264,4 @@ class Leadership:
             self.outbox.refuse(origin, request, 0, errors.NOT_LEADER, text)
         self.intake.step_down()
         self.reads.step_down()
+        self._handlers.clear()  # they know this term: let go of each other, and of the state

@@ -56,3 +56,7 @@ class Rebuild:
             if size >= PIECE_BYTES_MIN:
                 return
         self._pieces_left = False
+
+    def abandon(self) -> None:
+        """Give it up: another log takes the place of this one."""
+        self._restoring.abandon()

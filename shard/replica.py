@@ -192,7 +192,7 @@ class Replica:
             self.core.stored(*job.hard_state)
         if self.core.installing and job.log_job is not None:
             self.catch_up.published(job.log_job)
-            self.state.begin()
+            self.state.begin_again()
         elif job.log_job is not None:
             self.core.persisted(self.log.sync_done(job.log_job))
         self._promises.done(job, self.core.term)

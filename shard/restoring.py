@@ -227,6 +227,11 @@ class Restoring:
                     text = f"restored() of {resource.name!r}, a {resource.type_name}, releases or schedules"
                     raise StateMismatch(text)
         self.executor.applied_index = self.index
+        self.abandon()
+
+    def abandon(self) -> None:
+        """It is over, or given up: let go of the executor, which as part of a cycle would stay in memory for long."""
+        self._handlers.clear()
 
 
 def install_state(executor: Executor, index: int, pieces: Iterable[bytes | memoryview]) -> Restoring:

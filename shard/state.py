@@ -28,9 +28,17 @@ class ReplicaState:
         self.log = log
         self.digests = digests
         self._wrong_releases = 0
-        self.begin()
+        self._rebuild: Rebuild | None = None
+        self._begin()
 
-    def begin(self) -> None:
+    def begin_again(self) -> None:
+        """The log is another one now: so is the state, and nothing holds on to the old one."""
+        self.executor.retire()
+        if self._rebuild is not None:
+            self._rebuild.abandon()
+        self._begin()
+
+    def _begin(self) -> None:
         """Begin with no state, and with the rebuilding of what the log's snapshot holds, if there is one."""
         self.executor = self._make_executor()
         self.digests.begin(self.log.snapshot_index)

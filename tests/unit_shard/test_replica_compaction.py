@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import pytest
 from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
 from ocelog.log.compactor import rewrite
 from ocelog.log.errors import NoSpace
 from ocelog.log.segment import Segment
+from ocelog.shard.capture import Capture
 from ocelog.shard.compaction_run import Stage
 from ocelog.shard.divergence import Diverged
 
@@ -380,10 +382,30 @@ def test_what_an_install_replaces_is_let_go_at_once(trio, kit, no_collector):
     for member in range(3):
         if member != behind:
             compact(trio, member)
+    old = weakref.ref(trio.replicas[behind].executor)
     trio.cut = set()
     trio.run(100)
+    assert old() is None, "a whole state would be kept beside the new one"
     load.overwrite(3)
     trio.run(20)
     for member, replica in enumerate(trio.replicas):
         assert replica.log.dense_index > 0
         assert mapped(trio, member) == set(replica.log.sealed_segments()) | {replica.log._open}
+
+
+def test_a_term_that_is_over_and_a_capture_are_let_go_at_once(trio, kit, no_collector):
+    load = Load(trio, kit)
+    load.overwrite(10)
+    leader = trio.replicas[load.leader]
+    leader.administer(AdminRequest(SNAPSHOT))
+    trio.run(1)
+    capture = weakref.ref(leader.executor.capture) if leader.executor.capture else None
+    settle(trio)
+    assert capture is None or capture() is None
+    assert not [each for each in gc.get_objects() if isinstance(each, Capture)]
+    term = weakref.ref(leader.leadership)
+    trio.cut = {load.leader}
+    trio.elect()
+    trio.run(60)
+    assert leader.leadership is None
+    assert term() is None
