@@ -151,6 +151,31 @@ class InstallsGoForward(Checker):
         self._commit[host.member] = host.replica.core.commit_index
 
 
+class CommittedStaysDurable(Checker):
+    """What is committed stays on a majority: no install, no crash and no lost directory takes the last copy but one too many.
+
+    A member that lost its files counts until it is back: it may have acknowledged, and nobody counts it before.
+    """
+
+    def started(self, host: Host) -> None:
+        self._look(host)
+
+    def durable(self, host: Host, job: PersistJob) -> None:
+        self._look(host)
+
+    def _look(self, host: Host) -> None:
+        observer = self.observer
+        last = len(observer.committed)
+        if not last:
+            return
+        stamp = observer.committed[-1]
+        for configuration in [observer.configuration, *[each.configuration for each in observer.hosts.values()]]:
+            holders = [member for member in configuration.voters if observer.holds(member, last, stamp)]
+            if 2 * len(holders) > len(configuration.voters):
+                return
+        self.check(False, f"entry {last} is committed; since {host.name} has changed, only {holders} have it")
+
+
 COMPACTION_CHECKERS: tuple[type[Checker], ...] = (
     HolesAreLegal,
     ManifestSurvives,
@@ -158,4 +183,5 @@ COMPACTION_CHECKERS: tuple[type[Checker], ...] = (
     EqualDigests,
     RebuildsEqual,
     InstallsGoForward,
+    CommittedStaysDurable,
 )

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ocelog.log.entry import HEADER, damage
+from ocelog.log.entry import CONFIGURATION, HEADER, HEADER_BYTES, damage
 from ocelog.log.log import Log
 from ocelog.log.segment import Segment
 from ocelog.shard.persist import PersistJob
+from ocelog.shard.raft.membership import Configuration
 from ocelog.shard.replica import Turn
 
 from .client import Operation, SimClient, Workload
@@ -80,6 +81,7 @@ class Observer:
         self.publishing: dict[int, list[Stamp] | None] = dict.fromkeys(range(members))
         self.hard_states: dict[int, tuple[int, int | None]] = dict.fromkeys(range(members), (0, None))
         self.committed: list[Stamp] = []
+        self.configuration = Configuration.bootstrap(range(members))
         self.model = Model()
         self.checkers: Sequence[Checker] = ()
         self.counts: Counter[str] = Counter()
@@ -219,7 +221,10 @@ class Observer:
             checker.committed(host, first)
         for buffer, offsets in replica.log.runs(first, replica.core.commit_index):
             for offset in offsets:
-                session_id = HEADER.unpack_from(buffer, offset)[8]
+                _, length, index, _, kind, _, _, _, session_id, _ = HEADER.unpack_from(buffer, offset)
+                if kind == CONFIGURATION:
+                    payload = buffer[offset + HEADER_BYTES : offset + HEADER_BYTES + length]
+                    self.configuration = Configuration.decode(payload, index)
                 outcome = self.model.apply(buffer, offset)
                 if outcome is not None:
                     for checker in self.checkers:
