@@ -6,11 +6,13 @@ from ocelog.log import compaction, directory, liveness, rewriting
 from ocelog.log.durability import Durability
 from ocelog.log.log import Log
 from ocelog.log.segments import Segments
-from ocelog.shard import capture, executor, resource, restoring, transfers
+from ocelog.log.terms import TermRuns
+from ocelog.shard import capture, executor, replica, resource, restoring, transfers
 from ocelog.shard.raft import install
 
 from .breaking import Edit, Mutant
 from .profiles import BEHIND, BUSY, CRASHING, LOST
+from .scheduler import MS
 
 COMPACTION_MUTANTS = (
     Mutant(
@@ -172,5 +174,17 @@ COMPACTION_MUTANTS = (
         ("LeaderCompleteness", "CommittedStays", "OneVotePerTerm", "CommittedIsDurable", "LogMatching"),
         overrides=LOST,
         seeds=120,
+    ),
+    Mutant(
+        "a run goes on while an install takes the log away",
+        (Edit(replica.Replica, "_next_job", "self.housekeeping.cancel()", "pass"),),
+        ("AssertionError", "Corruption", "Liveness"),
+        overrides={**BEHIND, "background_min": 300 * MS, "background_max": 600 * MS},
+    ),
+    Mutant(
+        "an install forgets the term at D",
+        (Edit(TermRuns, "reset", "[term] if dense_index", "[term - 1] if dense_index"),),
+        ("AssertionError", "Corruption"),
+        stories=("test_a_deposed_leader_whose_tail_lies_where_the_others_have_holes",),
     ),
 )

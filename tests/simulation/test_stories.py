@@ -198,6 +198,8 @@ def test_a_deposed_leader_whose_tail_lies_where_the_others_have_holes() -> None:
     stage.settle()
     assert stage.observer.counts["installs"] == 1
     assert old.replica.log.dense_index > committed > 0
+    stage.put("k0")
+    stage.crash_all()
 
 
 def test_the_snapshot_of_a_leader_rots_before_it_is_sent() -> None:
