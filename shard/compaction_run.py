@@ -270,10 +270,10 @@ class CompactionRun:
         """Whether the compactor has been asked something of which this run has not heard again."""
         return self._sent is not None
 
-    def cancel(self) -> None:
-        """Give the run up: the log is about to be replaced."""
+    def cancel(self, reason: str) -> None:
+        """Give the run up; what the compactor still writes for it has to go."""
         if self.stage is not Stage.OVER:
-            self._end("cancelled, as the log was replaced by an install")
+            self._end(reason)
 
     def forget(self) -> None:
         """The run is over and kept for nothing but the compactor's answer: let go of snapshot and segments."""

@@ -29,6 +29,9 @@ RUN_SPACING_MS = 1000
 ROOM_EVERY_MS = 1000
 """How often a full disk is looked at again."""
 
+ANSWER_MS_MAX = 30 * 60_000
+"""A compactor that has not answered for so long hangs: other runs, and their snapshots, do not wait for it."""
+
 HOARDERS_MAX = 20
 """So many resources that never release are named."""
 
@@ -69,7 +72,7 @@ class Housekeeping:
         self._ticks = 0
         self._minor_at = config.minor_interval_ms // tick_ms
         self._major_at = config.major_interval_ms // tick_ms
-        self._not_before = 0
+        self._not_before = self._waited = 0
         self._considered = log.snapshot_index
         self._asked = self._major_asked = self._snapshot_asked = False
         self._hoarders: dict[int, str] = {}
@@ -82,6 +85,10 @@ class Housekeeping:
         self._ticks += 1
         if self.log.no_space and self._ticks * self.tick_ms % ROOM_EVERY_MS < self.tick_ms:
             self.log.look_for_room()
+        waits = self.run is not None and self.run.stage is Stage.REWRITE
+        self._waited = self._waited + 1 if waits else 0
+        if self._waited * self.tick_ms > ANSWER_MS_MAX:
+            self.cancel(f"the compactor has not answered for {ANSWER_MS_MAX // 60_000} minutes")
         self.scrub.tick()
         job = self.scrub.next_job()
         if job is not None:
@@ -219,11 +226,11 @@ class Housekeeping:
             if run is not None:
                 run.not_rewritten(reason)
 
-    def cancel(self) -> None:
-        """Give the run under way up: the log is about to be replaced."""
+    def cancel(self, reason: str = "cancelled, as the log was replaced by an install") -> None:
+        """Give the run under way up: the log is about to be replaced, or the compactor does not answer."""
         run = self.run
         if run is not None:
-            run.cancel()
+            run.cancel(reason)
             self._settle(run)
             run.forget()
             # What the compactor still writes for it has to go.

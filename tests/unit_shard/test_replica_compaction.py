@@ -10,6 +10,7 @@ from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
 from ocelog.log.compactor import rewrite
 from ocelog.log.errors import NoSpace
 from ocelog.log.segment import Segment
+from ocelog.shard import housekeeping
 from ocelog.shard.capture import Capture
 from ocelog.shard.compaction_run import Stage
 from ocelog.shard.divergence import Diverged
@@ -218,6 +219,22 @@ def test_a_compactor_that_goes_after_it_has_answered_takes_nothing_along(trio, k
     trio.restart(load.leader)
     trio.run(200)
     assert kit.state_of(trio.replicas[load.leader].executor)["resources"] == state["resources"]
+
+
+def test_a_compactor_that_hangs_is_not_waited_for_for_ever(trio, kit, monkeypatch):
+    monkeypatch.setattr(housekeeping, "ANSWER_MS_MAX", 1000)
+    load = Load(trio, kit)
+    load.overwrite(60)
+    trio.compactor = "silent"
+    replica = trio.replicas[load.leader]
+    replica.administer(AdminRequest(COMPACT))
+    trio.run(20)
+    assert replica.housekeeping.run.stage is Stage.REWRITE
+    settle(trio, 120)
+    assert "has not answered" in replica.housekeeping.status()["error"]
+    trio.compactor = "runs"
+    compact(trio, load.leader)
+    assert replica.log.dense_index > 0
 
 
 def test_runs_begin_by_themselves_when_segments_are_full(tmp_path, kit):
