@@ -55,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         "a sync that syncs nothing",
-        (Edit(SyncJob, "run", "for step in self._steps:", "for step in ():"),),
+        (Edit(SyncJob, "run", "for step in steps:", "for step in ():"),),
         ("SyncedSurvives", "LeaderCompleteness", "Corruption"),
     ),
     Mutant(
