@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "a sync that syncs nothing",
         (Edit(SyncJob, "run", "for step in steps:", "for step in ():"),),
-        ("SyncedSurvives", "LeaderCompleteness", "Corruption"),
+        ("SyncedSurvives", "CommittedStaysDurable", "LeaderCompleteness", "Corruption"),
     ),
     Mutant(
         "a sync counts for entries that came after it",
