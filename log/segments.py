@@ -29,6 +29,7 @@ class Segments(Sequence[Segment]):
         self._path = path
         self._segments = list(segments)
         self._starts = [segment.first_index for segment in self._segments]
+        self._copier = EntryCopier()
 
     def __len__(self) -> int:
         return len(self._segments)
@@ -141,7 +142,7 @@ class Segments(Sequence[Segment]):
         while first <= last:
             segment = self.of(first)
             until = min(last, segment.last_index)
-            EntryCopier().verify(segment, np.arange(segment.row_of(first), segment.row_of(until) + 1))
+            self._copier.verify(segment, np.arange(segment.row_of(first), segment.row_of(until) + 1))
             first = until + 1
 
     def is_live(self, index: int) -> bool:
@@ -270,6 +271,6 @@ class Segments(Sequence[Segment]):
         found: list[Run] = []
         for segment, begin, end in self.split(wanted):
             rows = segment.rows_of(wanted[begin:end])
-            EntryCopier().verify(segment, rows)
+            self._copier.verify(segment, rows)
             found.append((segment.buffer, segment.offset[rows].tolist()))
         return found, int(wanted[-1]) if len(wanted) else after_index
