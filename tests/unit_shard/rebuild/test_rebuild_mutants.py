@@ -8,7 +8,7 @@ import pytest
 from ocelog.shard import capture, digest, executor, resource, restoring, timers
 from ocelog.shard.machines import base
 
-from ...simulation.mutants import Edit, broken
+from ...simulation.breaking import Edit, broken
 from . import machines as keyed
 from .campaign import check_seed
 
