@@ -41,7 +41,7 @@ def toy(entries, session):
 
 
 def test_a_command_spends_its_sequence_and_keeps_its_result(entries, kit, session, toy):
-    """3-sessions: a sequence is spent in the log, and its result is kept with the index of its entry."""
+    """A sequence is spent in the log, and its result is kept with the index of its entry."""
     assert entries.command(session, 2, kit.operation(toy, "tell", "a")) == (errors.OK, 1)
     known = entries.executor.sessions.get(session)
     assert known.last == 2

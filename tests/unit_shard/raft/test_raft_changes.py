@@ -200,7 +200,7 @@ def test_a_configuration_that_changes_two_voters_is_not_believed():
 
 
 def test_a_change_of_what_somebody_no_longer_sees_is_refused():
-    """3-sessions: with a version check on the caller's view."""
+    """With a version check on the caller's view."""
     cluster = Cluster(3)
     core = cluster.elect(0).core
     cluster.change(0, DEMOTE, 2)

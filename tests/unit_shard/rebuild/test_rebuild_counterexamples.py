@@ -1,4 +1,4 @@
-"""The histories behind the rules: each broke an earlier idea of how a log may be cleaned (2-log, and the model's histories).
+"""The histories behind the rules: each broke an earlier idea of how a log may be cleaned.
 
 `rebuilt` removes from the log all that is dead at the snapshot and starts a replica from the rest, at the end of the history
 and, where a story goes on, before its last steps.

@@ -1,4 +1,4 @@
-"""The property everything rests on (2-log, Rebuild), for histories drawn at random over all machines at once.
+"""The property everything rests on, for histories drawn at random over all machines at once.
 
 For every history and every index S, rebuilding from what compaction leaves of the log gives the same state as applying all
 of it up to S; and so it stays for everything applied afterwards.
