@@ -185,7 +185,7 @@ class Transfers:
     def messages(self, *, term: int, sender: int, tick: int) -> list[Install]:
         """This turn's parts, at most one for each member."""
         messages = []
-        for member, transfer in self._by_member.items():
+        for member, transfer in list(self._by_member.items()):
             if tick - transfer.heard_tick >= REPEAT_TICKS:
                 transfer.repeat(tick)
             if transfer.damaged_tick != tick:
@@ -195,8 +195,13 @@ class Transfers:
             try:
                 next_part = transfer.next_part()
             except Corruption as damage:
-                transfer.damaged_tick = tick
-                self._damaged(damage)
+                if transfer.snapshot is self.log.snapshot:
+                    transfer.damaged_tick = tick
+                    self._damaged(damage)
+                else:
+                    # It may be in a segment that nothing but this transfer holds on to; the newer snapshot need not name it.
+                    logger.warning("%s; the install for replica %d begins anew", damage.summary, member)
+                    del self._by_member[member]
                 continue
             if next_part is None:
                 continue
