@@ -90,7 +90,7 @@ class Stage:
         with self.simulation.tiny_limits():
             self.scheduler.run_until(self.scheduler.now + duration)
 
-    def run_until(self, condition: Callable[[], bool], most: int = 20 * SECOND) -> None:
+    def run_until(self, condition: Callable[[], bool], most: int = 8 * SECOND) -> None:
         """Let time pass until `condition` holds. Raises AssertionError if it does not for so long."""
         deadline = self.scheduler.now + most
         with self.simulation.tiny_limits():
@@ -189,9 +189,9 @@ class Stage:
 
         return parks
 
-    def settle(self) -> None:
+    def settle(self, most: int = 8 * SECOND) -> None:
         """All replicas run, and have applied the same."""
-        self.run_until(self.simulation.converged)
+        self.run_until(self.simulation.converged, most)
 
     def crash_all(self, *, power_loss: bool = True) -> None:
         """All replicas die at once and come back."""

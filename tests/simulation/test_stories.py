@@ -105,7 +105,7 @@ def test_a_transfer_outlives_the_segments_it_sends() -> None:
     """What is sent is rewritten and removed at its sender, while the member has the first parts of it."""
     stage, _ = held_transfer()
     stage.network.deliver_parked()
-    stage.settle()
+    stage.settle(2 * SECOND)
     assert stage.observer.counts["installs"] >= 1
 
 
