@@ -9,6 +9,7 @@ from __future__ import annotations
 from ocelog.log.manifest import NAME, Manifest
 from ocelog.shard.executor import Executor
 from ocelog.shard.persist import PersistJob
+from ocelog.shard.raft.membership import Configuration
 from ocelog.shard.replica import Turn
 from ocelog.shard.restoring import install_state
 
@@ -154,8 +155,16 @@ class InstallsGoForward(Checker):
 class CommittedStaysDurable(Checker):
     """What is committed stays on a majority: no install, no crash and no lost directory takes the last copy but one too many.
 
-    A member that lost its files counts until it is back: it may have acknowledged, and nobody counts it before.
+    A member that lost its files counts until it is back: it may have acknowledged, and nobody counts it before. The
+    majority may be that of a configuration which counted when the entry was committed, and which its leader alone had.
     """
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__(observer)
+        self._committed_by: list[Configuration] = []
+
+    def committed(self, host: Host, first: int) -> None:
+        self._committed_by = [host.configuration, host.replica.core.configuration]
 
     def started(self, host: Host) -> None:
         self._look(host)
@@ -169,7 +178,8 @@ class CommittedStaysDurable(Checker):
         if not last:
             return
         stamp = observer.committed[-1]
-        for configuration in [observer.configuration, *[each.configuration for each in observer.hosts.values()]]:
+        known = [each.configuration for each in observer.hosts.values()]
+        for configuration in [observer.configuration, *known, *self._committed_by]:
             holders = [member for member in configuration.voters if observer.holds(member, last, stamp)]
             if 2 * len(holders) > len(configuration.voters):
                 return

@@ -111,7 +111,8 @@ class Observer:
     def _wiped(self, host: Host) -> None:
         """The member has lost its files, and with them everything that it had promised to keep."""
         self.mirrors[host.member] = []
-        if self.durable[host.member]:
+        # What it had got back when it lost its files again is less than it may have acknowledged the first time.
+        if len(self.durable[host.member]) > len(self.lost.get(host.member, [])):
             self.lost[host.member] = self.durable[host.member]
         self.durable[host.member] = []
         self.publishing[host.member] = None
