@@ -39,6 +39,7 @@ def _reply(kind: int, request: frames.Request, body: bytes = b"", count: int = 0
         request.session,
         request.first_sequence,
         1,
+        0,
         1,
         0,
         0,

@@ -36,12 +36,12 @@ def request(identifier: int, body: bytes) -> bytes:
 def answer(head: Any) -> bytes:
     """The results of a command, as a replica answers it."""
     identifier = int.from_bytes(head[8:16], "little")
-    return REPLY.pack(VERSION, frames.RESULTS, 0, 0, 0, 1, identifier, 5, 1, 9, 1, 0, 0) + bytes(14)
+    return REPLY.pack(VERSION, frames.RESULTS, 0, 0, 0, 1, identifier, 5, 1, 9, 0, 1, 0, 0) + bytes(14)
 
 
 def notice() -> Item:
     """Replica 0 leads shard 0."""
-    return Item(0, [REPLY.pack(VERSION, frames.LEADER, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0)])
+    return Item(0, [REPLY.pack(VERSION, frames.LEADER, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0)])
 
 
 def settings(sockets: str) -> dict[str, Any]:

@@ -46,22 +46,25 @@ class Outbox:
         body: Frame = b"",
         *,
         code: int = 0,
+        flags: int = 0,
         count: int = 0,
         first_sequence: int = 0,
+        event_index: int = 0,
         retry_after_ms: int = 0,
     ) -> None:
-        """Queue one answer."""
+        """Queue one answer; `event_index` is that of the session (client/protocol/frames.py, Reply)."""
         header = REPLY.pack(
             frames.VERSION,
             kind,
             self.shard,
             code,
-            0,
+            flags,
             count,
             request,
             session,
             first_sequence,
             self.index,
+            event_index,
             self.term,
             self.leader,
             retry_after_ms,

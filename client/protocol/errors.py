@@ -16,6 +16,7 @@ BUSY = 3
 NO_SPACE = 4
 GAP = 5
 NOT_SENT = 6
+BEHIND = 7
 UNKNOWN_SESSION = 10
 TOO_MANY_SESSIONS = 11
 WRONG_SHARD = 12
@@ -49,6 +50,7 @@ TABLE = (
     ErrorRow(NO_SPACE, "NO_SPACE", True, True, "the leader's disk is full; writes resume when there is room"),
     ErrorRow(GAP, "GAP", True, True, "an earlier sequence is missing; repeat from the one named"),
     ErrorRow(NOT_SENT, "NOT_SENT", True, True, "the router could not hand the message to a replica"),
+    ErrorRow(BEHIND, "BEHIND", True, True, "the replica has not applied yet what the query must see; ask the leader"),
     ErrorRow(UNKNOWN_SESSION, "UNKNOWN_SESSION", False, False, "the session has ended or the key does not fit it"),
     ErrorRow(TOO_MANY_SESSIONS, "TOO_MANY_SESSIONS", True, False, "the shard holds as many sessions as it may"),
     ErrorRow(WRONG_SHARD, "WRONG_SHARD", True, False, "the message names a shard that is not served here"),
@@ -136,6 +138,18 @@ class OutcomeUnknown(OcelogError, TimeoutError):
     """
 
     definite = False
+
+
+class EventsPending(OcelogError, TimeoutError):
+    """The command was applied, and the deadline passed before all its events were handled.
+
+    `result` is what the call would have returned, `index` the log index of the command.
+    """
+
+    def __init__(self, message: str, *, result: object, index: int, **context: object) -> None:
+        self.result = result
+        self.index = index
+        super().__init__(message, index=index, **context)
 
 
 class SessionExpired(OcelogError):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .limits import UNCOPIED_BYTES_MIN
 
-VERSION = 1
+VERSION = 2
 
 # Requests, client to cluster.
 HELLO = 1
@@ -26,7 +26,13 @@ COMMAND = 5
 QUERY = 6
 STATUS = 7
 ADMIN = 8
-# Answers, cluster to client: the request's kind with the top bit set, and three that answer nothing in particular.
+HANDLED = 9
+SETTLE = 10
+OUTCOME = 11
+# Of a router itself, to the leader of a shard.
+ROUTES = 16
+GONE = 17
+# Answers, cluster to client: the request's kind with the top bit set, and those that answer nothing in particular.
 WELCOME = 0x81
 REGISTERED = 0x82
 KEPT_ALIVE = 0x83
@@ -35,11 +41,26 @@ RESULTS = 0x85
 ANSWERS = 0x86
 STATUS_REPORT = 0x87
 ADMIN_REPORT = 0x88
+SETTLED = 0x8A
+OUTCOME_REPORT = 0x8B
 LEADER = 0x90
+EVENTS = 0x91
+RECEIPT = 0x92
 REFUSED = 0xFF
 
-# Consistency levels of queries.
+# Consistency levels. A query names its own; of a command only its caller knows, and waits accordingly.
 LINEARIZABLE = 0
+BOUNDED_LINEARIZABLE = 1
+SEQUENTIAL = 2
+CAUSAL = 3
+
+# Flags of a request: which replica a query is for (neither: any), and what else is wanted.
+TO_LEADER = 1
+TO_FOLLOWERS = 2
+TRACED = 4
+AGAIN = 8
+# Flag of a reply: events that these commands published are not handled yet.
+UNSETTLED = 1
 
 NO_SHARD = 0xFFFF
 NO_LEADER_KNOWN = 0xFFFFFFFF
@@ -47,9 +68,9 @@ NO_KEY = bytes(16)
 
 REQUEST = struct.Struct("<BBHBBHQQ16sQQQII")
 REQUEST_BYTES = REQUEST.size
-REPLY = struct.Struct("<BBHBBHQQQQQII")
+REPLY = struct.Struct("<BBHBBHQQQQQQII")
 REPLY_BYTES = REPLY.size
-assert (REQUEST_BYTES, REPLY_BYTES) == (72, 56), "the layouts in docs/protocol.md"
+assert (REQUEST_BYTES, REPLY_BYTES) == (72, 64), "the layouts in docs/protocol.md"
 
 Frame = bytes | memoryview
 
@@ -85,7 +106,9 @@ class Request(NamedTuple):
 class Reply(NamedTuple):
     """Header of an answer.
 
-    `index` is the highest log index applied when it was made, `leader` a hint or `NO_LEADER_KNOWN`.
+    `index` is the highest log index applied when it was made, `event_index` the index of the last batch of events that was
+    published to the session up to then (0: none, or not said), `leader` a hint or `NO_LEADER_KNOWN`. An EVENTS has in
+    `request` the index of the session's batch before its first one, and in `first_sequence` the last sequence applied.
     """
 
     version: int
@@ -98,6 +121,7 @@ class Reply(NamedTuple):
     session: int
     first_sequence: int
     index: int  # type: ignore[assignment]  # shadows tuple.index
+    event_index: int
     term: int
     leader: int
     retry_after_ms: int

@@ -30,6 +30,8 @@ class Limits:
     in_flight_max: int = 4096
     nesting_max: int = 32
     name_bytes_max: int = 255
+    events_max: int = 10_000
+    event_bytes_max: int = 16 * 1024 * 1024
     session_timeout_ms_min: int = 1000
     session_timeout_ms_max: int = 3_600_000
 

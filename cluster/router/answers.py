@@ -29,7 +29,7 @@ def welcome_body(config: RouterConfig) -> bytes:
 
 def answer(kind: int, request: int, body: bytes) -> list[Frame]:
     """An answer of the router about no shard in particular."""
-    header = REPLY.pack(VERSION, kind, NO_SHARD, 0, 0, 0, request, 0, 0, 0, 0, NO_LEADER_KNOWN, 0)
+    header = REPLY.pack(VERSION, kind, NO_SHARD, 0, 0, 0, request, 0, 0, 0, 0, 0, NO_LEADER_KNOWN, 0)
     return frames.request_frames(header, body)
 
 
@@ -56,6 +56,7 @@ def refusal(
         session,
         first_sequence,
         0,
+        0,
         term,
         NO_LEADER_KNOWN,
         retry_after_ms,
@@ -65,7 +66,7 @@ def refusal(
 
 def leader_notice(shard: int, term: int, leader: int) -> list[Frame]:
     """Who leads a shard now, told to every client so that it repeats at once what is unanswered."""
-    return [REPLY.pack(VERSION, frames.LEADER, shard, 0, 0, 0, 0, 0, 0, 0, term, leader, 0)]
+    return [REPLY.pack(VERSION, frames.LEADER, shard, 0, 0, 0, 0, 0, 0, 0, 0, term, leader, 0)]
 
 
 def ask(kind: int, shard: int, request: int, body: bytes = b"") -> list[Frame]:

@@ -244,9 +244,9 @@ def test_an_unreadable_message_in_a_bundle_is_answered_and_its_neighbour_served(
     router = connect(start().ready())
     session = router.register()
     good = router.message(frames.COMMAND, frames.pack_parts([b""]), session=session, first=1, count=1)
-    router.send_bundle([b"\x01" * 30], [b"\x07" + bytes(71)], good)
+    router.send_bundle([b"\x02" * 30], [b"\x07" + bytes(71)], good)
     assert router.answer(router.requests)[0].kind == frames.RESULTS
-    router.send_bundle([b"\x01" * 30])
+    router.send_bundle([b"\x02" * 30])
     assert router.answer(0)[0].code == errors.BAD_MESSAGE
 
 

@@ -43,6 +43,7 @@ def reply(kind: int, *, body: bytes = b"", **fields: int) -> list[bytes]:
         "session": 0,
         "first_sequence": 0,
         "index": 0,
+        "event_index": 0,
         "term": 0,
         "leader": frames.NO_LEADER_KNOWN,
         "retry_after_ms": 0,

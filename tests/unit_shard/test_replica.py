@@ -88,7 +88,7 @@ def test_a_full_disk_refuses_commands_and_serves_again(trio, monkeypatch):
     assert trio.commands(leader, session, 1, b"")[0][0] == errors.VOIDED
 
 
-@pytest.mark.parametrize("parts", [[b""], [b"x" * 71], [bytes(72), b"y", b"z"], [b"\x01" * 80, b"body"]])
+@pytest.mark.parametrize("parts", [[b""], [b"x" * 71], [bytes(72), b"y", b"z"], [b"\x02" * 80, b"body"]])
 def test_a_message_that_cannot_be_read_is_answered(trio, parts):
     """BAD_MESSAGE with a sentence; the messages beside it are served."""
     leader = trio.elect()

@@ -13,7 +13,7 @@ U8, U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 KEYS = st.binary(min_size=16, max_size=16)
 VERSION = st.just(frames.VERSION)
 REQUESTS = st.builds(Request, VERSION, U8, U16, U8, U8, U16, U64, U64, KEYS, U64, U64, U64, U32, U32)
-REPLIES = st.builds(Reply, VERSION, U8, U16, U8, U8, U16, U64, U64, U64, U64, U64, U32, U32)
+REPLIES = st.builds(Reply, VERSION, U8, U16, U8, U8, U16, U64, U64, U64, U64, U64, U64, U32, U32)
 BODIES = st.one_of(st.binary(max_size=100), st.just(bytes(UNCOPIED_BYTES_MIN)))
 PARTS = st.lists(st.binary(max_size=40), max_size=20)
 FRAMES = st.lists(st.binary(max_size=200), max_size=4)
@@ -61,11 +61,11 @@ def test_arbitrary_frames_raise_bad_frame_only(parts):
     ("parts", "why"),
     [
         ([], "has 0"),
-        ([b"\x01" * 72] * 3, "has 3"),
+        ([b"\x02" * 72] * 3, "has 3"),
         ([b""], "this frame 0"),
-        ([b"\x01" * 55], "this frame 55"),
-        ([b"\x02" * 72], "version 2"),
-        ([b"\x01" * 80, b"body"], "stray bytes"),
+        ([b"\x02" * 55], "this frame 55"),
+        ([b"\x03" * 72], "version 3"),
+        ([b"\x02" * 80, b"body"], "stray bytes"),
     ],
 )
 def test_each_malformed_message_is_named(parse, parts, why):

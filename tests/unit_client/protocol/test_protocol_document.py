@@ -55,7 +55,9 @@ def test_every_kind_is_listed():
     constants = {
         name: value for name, value in vars(frames).items() if name.isupper() and type(value) is int and value < 256
     }
-    others = {"VERSION", "BUNDLE", "LINEARIZABLE", "REQUEST_BYTES", "REPLY_BYTES"}
+    others = {"VERSION", "BUNDLE", "REQUEST_BYTES", "REPLY_BYTES"}
+    others |= {"LINEARIZABLE", "BOUNDED_LINEARIZABLE", "SEQUENTIAL", "CAUSAL"}
+    others |= {"TO_LEADER", "TO_FOLLOWERS", "TRACED", "AGAIN", "UNSETTLED"}
     assert set(constants) - others == set(names)
 
 
@@ -114,4 +116,4 @@ def test_the_answer_of_the_example():
 def test_the_bundle_is_as_described():
     packed = frames.pack_bundle([Item(7, [b"abc", b"body"]), Item(0, [b"de"])])
     directory = struct.pack("<QIIQII", 7, 3, 1, 0, 2, 0)
-    assert packed == [struct.pack("<BBHI", 1, 0xB0, 2, 0) + directory + b"abc" + b"de", b"body"]
+    assert packed == [struct.pack("<BBHI", 2, 0xB0, 2, 0) + directory + b"abc" + b"de", b"body"]

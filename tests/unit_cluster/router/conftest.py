@@ -72,6 +72,7 @@ def reply(kind: int = frames.RESULTS, shard: int = 0, identifier: int = 1, body:
         5,
         7,
         fields.get("index", 0),
+        0,
         fields.get("term", 1),
         fields.get("leader", NO_LEADER_KNOWN),
         0,

@@ -74,12 +74,12 @@ def test_a_large_body_behind_its_header_is_split_off(router):
     ("parts", "why"),
     [
         ([b""], "has 0"),
-        ([b"\x01" * 71], "has 71"),
-        ([b"\x01\x42" + bytes(70)], "kind 0x42"),
-        ([b"\x01\x05" + bytes(70), b"body", b"more"], "72, 4, 4"),
-        ([b"\x01\x05" + bytes(80), b"body"], "82, 4"),
-        ([b"\x01\x05" + bytes(70), bytes(2 * MEBIBYTE + 1)], "2097153"),
-        ([b"\x01\x05" + bytes(70 + 2 * MEBIBYTE + 1)], "2097225"),
+        ([b"\x02" * 71], "has 71"),
+        ([b"\x02\x42" + bytes(70)], "kind 0x42"),
+        ([b"\x02\x05" + bytes(70), b"body", b"more"], "72, 4, 4"),
+        ([b"\x02\x05" + bytes(80), b"body"], "82, 4"),
+        ([b"\x02\x05" + bytes(70), bytes(2 * MEBIBYTE + 1)], "2097153"),
+        ([b"\x02\x05" + bytes(70 + 2 * MEBIBYTE + 1)], "2097225"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_a_sentence(router, parts, why):
@@ -193,7 +193,7 @@ def test_no_bytes_of_a_replica_stop_a_router(new_router, message):
     assert router.told() == []
 
 
-@pytest.mark.parametrize("head", [b"", b"short", b"\x01" * (frames.REPLY_BYTES - 1), b"\x02" * frames.REPLY_BYTES])
+@pytest.mark.parametrize("head", [b"", b"short", b"\x02" * (frames.REPLY_BYTES - 1), b"\x01" * frames.REPLY_BYTES])
 def test_an_answer_that_cannot_be_read_is_dropped(router, head):
     router.says(ADA, router.request(frames.HELLO))
     router.told()
@@ -300,7 +300,7 @@ def test_hello_is_welcomed_with_the_cluster_and_its_slots(router):
     assert (header.kind, header.request) == (frames.WELCOME, 6)
     welcome = msgpack.unpackb(body)
     assert welcome["slots"] == [[0, 8191, 0], [8192, 16383, 1]]
-    assert (welcome["version"], welcome["shards"], welcome["cluster_id"]) == (1, 2, "ab" * 16)
+    assert (welcome["version"], welcome["shards"], welcome["cluster_id"]) == (2, 2, "ab" * 16)
 
 
 def test_bad_peers_make_one_line_in_a_while(router):
