@@ -10,6 +10,7 @@ from . import replication
 from .membership import Change, ChangeKind, Configuration, Refused
 from .messages import LEADER, Join
 from .progress import REPLICATE
+from .quorum import majority
 from .state import RaftState
 
 
@@ -66,6 +67,8 @@ def propose(raft: RaftState, change: Change, expected_version: int) -> bytes:
     configuration = raft.configuration.changed(change)
     if change.kind is ChangeKind.PROMOTE:
         _check_may_vote(raft, change.member)
+    elif change.kind is not ChangeKind.RENEW and len(configuration.voters) < len(raft.configuration.voters):
+        _check_majority(raft, configuration)
     return configuration.encode()
 
 
@@ -100,6 +103,24 @@ def _obstacle(raft: RaftState) -> Refused | None:
     if raft.configuration.index > raft.commit_index:
         return Refused("under_way", f"the change of entry {raft.configuration.index} is not committed yet")
     return None
+
+
+def _check_majority(raft: RaftState, configuration: Configuration) -> None:
+    """Refuse to let a voter go whom the others may be unable to do without: their group would stand still for good.
+
+    One that lost its files is let go in any case (RENEW): it cannot be counted on as it is, and asks for it itself.
+    """
+    heard = [voter for voter in configuration.voters if voter == raft.member or _may_be_counted_on(raft, voter)]
+    needed = majority(len(configuration.voters))
+    if len(heard) < needed:
+        silent = sorted(set(configuration.voters) - set(heard))
+        text = f"of the voters that would be left, {silent} are silent or may not vote; {needed} are needed"
+        raise Refused("no_majority", text)
+
+
+def _may_be_counted_on(raft: RaftState, voter: int) -> bool:
+    progress = raft.progress[voter]
+    return raft.ticks - progress.heard_tick < raft.config.election_ticks and not progress.probation
 
 
 def _check_may_vote(raft: RaftState, member: int) -> None:

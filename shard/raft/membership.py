@@ -55,7 +55,7 @@ class Refused(ValueError):
     """A change or a transfer that is not begun. `reason` is one word, for programs; the text says what was found.
 
     Reasons: not_leader, transferring, new_leader, under_way, version, unknown, known, role, incarnation, last_voter,
-    not_caught_up, unavailable, probation, itself.
+    not_caught_up, unavailable, probation, no_majority, itself.
     """
 
     def __init__(self, reason: str, text: str) -> None:

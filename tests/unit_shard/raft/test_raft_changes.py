@@ -257,6 +257,27 @@ def test_a_member_that_is_not_heard_is_not_promoted():
     assert refusal(cluster, PROMOTE, 3) == "unavailable"
 
 
+@pytest.mark.parametrize("kind", [REMOVE, DEMOTE])
+def test_a_voter_is_not_let_go_while_another_that_would_be_needed_is_silent(kind):
+    cluster = Cluster(3)
+    cluster.elect(0)
+    cluster.tick([0, 1, 2], ticks=2)
+    cluster.cut_off(2)
+    cluster.tick([0, 1], ticks=cluster[0].core.config.election_ticks)
+    assert refusal(cluster, kind, 1) == "no_majority"
+    cluster.change(0, kind, 2)  # the silent one itself may go: the other two are enough
+    cluster.run()
+    assert cluster[1].core.configuration.voters == (0, 1)
+
+
+def test_a_voter_is_not_let_go_while_another_has_lost_its_files():
+    cluster = Cluster(3)
+    cluster.elect(0)
+    cluster.tick([0, 1, 2], ticks=2)
+    cluster[0].core.progress[2].probation = True
+    assert refusal(cluster, REMOVE, 1) == "no_majority"
+
+
 # -- what counts -----------------------------------------------------------------------------------
 
 
