@@ -18,8 +18,9 @@ from concurrent.futures import Future
 from math import inf
 from random import Random
 from time import monotonic
+from typing import Any
 
-from .calls import Call, Owner
+from .calls import Call, ClientState, Delivery, EventBatch, Owner, Resource, StateChange
 from .connection import Connection
 from .options import Options
 from .protocol.errors import Closed, ConnectFailed
@@ -53,8 +54,13 @@ class IoThread:
         self._connect_by = self._started + options.timeout
         self._close_by = inf
         self._close_after: float | None = None
+        self.owner: Owner | None = None
+        self.states: dict[int, ClientState] = {}
         self._calls: deque[Call] = deque()
+        self._questions: deque[Call] = deque()
         self._given_up: deque[Call] = deque()
+        self._handled: deque[EventBatch] = deque()
+        self._sessions.outbox.batch_done = self._batch_done
         self._signalled = False
         self._stopped = False
         threading.Thread(target=self._run, name="ocelog-client", daemon=True).start()
@@ -64,6 +70,20 @@ class IoThread:
     def submit(self, calls: Sequence[Call]) -> None:
         """Hand calls over; they are delivered to their owners later, never from within this method."""
         self._calls.extend(calls)
+        self._signal()
+
+    def outcome(
+        self, shard: int, session: int, key: bytes, sequence: int, deadline: float, owner: Owner, waiter: Any
+    ) -> Call:
+        """Ask what became of a sequence of any session; the call's result is a `protocol.outcomes.Outcome`."""
+        parts = ("outcome", session, key, sequence)
+        call = Call(Resource("", "shard", shard), parts, True, monotonic(), deadline, owner, waiter)
+        self._questions.append(call)
+        self._signal()
+        return call
+
+    def _batch_done(self, batch: EventBatch) -> None:
+        self._handled.append(batch)
         self._signal()
 
     def give_up(self, call: Call) -> None:
@@ -141,6 +161,10 @@ class IoThread:
         calls, submit = self._calls, self._sessions.submit
         while calls:
             submit(calls.popleft(), now)
+        while self._handled:
+            self._sessions.handled(self._handled.popleft(), now)
+        while self._questions:
+            self._sessions.ask(self._questions.popleft(), now)
         while self._given_up:
             self._sessions.give_up(self._given_up.popleft(), now)
         if self._close_after is not None and self._close_by == inf:
@@ -184,12 +208,27 @@ class IoThread:
         if not finished:
             return
         self._sessions.outbox.finished = []
-        by_owner: dict[Owner, list[Call]] = {}
-        for call in finished:
-            assert call.owner is not None, f"{call} has nobody to be delivered to"
-            by_owner.setdefault(call.owner, []).append(call)
-        for owner, calls in by_owner.items():
-            owner.deliver(calls)
+        by_owner: dict[Owner, list[Delivery]] = {}
+        for item in finished:
+            owner = item.owner
+            if owner is None:
+                self._note(item)
+                owner = self.owner
+                if owner is None:
+                    continue
+            by_owner.setdefault(owner, []).append(item)
+        for owner, items in by_owner.items():
+            owner.deliver(items)
+
+    def _note(self, item: Delivery) -> None:
+        """Something for the owner of the client; where there is none, nobody can have missed an event."""
+        if isinstance(item, StateChange):
+            self.states = {**self.states, item.shard: item.state}
+        elif isinstance(item, EventBatch):
+            if self.owner is None:
+                item.done()
+        else:
+            raise AssertionError(f"{item} has nobody to be delivered to")
 
     def _is_over(self, now: float) -> bool:
         if not self.ready.done() and now >= self._connect_by:
@@ -199,14 +238,15 @@ class IoThread:
 
     def _fail_leftovers(self) -> None:
         # Both sides may get here at once; popleft hands each call to one of them.
-        while self._calls:
-            try:
-                call = self._calls.popleft()
-            except IndexError:
-                return
-            if call.owner is not None:
-                call.error = Closed("the client is closed")
-                call.owner.deliver([call])
+        for calls in (self._calls, self._questions):
+            while calls:
+                try:
+                    call = calls.popleft()
+                except IndexError:
+                    break
+                if call.owner is not None:
+                    call.error = Closed("the client is closed")
+                    call.owner.deliver([call])
 
 
 def connect_failed(connection: Connection, elapsed: float) -> ConnectFailed:

@@ -9,10 +9,12 @@ import socket
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from .backoff import Exponential, Fibonacci, Once, Strategy
 from .calls import Resource
 from .connection import Connection
 from .endpoints import parse
 from .protocol.errors import BadArgument
+from .protocol.frames import TO_FOLLOWERS, TO_LEADER
 from .protocol.limits import CLIENT_ID_BYTES_MAX, Limits
 
 TIMEOUT = 10.0
@@ -20,6 +22,12 @@ TIMEOUT = 10.0
 
 SESSION_TIMEOUT = 30.0
 """Default session timeout to ask for, in seconds."""
+
+SELECTIONS = {"any": 0, "leader": TO_LEADER, "followers": TO_FOLLOWERS}
+"""Which replicas a client's queries are for, by name."""
+
+RECOVERIES = ("recover", "close")
+"""What follows when a shard has ended the session: another one, or nothing more on that shard."""
 
 RESOURCES_MAX = 100_000
 """Resources whose index is remembered; an older one that is used again is merely opened again."""
@@ -33,16 +41,26 @@ def seconds(name: str, value: float) -> float:
 
 
 class Options(NamedTuple):
-    """How to connect; times in seconds."""
+    """How to connect; times in seconds. `retry` None is the default; `selection` is one of the numbers in SELECTIONS."""
 
     endpoints: list[str]
     timeout: float
     session_timeout: float
     client_id: str
+    recovery: str = "recover"
+    retry: Strategy | None = None
+    selection: int = 0
 
 
 def check(
-    endpoints: str | Iterable[str] | None, timeout: float, session_timeout: float, client_id: str | None
+    endpoints: str | Iterable[str] | None,
+    timeout: float,
+    session_timeout: float,
+    client_id: str | None,
+    *,
+    recovery: str = "recover",
+    retry: Strategy | None = None,
+    selection: str = "any",
 ) -> Options:
     """The options a user gave, checked and complete. Raises BadArgument."""
     lowest, highest = Limits().session_timeout_ms_min / 1000, Limits().session_timeout_ms_max / 1000
@@ -52,7 +70,21 @@ def check(
         client_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     if not isinstance(client_id, str) or not 0 < len(client_id.encode()) <= CLIENT_ID_BYTES_MAX:
         raise BadArgument(f"client_id is a str of 1 to {CLIENT_ID_BYTES_MAX} bytes in UTF-8, not {client_id!r:.60}")
-    return Options(parse(endpoints), seconds("timeout", timeout), float(session_timeout), client_id)
+    if recovery not in RECOVERIES:
+        raise BadArgument(f"recovery is one of {', '.join(RECOVERIES)}, not {recovery!r:.60}")
+    if retry is not None and not isinstance(retry, (Once, Exponential, Fibonacci)):
+        raise BadArgument(f"retry is Once(), Exponential(first, last) or Fibonacci(first, last), not {retry!r:.60}")
+    if selection not in SELECTIONS:
+        raise BadArgument(f"selection is one of {', '.join(SELECTIONS)}, not {selection!r:.60}")
+    return Options(
+        parse(endpoints),
+        seconds("timeout", timeout),
+        float(session_timeout),
+        client_id,
+        recovery,
+        retry,
+        SELECTIONS[selection],
+    )
 
 
 class Resources:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 from random import Random
 
-from .calls import Outbox
+from .asking import Asking
+from .calls import EventBatch, Outbox
 from .envelope import Envelope
 from .flow import Flow
 from .lifecycle import Lifecycle, State
@@ -33,6 +34,7 @@ class ShardSession:
         self.envelope = Envelope(shard)
         self.lifecycle = Lifecycle(self.envelope, client_id, timeout, random, outbox.messages.append)
         self.flow = Flow(self.envelope, outbox, self.lifecycle.limits, random)
+        self.asking = Asking(self.envelope, outbox, random)
         self.submit = self.flow.submit
         self.give_up = self.flow.give_up
         self.term = 0
@@ -55,20 +57,26 @@ class ShardSession:
     def abandon(self, now: float) -> None:
         """Fail whatever is left; nothing is sent after this."""
         self.flow.abandon(now)
+        self.asking.abandon(now)
         self.lifecycle.end(final=True)
+
+    def handled(self, batch: EventBatch, now: float) -> None:
+        """Somebody has handled these events."""
 
     # -- time ------------------------------------------------------------------------------------------
 
     def wake_at(self) -> float:
         """When `tick` has something to do, if nothing else happens."""
         if not self._connected:
-            return self.flow.sweep_at
-        return min(self.flow.sweep_at, self.flow.flight.wake_at(), self.lifecycle.wake_at)
+            return min(self.flow.sweep_at, self.asking.wake_at)
+        return min(self.flow.sweep_at, self.flow.flight.wake_at(), self.lifecycle.wake_at, self.asking.wake_at)
 
     def tick(self, now: float) -> None:
         """Do what is due: repeats, keep-alives, deadlines."""
         if now >= self.flow.sweep_at:
             self.flow.sweep(now, self._waited_for())
+        if now >= self.asking.wake_at:
+            self.asking.tick(now, connected=self._connected)
         if self._connected:
             self.flow.flight.tick(now)
             self.lifecycle.tick(self.flow.flight.window.acknowledged, now)
@@ -113,6 +121,7 @@ class ShardSession:
     def _repeat_everything(self, now: float) -> None:
         self._leaderless = False
         self.flow.flight.repeat_everything(now)
+        self.asking.repeat(now)
         self.lifecycle.repeat(now)
         self.lifecycle.tick(self.flow.flight.window.acknowledged, now)
 
@@ -124,6 +133,10 @@ class ShardSession:
             if self.lifecycle.state is State.REGISTERING and reply.request == self.lifecycle.request:
                 self.lifecycle.registered(reply.session, decode(bytes(body)), now)
                 self.flow.begin(self.lifecycle.limits)
+        elif reply.kind == frames.OUTCOME_REPORT:
+            self.asking.answered(reply, body)
+        elif reply.kind == frames.REFUSED and self.asking.holds(reply.request):
+            self._refused_question(reply, str(body, "utf-8", "replace"), now)
         elif reply.session != self.envelope.session:
             return  # a late reply to a session that is over
         elif reply.kind == frames.RESULTS:
@@ -157,6 +170,11 @@ class ShardSession:
                 self.flow.refuse_queries(batch, reply.code, text, now)
         elif (message := self.flow.flight.window.message(reply.request)) is not None:
             self._refused_commands(reply, message, text, retry_after, now)
+
+    def _refused_question(self, reply: Reply, text: str, now: float) -> None:
+        self._leaderless |= reply.code in _LEADERLESS
+        retry_after = 0.0 if reply.code in _LEADERLESS else reply.retry_after_ms / 1000
+        self.asking.refused(reply, text, retry_after, now)
 
     def _refused_lifecycle(self, reply: Reply, text: str, retry: bool, retry_after: float, now: float) -> None:
         if retry:

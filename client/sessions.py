@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from random import Random
 
-from .calls import Call, Outbox
+from .calls import Call, EventBatch, Outbox
 from .protocol import frames
 from .protocol.errors import Closed
 from .protocol.frames import NO_SHARD, BadFrame, Frame, Reply
@@ -49,6 +49,18 @@ class Sessions:
             self.outbox.fail(call, Closed("the client is closed"))
             return
         self.session(call.resource.shard, now).submit(call)
+
+    def ask(self, call: Call, now: float) -> None:
+        """Ask a shard what became of a sequence; fails the call at once when the sessions are ending."""
+        if self._closing:
+            self.outbox.fail(call, Closed("the client is closed"))
+            return
+        self.session(call.resource.shard, now).asking.ask(call, now)
+
+    def handled(self, batch: EventBatch, now: float) -> None:
+        """Somebody has handled these events."""
+        if batch.shard in self.shards:
+            self.shards[batch.shard].handled(batch, now)
 
     def give_up(self, call: Call, now: float) -> None:
         """The caller of this call waits no longer."""
