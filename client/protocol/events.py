@@ -6,6 +6,7 @@ value]`, the resource by the index that created it. Everything malformed raises 
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 import msgpack
 
 from .frames import BadFrame, Frame
+from .operations import no_extension
 
+_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0, ext_hook=no_extension)
 _HANDLED = struct.Struct("<QQ")
 _ROUTE = struct.Struct("<QQI")
 
@@ -66,7 +69,7 @@ def unpack_indexes(body: Frame, count: int) -> Sequence[int]:
 def unpack_batch(payload: bytes) -> list[Event]:
     """The events of one batch. Raises BadFrame."""
     try:
-        return [_event(*fields) for fields in msgpack.unpackb(payload, raw=False, strict_map_key=False, max_ext_len=0)]
+        return [_event(*fields) for fields in _unpack(payload)]
     except Exception as error:  # msgpack raises a dozen unrelated types on bad bytes
         raise BadFrame(f"a batch of events cannot be read: {error}") from None
 

@@ -41,7 +41,8 @@ def _map(entries: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return made
 
 
-def _extension(code: int, data: bytes) -> Any:
+def no_extension(code: int, data: bytes) -> Any:
+    """The `ext_hook` of every decoder: `max_ext_len=0` alone lets an empty extension through. Raises ValueError."""
     raise ValueError(f"extension type {code} of {len(data)} bytes")
 
 
@@ -51,7 +52,7 @@ _decode = functools.partial(
     strict_map_key=False,
     use_list=True,
     max_ext_len=0,
-    ext_hook=_extension,
+    ext_hook=no_extension,
     object_pairs_hook=_map,
 )
 

@@ -12,11 +12,12 @@ from typing import Any
 import msgpack
 
 from .errors import BadArgument, OcelogError
+from .operations import no_extension
 
 _pack = functools.partial(msgpack.packb, use_bin_type=True)
 # One Packer for all threads: packing a scalar runs no Python code, so nothing can come between (0.1 against 0.8 us).
 _pack_scalar = msgpack.Packer(use_bin_type=True).pack
-_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
+_unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0, ext_hook=no_extension)
 _SCALARS = frozenset((str, bytes, int, bool, float))
 _LEAVES = (str, bytes, bytearray, memoryview, int, float, type(None))
 
