@@ -146,6 +146,8 @@ class EventsPending(OcelogError, TimeoutError):
     `result` is what the call would have returned, `index` the log index of the command.
     """
 
+    definite = False
+
     def __init__(self, message: str, *, result: object, index: int, **context: object) -> None:
         self.result = result
         self.index = index

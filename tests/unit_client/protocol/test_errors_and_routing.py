@@ -45,6 +45,13 @@ def test_an_error_of_a_handler_keeps_its_type_and_text():
     assert (error.type_name, error.text) == ("ValueError", "3: too small")
 
 
+def test_what_was_applied_is_never_called_definite():
+    """Definite means surely not applied."""
+    pending = errors.EventsPending("its events are not handled", result=7, index=131)
+    assert (pending.definite, pending.result, pending.index) == (False, 7, 131)
+    assert isinstance(pending, TimeoutError)
+
+
 def test_errors_are_the_builtin_ones_too():
     assert issubclass(errors.BadArgument, ValueError)
     assert issubclass(errors.DeadlineExceeded, TimeoutError)
