@@ -14,18 +14,18 @@ from ..client.protocol import errors, frames
 from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import CLIENT_ID_BYTES_MAX, Limits
 from ..log.entry import CONFIGURATION, NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
+from . import queries
 from .clock import LogClock
 from .executor import Executor
 from .intake import BUSY_RETRY_MS, NO_SPACE_RETRY_MS, Intake
 from .outbox import Origin, Outbox
-from .reads import Read, Reads
+from .queries import READ_WAIT_MS_MAX, Read
+from .reads import Reads
 from .sessions import Session
 from .upkeep import Patience
 
 HELD_BYTES_MAX = 8 * 1024 * 1024
 HOUSEKEEPING_MS = 1000
-READ_WAIT_MS_MAX = 10_000
-"""A read that cannot run for so long is forgotten; a client that still cares has repeated it meanwhile."""
 
 NOOP_RECORD = (NOOP, SNAPSHOT, 0, 0, 0, b"")
 
@@ -90,19 +90,26 @@ class Leadership:
 
     def _session_of(self, origin: Origin, header: Request) -> Session | None:
         """The open session of a message, which is a sign of its life; without one the message is answered here."""
-        session = self.executor.sessions.get(header.session)
-        if session is not None and session.key == header.key:
-            self.patience.hear(session.id)
-            if header.acknowledged > session.acknowledged:
-                self.intake.acknowledge(session, header.acknowledged)
+        session = self.hear(header)
+        if session is not None:
             return session
-        if session is None and header.session > self.executor.applied_index:
+        if self.executor.sessions.get(header.session) is None and header.session > self.executor.applied_index:
             # Opened above what is applied here, if ever: perhaps by a leader that has replaced this one.
             self.reads.add(Read(origin, header, None, self._deadline(header)))
         else:
             text = f"session {header.session} is not open on shard {self.outbox.shard}"
             self._refuse(origin, header, errors.UNKNOWN_SESSION, text)
         return None
+
+    def hear(self, header: Request) -> Session | None:
+        """Note what the header of any message tells: that its session lives, and which results it has."""
+        session = self.executor.sessions.get(header.session)
+        if session is None or session.key != header.key:
+            return None
+        self.patience.hear(session.id)
+        if header.acknowledged > session.acknowledged:
+            self.intake.acknowledge(session, header.acknowledged)
+        return session
 
     def _hold(self, origin: Origin, header: Request, body: memoryview) -> None:
         if self._held_bytes + len(body) > HELD_BYTES_MAX or len(self._held) >= self.limits.in_flight_max:
@@ -115,18 +122,10 @@ class Leadership:
         self.intake.unregister(session, origin, header)
 
     def _query(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
-        problem = None
-        if header.level != frames.LINEARIZABLE:
-            problem = f"consistency level {header.level} is not known here"
-        elif not 1 <= header.count <= self.limits.operations_max:
-            problem = f"{header.count} queries in a message; 1 to {self.limits.operations_max}"
-        else:
-            try:
-                parts = frames.unpack_parts(body, header.count)
-            except BadFrame as error:
-                problem = str(error)
-        if problem is not None:
-            self._refuse(origin, header, errors.BAD_MESSAGE, problem)
+        try:
+            parts = queries.parts_of(header, body, self.limits)
+        except BadFrame as error:
+            self._refuse(origin, header, errors.BAD_MESSAGE, str(error))
             return
         self.reads.add(Read(origin, header, parts, self._deadline(header)))
 

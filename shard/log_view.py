@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from ..log.checksums import EntryCopier
 from ..log.log import Batch, Log
+from ..log.meta import Meta
+from .raft.core import Raft
 from .raft.membership import Configuration
 from .raft.messages import Append
 
@@ -75,3 +78,18 @@ class ReplicaLogView:
     def forget_batch(self) -> None:
         """The turn is over: do not hold on to what was read."""
         self._batch = None
+
+
+def core_over(log: Log, view: ReplicaLogView, meta: Meta, voters: Iterable[int], **options: Any) -> Raft:
+    """The core of a replica as its files are; `options` are what they do not say, as `Raft` takes it."""
+    configuration, configurations = configurations_of(log, voters)
+    return Raft(
+        configuration=configuration,
+        configurations=configurations,
+        log=view,
+        term=meta.term,
+        voted_for=meta.voted_for,
+        persisted_index=log.synced_index,
+        commit_index=log.snapshot_index,
+        **options,
+    )

@@ -5,10 +5,15 @@ No term and no leader decides about these; each says what it is about, and a wro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .raft.messages import Message
+
+if TYPE_CHECKING:
+    from .digest_exchange import DigestExchange
+    from .healing import Healing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,3 +50,13 @@ class EntryAnswer(Message):
 
     index: int
     entries: Any
+
+
+def handlers(digests: DigestExchange, healing: Healing) -> dict[type[Message], Callable[[Any], None]]:
+    """Who takes each of these messages."""
+    return {
+        DigestReport: digests.reported,
+        DigestVerdict: digests.judged,
+        EntryQuery: healing.asked,
+        EntryAnswer: healing.answered,
+    }

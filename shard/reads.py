@@ -10,31 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..client.protocol import errors, frames
-from ..client.protocol.frames import Request
+from . import queries
 from .executor import Executor
-from .outbox import Origin, Outbox
-from .results import encode_error
-
-ANSWERS_BYTES_MAX = 32 * 1024 * 1024
-"""What one message of answers may hold. Larger ones would make a client drop its connection, and ask again."""
-
-
-class Read(NamedTuple):
-    """A query or a keep-alive, from arrival to its answer; `deadline` is in the leader's ticks.
-
-    `parts` is None for a message of a session that was not known when it arrived: a leader may have been replaced
-    without knowing it, and its successor may have opened the session.
-    """
-
-    origin: Origin
-    header: Request
-    parts: list[bytes] | None
-    deadline: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of the queries."""
-        return sum(map(len, self.parts or ()))
+from .outbox import Outbox
+from .queries import ANSWERS_BYTES_MAX, Read
 
 
 class Round(NamedTuple):
@@ -127,7 +106,7 @@ class Reads:
         """Answer a confirmed read, unless its session's own commands are to be applied before it."""
         session = self.executor.sessions.get(read.header.session)
         if session is None:
-            self._refuse_unknown(read)
+            queries.refuse_unknown(self.outbox, read)
         elif read.parts is None:
             self._tell_busy(read, "the session has just become known here")
         elif read.header.first_sequence > session.last:
@@ -135,44 +114,14 @@ class Reads:
         elif read.header.kind == frames.KEEP_ALIVE:
             self.outbox.answer(read.origin, frames.KEPT_ALIVE, read.header.request, session.id)
         else:
-            self._answer_queries(read, read.parts)
+            queries.answer(self.executor, self.outbox, read, session, self.answers_bytes_max)
         return True
 
-    def _answer_queries(self, read: Read, parts: list[bytes]) -> None:
-        header = read.header
-        room = self.answers_bytes_max
-        results = []
-        for part in parts:
-            result = self.executor.run_query(header.session, part)
-            if len(result) > room:
-                text = f"the answers to one message of queries have at most {self.answers_bytes_max} bytes"
-                result = encode_error(errors.TOO_LARGE, text)
-            room -= len(result)
-            results.append(result)
-        body = frames.pack_parts(results)
-        self.outbox.answer(read.origin, frames.ANSWERS, header.request, header.session, body, count=len(results))
-
     def _tell_busy(self, read: Read, text: str) -> None:
-        header = read.header
-        first = header.first_sequence
-        self.outbox.refuse(
-            read.origin, header.request, header.session, errors.BUSY, text, first_sequence=first, retry_after_ms=50
-        )
-
-    def _refuse_unknown(self, read: Read) -> None:
-        header = read.header
-        text = f"session {header.session} is not open on shard {self.outbox.shard}"
-        first = header.first_sequence
-        self.outbox.refuse(
-            read.origin, header.request, header.session, errors.UNKNOWN_SESSION, text, first_sequence=first
-        )
+        queries.refuse(self.outbox, read, errors.BUSY, text, retry_after_ms=50)
 
     def step_down(self) -> None:
         """Answer everyone who waits NOT_LEADER; these reads are not used again."""
         waiting = self._arrived + [read for each in self._rounds.values() for read in each.reads]
         for read in waiting + [read for _, read in self._confirmed]:
-            header = read.header
-            text, first = "leadership was lost", header.first_sequence
-            self.outbox.refuse(
-                read.origin, header.request, header.session, errors.NOT_LEADER, text, first_sequence=first
-            )
+            queries.refuse(self.outbox, read, errors.NOT_LEADER, "leadership was lost")

@@ -15,6 +15,7 @@ from ..client.protocol import errors, frames
 from ..client.protocol.admin import AdminRequest, unpack_admin
 from ..client.protocol.frames import BadFrame, Item, Request
 from .leadership import Leadership
+from .local_reads import LocalReads
 from .outbox import Origin, Outbox
 from .raft.core import Raft
 
@@ -27,6 +28,7 @@ class Reception:
         shard: int,
         core: Raft,
         outbox: Outbox,
+        local_reads: LocalReads,
         *,
         status: Callable[[], dict[str, Any]],
         administer: Callable[[AdminRequest], dict[str, Any]],
@@ -34,6 +36,7 @@ class Reception:
         self.shard = shard
         self.core = core
         self.outbox = outbox
+        self.local_reads = local_reads
         self._status = status
         self._administer = administer
         self._routers: set[bytes] = set()
@@ -58,11 +61,29 @@ class Reception:
             elif header.shard != self.shard:
                 text = f"this is shard {self.shard}, the message is for shard {header.shard}"
                 self._refuse(origin, header, errors.WRONG_SHARD, text)
+            elif header.kind == frames.QUERY and header.level >= frames.SEQUENTIAL:
+                self._query(origin, header, body, leadership)
             elif leadership is not None:
                 leadership.receive(origin, header, body)
             else:
-                code = errors.NO_LEADER if self.core.leader is None else errors.NOT_LEADER
-                self._refuse(origin, header, code, retry_after_ms=50)
+                self._refuse_follower(origin, header)
+
+    def _query(self, origin: Origin, header: Request, body: memoryview, leadership: Leadership | None) -> None:
+        """Queries of a level that any replica may answer."""
+        if header.level > frames.CAUSAL:
+            text = f"consistency level {header.level} is not known here"
+            self._refuse(origin, header, errors.BAD_MESSAGE, text)
+        elif leadership is not None:
+            leadership.hear(header)
+            self.local_reads.receive(origin, header, body)
+        elif header.flags & frames.TO_LEADER:
+            self._refuse_follower(origin, header)
+        else:
+            self.local_reads.receive(origin, header, body)
+
+    def _refuse_follower(self, origin: Origin, header: Request) -> None:
+        code = errors.NO_LEADER if self.core.leader is None else errors.NOT_LEADER
+        self._refuse(origin, header, code, retry_after_ms=50)
 
     def _refuse(self, origin: Origin, header: Request, code: int, text: str = "", retry_after_ms: int = 0) -> None:
         self.outbox.refuse(

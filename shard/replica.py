@@ -26,6 +26,7 @@ from ..log.errors import Corruption, NoSpace
 from ..log.log import Log
 from ..log.meta import Meta
 from ..log.renewal import end_probation
+from . import neighbours
 from .background import Background, BackgroundJob
 from .catch_up import CatchUp
 from .compaction_config import CompactionConfig
@@ -35,14 +36,13 @@ from .executor import Executor
 from .healing import Healing
 from .housekeeping import Housekeeping
 from .leadership import NOOP_RECORD, Leadership
-from .log_view import ReplicaLogView, configurations_of
+from .local_reads import LocalReads
+from .log_view import ReplicaLogView, core_over
 from .machines.base import StateMachine
-from .neighbours import DigestReport, DigestVerdict, EntryAnswer, EntryQuery
 from .outbox import Outbox
 from .persist import PersistJob
 from .promises import Promises
 from .raft.config import RaftConfig
-from .raft.core import Raft
 from .raft.messages import Accepted, Append, Message, Role, RoleChange
 from .reception import Reception
 from .replica_status import member_name, status_of
@@ -95,18 +95,14 @@ class Replica:
         self.results_bytes_max = results_bytes_max
         self.status_extra = status_extra
         self._view = ReplicaLogView(log, raft_config.append_bytes_max)
-        configuration, configurations = configurations_of(log, voters)
-        self.core = Raft(
+        self.core = core_over(
+            log,
+            self._view,
+            meta,
+            voters,
             member=member,
-            configuration=configuration,
-            configurations=configurations,
             config=raft_config,
-            log=self._view,
             rng=rng,
-            term=meta.term,
-            voted_for=meta.voted_for,
-            persisted_index=log.synced_index,
-            commit_index=log.snapshot_index,
             incarnation=incarnation,
             probation=probation,
         )
@@ -118,10 +114,13 @@ class Replica:
         self.catch_up = CatchUp(self.core, log, self.background, self.healing, shard)
         self.digests = DigestExchange(self.core, Divergence(shard, member), interval=compaction.digest_entries)
         self.outbox = Outbox(shard)
-        self.reception = Reception(shard, self.core, self.outbox, status=self.status, administer=self.administer)
         self.leadership: Leadership | None = None
         self.state = ReplicaState(lambda: Executor(machines, nesting_max=limits.nesting_max), log, self.digests)
-        self._beside = _handlers_beside(self.digests, self.healing)
+        self.local_reads = LocalReads(self.core, self.state, self.outbox, limits, tick_ms=tick_ms)
+        self.reception = Reception(
+            shard, self.core, self.outbox, self.local_reads, status=self.status, administer=self.administer
+        )
+        self._beside = neighbours.handlers(self.digests, self.healing)
         self._promises = Promises(meta, lambda: end_probation(log.disk, log.directory))
         self._ticked = self._noop_due = False
 
@@ -263,9 +262,11 @@ class Replica:
             turn.unfinished = turn.unfinished or (self.leadership.has_work() and not self.core.transferring)
         else:
             self.executor.forget_moved()
+        self.local_reads.run()
         turn.answers = self.outbox.take()
         self._keep_house(turn)
-        turn.unfinished = turn.unfinished or self.housekeeping.has_work() or self.catch_up.has_work()
+        more = self.local_reads.has_work or self.housekeeping.has_work() or self.catch_up.has_work()
+        turn.unfinished = turn.unfinished or more
 
     def _keep_house(self, turn: Turn) -> None:
         """Go on with snapshot and compaction, between two turns, and hand out the work of others."""
@@ -387,13 +388,3 @@ class Replica:
     def status(self) -> dict[str, Any]:
         """What this replica knows of itself; the fields of `ocelog status --json`."""
         return status_of(self)
-
-
-def _handlers_beside(digests: DigestExchange, healing: Healing) -> dict[type[Message], Callable[[Any], None]]:
-    """Who takes the messages of peers that are not Raft's."""
-    return {
-        DigestReport: digests.reported,
-        DigestVerdict: digests.judged,
-        EntryQuery: healing.asked,
-        EntryAnswer: healing.answered,
-    }

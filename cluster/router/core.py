@@ -20,6 +20,7 @@ from ...client.protocol.limits import UNCOPIED_BYTES_MIN
 from . import answers
 from .admin import NOT_CONNECTED, AdminRounds
 from .answers import RETRY_MS, refusal
+from .choice import Choice
 from .clients import Clients
 from .config import RouterConfig
 from .gather import Asker, Gathering, merged
@@ -58,6 +59,7 @@ class Router:
         self._to_replicas: list[list[Item]] = [[] for _ in range(config.members)]
         self._lines: list[str] = []
         self._present = [False] * config.members
+        self.choice = Choice(config.replicas, self._present)
         self._unanswered = [0] * config.members
         self._next_hello = 0.0
         self._bad_peers = 0
@@ -70,7 +72,7 @@ class Router:
             frames.KEEP_ALIVE: self._forward,
             frames.UNREGISTER: self._forward,
             frames.COMMAND: self._forward,
-            frames.QUERY: self._forward,
+            frames.QUERY: self._query,
         }
         self._handlers = [handlers.get(kind, self._unknown_kind) for kind in range(256)]
 
@@ -86,10 +88,6 @@ class Router:
 
     def _forward(self, identity: bytes, parts: list[Frame]) -> None:
         header = parts[0]
-        size = len(header) if len(parts) == 1 else _size_of_two(parts)
-        if not REQUEST_BYTES <= size <= self._request_bytes_max:
-            self._wrong_size(identity, parts, self.config.message_bytes_max)
-            return
         shard = header[2] | header[3] << 8
         if shard >= self.config.shards:
             self._refuse_shard(identity, header, shard)
@@ -98,6 +96,30 @@ class Router:
         if member is None:
             text = f"shard {shard} has no leader at the moment"
             self._refuse(identity, header, errors.NO_LEADER, text, RETRY_MS)
+        else:
+            self._pass_on(identity, parts, member)
+
+    def _query(self, identity: bytes, parts: list[Frame]) -> None:
+        """To the leader, or where the level and the client allow it to any replica: those that follow have less to do."""
+        header = parts[0]
+        level, flags = header[4], header[5]
+        shard = header[2] | header[3] << 8
+        if not frames.SEQUENTIAL <= level <= frames.CAUSAL or flags & frames.TO_LEADER or shard >= self.config.shards:
+            self._forward(identity, parts)
+            return
+        session = int.from_bytes(header[16:24], "little")
+        member = self.choice.member(shard, session, flags, self.leaders.targets[shard])
+        if member is None:
+            text = f"no replica of shard {shard} that may answer this is there at the moment"
+            self._refuse(identity, header, errors.BEHIND, text, RETRY_MS)
+        else:
+            self._pass_on(identity, parts, member)
+
+    def _pass_on(self, identity: bytes, parts: list[Frame], member: int) -> None:
+        header = parts[0]
+        size = len(header) if len(parts) == 1 else _size_of_two(parts)
+        if not REQUEST_BYTES <= size <= self._request_bytes_max:
+            self._wrong_size(identity, parts, self.config.message_bytes_max)
             return
         if size >= _SPLIT_BYTES_MIN and len(parts) == 1:
             view = memoryview(header)

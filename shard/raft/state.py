@@ -32,6 +32,7 @@ class RaftState:
         "elapsed",
         "has_known_leader",
         "has_queries",
+        "heard_tick",
         "heartbeat_due",
         "heartbeat_elapsed",
         "incarnation",
@@ -128,6 +129,7 @@ class RaftState:
         self.has_known_leader = False  # since this process started
         self.reported_role: tuple[Role, int | None, int] = (self.role, self.leader, self.term)
         self.ticks = 0
+        self.heard_tick: int | None = None  # when a leader was last heard, whatever became of it since
         self.elapsed = 0
         self.timeout = self.draw_timeout()
         self._forget_role()
@@ -243,11 +245,19 @@ class RaftState:
             assert self.leader is None, f"two leaders in term {self.term}: {self.leader} and {leader}"
             self.become(FOLLOWER, leader, f"heard the leader {leader}")
         self.elapsed = 0
+        self.heard_tick = self.ticks
 
     @property
     def hears_leader(self) -> bool:
         """Whether a leader was heard within the minimal election timeout: then no other gets a vote (thesis 4.2.3)."""
         return self.role is LEADER or (self.leader is not None and self.elapsed < self.config.election_ticks)
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether what is applied here is of late: this member leads, or heard a leader within an election timeout."""
+        if self.role is LEADER:
+            return True
+        return self.heard_tick is not None and self.ticks - self.heard_tick < self.config.election_ticks
 
     def advance_commit_to(self, index: int) -> None:
         """Commit through `index` if that is news."""
