@@ -52,7 +52,7 @@ def _headers() -> list[dict[str, Any]]:
         ("a version and nothing else", [b"\x02"], "BAD_MESSAGE", short),
         ("a header cut by one byte", [head[:-1]], "BAD_MESSAGE", short),
         ("version 1", [old], "UNKNOWN_VERSION", "only version 2 is known"),
-        ("version 1, cut to its 64 bytes", [old[:64]], "UNKNOWN_VERSION", "the version is looked at first"),
+        ("version 1, cut to 64 bytes", [old[:64]], "UNKNOWN_VERSION", "the version is looked at first"),
         ("version 9", [new], "UNKNOWN_VERSION", "only version 2 is known"),
         ("three frames", [command, b"", b""], "BAD_MESSAGE", "a message has one frame or two"),
         ("bytes between header and body", [command + b"\0", b"body"], "BAD_MESSAGE", "the first of two is the header"),

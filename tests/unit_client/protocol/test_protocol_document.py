@@ -8,11 +8,14 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from ocelog.client.protocol import frames, limits, operations
+from ocelog.client.connection import ATTEMPT_SECONDS, ROUND_SECONDS
+from ocelog.client.protocol import events, frames, limits, operations, outcomes
 from ocelog.client.protocol.errors import TABLE
+from ocelog.client.protocol.events import Event
 from ocelog.client.protocol.frames import Item, Reply, Request
 from ocelog.client.protocol.limits import Limits
 from ocelog.client.protocol.values import encode_key, encode_value
+from ocelog.client.window import GAP_SECONDS, REFUSED_SECONDS, RESEND_SECONDS
 from ocelog.shard.machines.registry import registry
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
@@ -21,9 +24,12 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 def table(heading: str) -> list[list[str]]:
     """The rows of the one table whose header line holds a column of that name."""
     lines = DOCUMENT.splitlines()
-    (start,) = [number for number, line in enumerate(lines) if line.startswith("|") and f"| {heading} |" in line]
+    starts = [
+        number for number, line in enumerate(lines) if line.startswith("| --") and f"| {heading} |" in lines[number - 1]
+    ]
+    (start,) = starts
     rows = []
-    for line in lines[start + 2 :]:
+    for line in lines[start + 1 :]:
         if not line.startswith("|"):
             break
         rows.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
@@ -56,9 +62,83 @@ def test_every_kind_is_listed():
         name: value for name, value in vars(frames).items() if name.isupper() and type(value) is int and value < 256
     }
     others = {"VERSION", "BUNDLE", "REQUEST_BYTES", "REPLY_BYTES"}
-    others |= {"LINEARIZABLE", "BOUNDED_LINEARIZABLE", "SEQUENTIAL", "CAUSAL"}
-    others |= {"TO_LEADER", "TO_FOLLOWERS", "TRACED", "AGAIN", "UNSETTLED"}
+    others |= {row[0] for heading in ("level", "request flag", "reply flag") for row in table(heading)}
     assert set(constants) - others == set(names)
+
+
+@pytest.mark.parametrize("heading", ["level", "request flag", "reply flag"])
+def test_levels_and_flags_are_the_constants(heading):
+    rows = {row[0]: int(row[1]) for row in table(heading)}
+    assert rows == {name: getattr(frames, name) for name in rows}
+    assert len(set(rows.values())) == len(rows)
+
+
+def test_the_levels_of_the_header_are_those_of_queries():
+    (described,) = [row[3] for row in table("request field") if row[2] == "level"]
+    assert re.findall(r"(\d) ([A-Z_]+)", described) == [(row[1], row[0]) for row in table("level")]
+
+
+def test_the_flags_of_the_headers_are_those_of_their_tables():
+    for field, heading in (("request field", "request flag"), ("reply field", "reply flag")):
+        (described,) = [row[3] for row in table(field) if row[2] == "flags"]
+        assert re.findall(r"(\d+):", described) == [row[1] for row in table(heading)]
+
+
+def sections() -> dict[str, list[list[str]]]:
+    """The table of each section that is about kinds, by its title."""
+    found = {}
+    for title, text in re.findall(r"^### (.*?)\n\n\| \| \|\n\| --- \| --- \|\n((?:\|.*\n)*)", DOCUMENT, re.M):
+        found[title] = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    return found
+
+
+def test_every_kind_has_a_section():
+    described = [kind for title in sections() for kind in title.split(" → ")]
+    assert sorted(described) == sorted(row[1] for row in table("kind"))
+    for title in sections():
+        kinds = [getattr(frames, kind) for kind in title.split(" → ")]
+        assert len(kinds) == 1 or (kinds[0] | 0x80 == kinds[1] and kinds[0] < 0x80), title
+
+
+@pytest.mark.parametrize("title", sections())
+def test_a_section_names_fields_flags_and_errors_that_exist(title):
+    rows = dict(sections()[title])
+    fields = Request._fields if getattr(frames, title.split(" → ")[0]) < 0x80 else Reply._fields
+    before, _, flags = rows["header"].partition("flag")
+    named = set(re.findall(r"`(\w+)`", before))
+    assert named and named <= set(fields), named - set(fields)
+    assert set(re.findall(r"[A-Z_]{4,}", flags)) <= {row[0] for row in table("request flag")}
+    if not rows.get("errors", "as").startswith("as"):
+        assert set(rows["errors"].split(", ")) <= {row.name for row in TABLE}
+    assert set(re.findall(r"[A-Z_]{5,}", rows["answer"])) <= {row[1] for row in table("kind")} | {"TRACED"}
+
+
+def test_the_states_of_a_session_lead_to_each_other():
+    rows = table("state")
+    states = {state for row in rows for state in row[0].split(", ")}
+    assert {row[2] for row in rows} - states == {"CLOSED"}
+
+
+def test_the_outcomes_are_those_of_the_code():
+    rows = [row for row in table("answer") if row[0].isdigit()]
+    assert {int(row[0]): row[1].lower() for row in rows} == outcomes.NAMES
+
+
+def test_timers_are_those_of_the_client():
+    timers = {row[0]: row[1] for row in table("timer")}
+    assert timers["attempt"] == f"{ATTEMPT_SECONDS:g}"
+    for name, (first, last) in {"round": ROUND_SECONDS, "resend": RESEND_SECONDS, "refused": REFUSED_SECONDS}.items():
+        assert timers[name] == f"{first:g}, doubling to {last:g}"
+    assert timers["gap"] == f"{GAP_SECONDS:g}"
+
+
+def test_the_last_version_is_this_one():
+    assert table("version")[-1][0] == str(frames.VERSION)
+
+
+def test_the_files_of_vectors_are_listed():
+    folder = Path(__file__).parents[2] / "vectors"
+    assert {row[0] for row in table("file")} == {path.name for path in folder.glob("*.jsonl")}
 
 
 def test_the_error_table_is_the_one_of_the_code():
@@ -111,6 +191,23 @@ def test_the_answer_of_the_example():
     assert (header.request, header.first_sequence) == (request.request, request.first_sequence)
     indexes, (result,) = frames.unpack_results(body, header.count)
     assert (list(indexes), result[0], msgpack.unpackb(result[1:])) == ([131], 0, None)
+
+
+def test_the_events_of_the_example():
+    results, _ = frames.parse_reply([example(1)])
+    header, body = frames.parse_reply([example(2)])
+    assert (header.kind, header.request, header.session, header.first_sequence) == (frames.EVENTS, 129, 8, 3)
+    assert (header.index, header.event_index) == (results.index, results.index)
+    (index,), (batch,) = frames.unpack_results(body, header.count)
+    value = ["added", encode_key("ada"), None, encode_value(1815)]
+    assert (index, events.unpack_batch(batch)) == (131, [Event(2, "change", value)])
+
+
+def test_what_was_handled_in_the_example():
+    pushed, _ = frames.parse_reply([example(2)])
+    header, body = frames.parse_request([example(3)])
+    assert (header.kind, header.session, header.seen) == (frames.HANDLED, pushed.session, 131)
+    assert events.unpack_handled(body) == (131, 131)
 
 
 def test_the_bundle_is_as_described():
