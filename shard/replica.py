@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from ..client.protocol import frames
 from ..client.protocol.admin import AdminRequest
 from ..client.protocol.frames import Item
 from ..client.protocol.limits import Limits
@@ -35,7 +34,7 @@ from .divergence import Divergence
 from .executor import Executor
 from .healing import Healing
 from .housekeeping import Housekeeping
-from .leadership import NOOP_RECORD, Leadership
+from .leadership import Leadership
 from .local_reads import LocalReads
 from .log_view import ReplicaLogView, core_over
 from .machines.base import StateMachine
@@ -43,10 +42,11 @@ from .outbox import Outbox
 from .persist import PersistJob
 from .promises import Promises
 from .raft.config import RaftConfig
-from .raft.messages import Accepted, Append, Message, Role, RoleChange
+from .raft.messages import Accepted, Append, Message
 from .reception import Reception
-from .replica_status import member_name, status_of
+from .replica_status import status_of
 from .state import ReplicaState
+from .terms import Terms
 from .turn import Turn
 
 logger = logging.getLogger(__name__)
@@ -114,20 +114,25 @@ class Replica:
         self.catch_up = CatchUp(self.core, log, self.background, self.healing, shard)
         self.digests = DigestExchange(self.core, Divergence(shard, member), interval=compaction.digest_entries)
         self.outbox = Outbox(shard)
-        self.leadership: Leadership | None = None
         self.state = ReplicaState(lambda: Executor(machines, nesting_max=limits.nesting_max), log, self.digests)
         self.local_reads = LocalReads(self.core, self.state, self.outbox, limits, tick_ms=tick_ms)
         self.reception = Reception(
             shard, self.core, self.outbox, self.local_reads, status=self.status, administer=self.administer
         )
+        self.terms = Terms(self.core, log, self.outbox, self.reception, self._lead)
         self._beside = neighbours.handlers(self.digests, self.healing)
         self._promises = Promises(meta, lambda: end_probation(log.disk, log.directory))
-        self._ticked = self._noop_due = False
+        self._ticked = False
 
     @property
     def executor(self) -> Executor:
         """The replicated state; another object after an install."""
         return self.state.executor
+
+    @property
+    def leadership(self) -> Leadership | None:
+        """What it does for clients while it leads."""
+        return self.terms.leadership
 
     @property
     def rebuilding(self) -> bool:
@@ -230,23 +235,11 @@ class Replica:
         followers a new commit index and nothing else; if there are any, `Turn.owes_notice` says so, and the caller
         steps again soon.
         """
-        leadership = self.leadership
-        # A message or tick of this turn may have ended the term already; what clients sent into it must not be logged,
-        # as the entry would get the next leader's term. Taking the core's output answers them NOT_LEADER.
-        if leadership is not None and self.core.role is Role.LEADER:
-            if self._ticked:
-                leadership.tick(leadership.clock.time(monotonic_ms, wall_ms))
-                if self._noop_due and not self.core.transferring:
-                    self._append_noop(leadership, monotonic_ms, wall_ms)
-            round_id = leadership.reads.next_round()
-            if round_id is not None:
-                self.core.read(round_id)
-            if not self.core.transferring:
-                self._log_records(leadership, monotonic_ms, wall_ms)
+        self.terms.decide(monotonic_ms, wall_ms, ticked=self._ticked)
         self._ticked = False
         messages = self._promises.kept()
         while self._take_output(messages, notify):
-            self._begin_term(monotonic_ms, wall_ms)
+            self.terms.begin(monotonic_ms, wall_ms)
         self._view.forget_batch()
         messages += self.catch_up.messages()
         messages += self.digests.messages()
@@ -275,32 +268,13 @@ class Replica:
         turn.background = self.background.next()
         turn.compaction = self.housekeeping.take_request()
 
-    def _log_records(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
-        intake = leadership.intake
-        change = self.core.due_change()
-        if change is not None:
-            leadership.add_configuration(change)
-        if not intake.records:
-            return
-        try:
-            self.log.append(self.core.term, leadership.clock.time(monotonic_ms, wall_ms), intake.records)
-        except NoSpace as error:
-            logger.warning("shard %d replica %d: no room for new entries: %s", self.shard, self.member, error)
-            leadership.refused()
-            return
-        intake.appended(self.log.last_index + 1)
-        if leadership.configuration is not None:
-            self.core.configuration_appended(*leadership.configuration)
-            leadership.configuration = None
-        self.core.appended()
-
     def _take_output(self, messages: list[Message], notify: bool) -> bool:
         """Take the core's output; returns whether this replica has just become leader."""
         output = self.core.take(notify=notify)
         self._promises.add(output)
         elected = False
         for change in output.role_changes:
-            elected = self._change_role(change)
+            elected = self.terms.change(change)
         for message in output.messages:
             if type(message) is Append and message.last_index > message.prev_index:
                 try:
@@ -337,32 +311,9 @@ class Replica:
             self.housekeeping.cancel()
         return self._promises.next_job(log_job)
 
-    # -- roles ---------------------------------------------------------------------------------------
-
-    def _change_role(self, change: RoleChange) -> bool:
-        """Follow the core into another role or to another leader; returns whether it is now the leader."""
-        self.outbox.term = change.term
-        self.outbox.leader = frames.NO_LEADER_KNOWN if change.leader is None else change.leader
-        if change.leader != change.previous_leader or change.role is Role.LEADER:
-            logger.info(
-                "shard %d: leadership from %s to %s, term %d: %s",
-                self.shard,
-                member_name(change.previous_leader),
-                member_name(change.leader),
-                change.term,
-                change.reason,
-            )
-        if self.leadership is not None and change.role is not Role.LEADER:
-            self.leadership.step_down()
-            self.leadership = None
-            self._noop_due = False
-        self.reception.tell_leader()
-        return change.role is Role.LEADER and self.leadership is None
-
-    def _begin_term(self, monotonic_ms: int, wall_ms: int) -> None:
-        """Begin to lead, with the no-op of the new term (Raft, section 8)."""
-        noop_index = self.log.last_index + 1
-        self.leadership = Leadership(
+    def _lead(self, noop_index: int) -> Leadership:
+        """A new term of this replica, whose no-op will have this index."""
+        return Leadership(
             self.executor,
             self.outbox,
             self.limits,
@@ -371,19 +322,6 @@ class Replica:
             noop_index=noop_index,
             results_bytes_max=self.results_bytes_max,
         )
-        self.leadership.clock.begin_term(self.log.last_time(), monotonic_ms)
-        self._append_noop(self.leadership, monotonic_ms, wall_ms)
-
-    def _append_noop(self, leadership: Leadership, monotonic_ms: int, wall_ms: int) -> None:
-        """Append the no-op, or try again with the next tick if the disk is full; nothing else is logged before it."""
-        try:
-            self.log.append(self.core.term, leadership.clock.time(monotonic_ms, wall_ms), [NOOP_RECORD])
-        except NoSpace as error:
-            self._noop_due = True
-            logger.warning("shard %d replica %d leads, but has no room: %s", self.shard, self.member, error)
-            return
-        self._noop_due = False
-        self.core.appended()
 
     def status(self) -> dict[str, Any]:
         """What this replica knows of itself; the fields of `ocelog status --json`."""
