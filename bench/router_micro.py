@@ -28,15 +28,15 @@ BATCH = 64
 """Messages per loop turn in the first figure, as a busy router sees them."""
 
 
-def request(identifier: int, body: bytes) -> bytes:
+def request(identifier: int, body: bytes, session: int = 5) -> bytes:
     """A command as a client sends it."""
-    return REQUEST.pack(VERSION, frames.COMMAND, 0, 0, 0, 1, identifier, 5, bytes(16), 1, 0, 0, 0, 10_000) + body
+    return REQUEST.pack(VERSION, frames.COMMAND, 0, 0, 0, 1, identifier, session, bytes(16), 1, 0, 0, 0, 10_000) + body
 
 
 def answer(head: Any) -> bytes:
     """The results of a command, as a replica answers it."""
-    identifier = int.from_bytes(head[8:16], "little")
-    return REPLY.pack(VERSION, frames.RESULTS, 0, 0, 0, 1, identifier, 5, 1, 9, 0, 1, 0, 0) + bytes(14)
+    identifier, session = int.from_bytes(head[8:16], "little"), int.from_bytes(head[16:24], "little")
+    return REPLY.pack(VERSION, frames.RESULTS, 0, 0, 0, 1, identifier, session, 1, 9, 0, 1, 0, 0) + bytes(14)
 
 
 def notice() -> Item:
@@ -62,7 +62,7 @@ def decisions(turns: int, body_bytes: int) -> tuple[float, float]:
     """Microseconds per request and per answer in the core, bundling included."""
     core = Router(RouterConfig.from_json(json.dumps(settings("/tmp"))))
     core.from_replica(0, pack_bundle([notice()]))
-    messages = [request(number, bytes(body_bytes)) for number in range(BATCH)]
+    messages = [request(number, bytes(body_bytes), number + 1) for number in range(BATCH)]
     identities = [number.to_bytes(5, "big") for number in range(1, BATCH + 1)]
     inward = outward = 0.0
     for _ in range(turns):
@@ -96,10 +96,10 @@ def process(seconds: float, clients: int, in_flight: int, body_bytes: int) -> di
         try:
             endpoint = json.loads(child.stdout.readline())["endpoint"]
             _lead(replica)
-            for socket in sockets:
+            for session, socket in enumerate(sockets, 1):
                 socket.connect(endpoint)
                 for number in range(in_flight):
-                    socket.send(request(number, bytes(body_bytes)))
+                    socket.send(request(number, bytes(body_bytes), session))
             return _measured(psutil.Process(child.pid), replica, sockets, seconds, bytes(body_bytes))
         finally:
             child.stdin.close()
@@ -144,7 +144,7 @@ def _repeat(client: zmq.Socket[bytes], body: bytes) -> int:
         except zmq.Again:
             return 0
         if head[1] == frames.RESULTS:
-            client.send(request(int.from_bytes(head[8:16], "little"), body))
+            client.send(request(int.from_bytes(head[8:16], "little"), body, int.from_bytes(head[16:24], "little")))
 
 
 def main() -> None:

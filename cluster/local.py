@@ -6,7 +6,8 @@
         with ocelog.connect(cluster.endpoints) as client:
             client.map("greetings").put("hello", "world")
 
-The same supervisor as `ocelog up`, on a thread of the calling process; replicas can be killed, paused and restarted.
+The same supervisor as `ocelog up`, on a thread of the calling process; replicas and routers can be killed, paused and
+restarted.
 Settings come from the arguments alone, never from `ocelog.toml` or the environment.
 """
 
@@ -39,6 +40,7 @@ class LocalCluster:
         *,
         shards: int = 2,
         replicas: int = 3,
+        routers: int = 1,
         data: str | Path | None = None,
         timeout: float = START_S_MAX,
         **sections: Mapping[str, Any],
@@ -47,7 +49,7 @@ class LocalCluster:
         self._timeout = timeout
         self._directory = Path(data) if data is not None else Path(tempfile.mkdtemp(prefix="ocelog-data-"))
         try:
-            self.settings = _settings(shards, replicas, self._directory, sections)
+            self.settings = _settings(shards, replicas, routers, self._directory, sections)
         except BaseException:
             self._remove()
             raise
@@ -87,7 +89,7 @@ class LocalCluster:
 
     @property
     def endpoints(self) -> list[str]:
-        """Where clients connect to: pass it to `ocelog.connect`."""
+        """Where clients connect to, by number of the router: pass it, or a part of it, to `ocelog.connect`."""
         return self.supervisor.endpoints
 
     def status(self) -> dict[str, Any]:
@@ -141,7 +143,32 @@ class LocalCluster:
         """Start a replica that is down, or kill it and start it again; returns when it is up. Raises StartFailed."""
         self.supervisor.restart(shard, replica)
 
+    def router_pid(self, router: int) -> int | None:
+        """The process id of a router, None while it is down."""
+        return self.supervisor.router_pid(router)
 
-def _settings(shards: int, replicas: int, data: Path, sections: Mapping[str, Mapping[str, Any]]) -> Settings:
-    own = {"shards": shards, "replicas": replicas, "data": str(data), "listen": "tcp://127.0.0.1:0"}
+    def kill_router(self, router: int) -> None:
+        """Kill a router (SIGKILL) and leave it down until `restart_router`."""
+        self.supervisor.kill_router(router)
+
+    def pause_router(self, router: int) -> None:
+        """Freeze a router (SIGSTOP) until `resume_router`."""
+        self.supervisor.pause_router(router)
+
+    def resume_router(self, router: int) -> None:
+        """Let a paused router go on."""
+        self.supervisor.resume_router(router)
+
+    def restart_router(self, router: int) -> None:
+        """Start a router that is down, or kill it and start it again, on the same endpoint; returns when it is up.
+
+        Raises StartFailed.
+        """
+        self.supervisor.restart_router(router)
+
+
+def _settings(
+    shards: int, replicas: int, routers: int, data: Path, sections: Mapping[str, Mapping[str, Any]]
+) -> Settings:
+    own = {"shards": shards, "replicas": replicas, "routers": routers, "data": str(data), "listen": "tcp://127.0.0.1:0"}
     return Settings.from_sections({**sections, "cluster": {**own, **sections.get("cluster", {})}})

@@ -29,19 +29,24 @@ CHILDREN_END_S_MAX = 10.0
 POLL_S = 0.03
 CREATED_S_TOLERANCE = 2.0  # creation times follow the wall clock's adjustments
 
+RouterId = tuple[str, int | None]
 ProcessId = tuple[int, float]
 """Process id and creation time (seconds since 1970)."""
 
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """What one supervisor has running; `compactor` is that process's id, None while it is down."""
+    """What one supervisor has running; `compactor` is that process's id, None while it is down.
+
+    `routers` are the endpoint (empty until it is known) and the process id (None while it is down) of each, by number.
+    """
 
     supervisor: ProcessId
     sockets: str
     endpoints: list[str] = field(default_factory=list)
     ready: bool = False
     compactor: int | None = None
+    routers: list[RouterId] = field(default_factory=list)
     children: list[ProcessId] = field(default_factory=list)
 
     def write(self, data: Path) -> None:
@@ -61,21 +66,36 @@ class RunRecord:
                 endpoints=[str(endpoint) for endpoint in fields["endpoints"]],
                 ready=bool(fields["ready"]),
                 compactor=_optional(fields["compactor"]),
+                routers=[(str(endpoint), _optional(pid)) for endpoint, pid in fields.get("routers", ())],
                 children=[_process_id(child) for child in fields["children"]],
             )
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
 
+class RecordReader:
+    """The record of the directory `data` for a process that asks often: read again only when it was replaced."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._version: tuple[int, int] | None = None
+        self._record: RunRecord | None = None
+
+    def __call__(self) -> RunRecord | None:
+        """The record as it is now, None if there is none."""
+        try:
+            found = os.stat(self._data / FILE_NAME)
+        except OSError:
+            return None
+        version = found.st_ino, found.st_mtime_ns
+        if version != self._version:
+            self._version, self._record = version, RunRecord.read(self._data)
+        return self._record
+
+
 def remove(data: Path) -> None:
     """Remove the record of the directory `data`."""
     (data / FILE_NAME).unlink(missing_ok=True)
-
-
-def compactor_of(data: Path) -> int | None:
-    """The process id of the compactor that serves the directory `data`, None while there is none."""
-    record = RunRecord.read(data)
-    return record.compactor if record else None
 
 
 def _optional(value: Any) -> int | None:

@@ -1,9 +1,10 @@
 """What a cluster's status means, in words and as a table; all but `fetch` is pure.
 
-A status is the dictionary that `ocelog status --json` prints: `version`, `cluster_id`, `endpoints`, `compactor` (its
-process id, None while it is down), `verdict`, `healthy` and `shards`, each with `id`, `term`, `leader` (a replica's id
-or None) and `replicas`, each with the `REPLICA_FIELDS`: `role` is leader, follower, candidate or down, `cpu_percent` of
-one core; a replica that is down has None for all but `id` and `role`, and what an older one does not tell is None too.
+A status is the dictionary that `ocelog status --json` prints: `version`, `cluster_id`, `endpoints` of all routers,
+`routers` with the `ROUTER_FIELDS`, `compactor` (its process id, None while it is down), `verdict`, `healthy` and
+`shards`, each with `id`, `term`, `leader` (a replica's id or None) and `replicas`, each with the `REPLICA_FIELDS`: `role`
+is leader, follower, candidate or down, `cpu_percent` of one core; a replica that is down has None for all but `id` and
+`role`, and what an older one does not tell is None too.
 """
 
 from __future__ import annotations
@@ -71,6 +72,12 @@ when its digest is not the others'. `disagreeing` are the members whose digests 
 against a majority, or all when there is none.
 """
 
+ROUTER_FIELDS = ("id", "endpoint", "pid", "clients", "sessions", "bad_messages", "not_sent", "unreachable", "unread")
+"""`pid` is None while it is down. The others are None for all but the router that was asked: its `clients`, the
+`sessions` that they hold, and since it began what it could not read, hand to a replica or hand to a client (that was gone,
+or did not read).
+"""
+
 Status = Mapping[str, Any]
 
 
@@ -87,15 +94,31 @@ def fetch(endpoints: Sequence[str], timeout: float) -> dict[str, Any]:
 
 def complete(report: Status, endpoints: Sequence[str]) -> dict[str, Any]:
     """A router's report with what it means, in the order in which it is printed."""
+    routers = _routers(report)
+    meant = {**report, "routers": routers}
     return {
         "version": report.get("version", __version__),
         "cluster_id": report.get("cluster_id"),
-        "endpoints": list(endpoints),
+        "endpoints": list(report.get("endpoints") or endpoints),
+        "routers": routers,
         "compactor": report.get("compactor"),
-        "verdict": verdict(report),
-        "healthy": is_healthy(report),
+        "verdict": verdict(meant),
+        "healthy": is_healthy(meant),
         "shards": [_in_order(shard) for shard in report["shards"]],
     }
+
+
+def _routers(report: Status) -> list[dict[str, Any]]:
+    """The routers that the host's supervisor knows, and what the one that was asked tells of itself."""
+    own = report.get("router") or {}
+    found = [
+        {"id": number, "endpoint": endpoint, "pid": pid}
+        for number, (endpoint, pid) in enumerate(report.get("routers", ()))
+    ]
+    return [
+        {name: {**router, **(own if router["id"] == own.get("id") else {})}.get(name) for name in ROUTER_FIELDS}
+        for router in found or ([own] if own else [])
+    ]
 
 
 def _in_order(shard: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,6 +139,7 @@ def verdict(status: Status) -> str:
     if leaderless:
         return f"unavailable: {_shards(leaderless)} no leader"
     complaints = [complaint for shard in shards for complaint in _complaints(shard)]
+    complaints += [f"router {router['id']} is down" for router in status.get("routers", ()) if router["pid"] is None]
     if complaints:
         return "degraded: " + "; ".join(complaints)
     if not shards:
@@ -234,6 +258,14 @@ def _role(replica: Mapping[str, Any]) -> str:
     """What a replica that nothing ails does."""
     membership = replica.get("membership")
     return str(replica["role"] if membership in (None, "active") else membership)
+
+
+def router_lines(status: Status) -> list[str]:
+    """What there is to say of the routers, a line each."""
+    return [
+        f"router {router['id']} {'down' if router['pid'] is None else 'pid ' + str(router['pid'])}, {router['endpoint']}"
+        for router in status["routers"]
+    ]
 
 
 def compactor_line(status: Status) -> str:

@@ -118,6 +118,7 @@ class Supervisor:
         assert record is not None and self._watch is not None
         record.endpoints = self.endpoints
         record.ready = self._watch.ever_ready
+        record.routers = [(child.endpoint or "", child.pid if child.ready else None) for child in self._routers()]
         record.compactor = self._children[COMPACTOR].pid
         record.children = [run_record.identify(child.pid) for child in self._children.values() if child.pid]
         try:
@@ -131,6 +132,9 @@ class Supervisor:
     def endpoints(self) -> list[str]:
         """Where clients connect to; empty until the routers are up for the first time."""
         return [child.endpoint for child in self._children.values() if child.endpoint is not None]
+
+    def _routers(self) -> list[Child]:
+        return [child for child in self._children.values() if child.plan.key[0] == "router"]
 
     @property
     def failure(self) -> ClusterError | None:
@@ -191,7 +195,7 @@ class Supervisor:
             self.request_stop()
             self.join()
 
-    # -- one replica -----------------------------------------------------------------------------------
+    # -- one process -----------------------------------------------------------------------------------
 
     def pid(self, shard: int, replica: int) -> int | None:
         """The process id of a replica, None while it is down."""
@@ -199,38 +203,72 @@ class Supervisor:
 
     def kill(self, shard: int, replica: int) -> None:
         """Kill a replica (SIGKILL), wait for its end, and leave it down until `restart`."""
-        child = self._replica(shard, replica)
-        self._call(lambda: self._running().hold(child))
-        self._await(lambda: child.pid is None, f"{child.name} to end")
+        self._kill(self._replica(shard, replica))
 
     def pause(self, shard: int, replica: int) -> None:
         """Stop a replica's process in its tracks (SIGSTOP) until `resume`."""
-        child = self._replica(shard, replica)
-        self._call(lambda: child.send(signal.SIGSTOP))
+        self._signal(self._replica(shard, replica), signal.SIGSTOP)
 
     def resume(self, shard: int, replica: int) -> None:
         """Let a paused replica go on (SIGCONT)."""
-        child = self._replica(shard, replica)
-        self._call(lambda: child.send(signal.SIGCONT))
+        self._signal(self._replica(shard, replica), signal.SIGCONT)
 
     def restart(self, shard: int, replica: int) -> None:
         """Start a replica that is down, or kill it and start it again; returns when it is up.
 
         Raises StartFailed when it stays down.
         """
-        child = self._replica(shard, replica)
-        if child.pid is not None:
-            self.kill(shard, replica)
-        self._call(lambda: self._running().start(child))
-        self._await(lambda: child.ready or bool(child.down_reason), f"{child.name} to be up")
-        if child.down_reason:
-            raise StartFailed(f"{child.name} stays down: {child.down_reason}")
+        self._restart(self._replica(shard, replica))
+
+    def router_pid(self, router: int) -> int | None:
+        """The process id of a router, None while it is down."""
+        return self._router(router).pid
+
+    def kill_router(self, router: int) -> None:
+        """Kill a router (SIGKILL), wait for its end, and leave it down until `restart_router`."""
+        self._kill(self._router(router))
+
+    def pause_router(self, router: int) -> None:
+        """Stop a router's process in its tracks (SIGSTOP) until `resume_router`."""
+        self._signal(self._router(router), signal.SIGSTOP)
+
+    def resume_router(self, router: int) -> None:
+        """Let a paused router go on (SIGCONT)."""
+        self._signal(self._router(router), signal.SIGCONT)
+
+    def restart_router(self, router: int) -> None:
+        """Start a router that is down, or kill it and start it again; returns when it is up.
+
+        Raises StartFailed when it stays down.
+        """
+        self._restart(self._router(router))
 
     def _replica(self, shard: int, replica: int) -> Child:
         child = self._children.get(("replica", shard, replica))
         if child is None:
             raise ValueError(f"there is no replica {replica} of shard {shard}")
         return child
+
+    def _router(self, router: int) -> Child:
+        child = self._children.get(("router", router, 0))
+        if child is None:
+            raise ValueError(f"there is no router {router}")
+        return child
+
+    def _kill(self, child: Child) -> None:
+        self._call(lambda: self._running().hold(child))
+        self._await(lambda: child.pid is None, f"{child.name} to end")
+
+    def _signal(self, child: Child, number: signal.Signals) -> None:
+        self._call(lambda: child.send(number))
+
+    def _restart(self, child: Child) -> None:
+        if child.pid is not None:
+            self._kill(child)
+        self._call(lambda: self._running().start(child))
+        self._await(lambda: child.ready or bool(child.down_reason), f"{child.name} to be up")
+        if child.down_reason:
+            raise StartFailed(f"{child.name} stays down: {child.down_reason}")
 
     def _running(self) -> Watch:
         if self._watch is None or self._stopped.is_set():

@@ -48,7 +48,12 @@ def configure_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--detach", action="store_true", help="return when the cluster is ready; it runs on")
     parser.add_argument("--shards", type=int, metavar="N", help="independent Raft groups (2)")
     parser.add_argument("--replicas", type=int, metavar="N", help="processes per shard (3); a majority must be up")
-    parser.add_argument("--listen", metavar="ENDPOINT", help=f"where clients connect to ({DEFAULT})")
+    parser.add_argument("--routers", type=int, metavar="N", help="processes that clients connect to (1)")
+    parser.add_argument(
+        "--listen",
+        metavar="ENDPOINT",
+        help=f"where clients connect to ({DEFAULT}); further routers take the ports after",
+    )
     _add_data_options(parser)
 
 
@@ -58,7 +63,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    names = ("shards", "replicas", "listen", "data")
+    names = ("shards", "replicas", "routers", "listen", "data")
     flags = {name: getattr(options, name, None) for name in names}
     return sources.from_process(file=options.config, flags={"cluster": flags})
 
@@ -114,6 +119,7 @@ def _heading(settings: Settings, data: Path) -> str:
         (
             f"ocelog {__version__}",
             f"  shards    {cluster.shards}, {cluster.replicas} replicas each",
+            f"  routers   {cluster.routers}",
             f"  data      {data}",
             f"  security  {SECURITY}",
             "starting",
@@ -151,7 +157,7 @@ def _run_detached(options: argparse.Namespace, settings: Settings) -> int:
     descriptor = output.open()
     arguments = [
         f"--{name}={getattr(options, name)}"
-        for name in ("shards", "replicas", "listen", "data", "config")
+        for name in ("shards", "replicas", "routers", "listen", "data", "config")
         if getattr(options, name) is not None
     ]
     try:
@@ -237,7 +243,8 @@ def _print_table(report: dict[str, Any]) -> None:
     rows = status.rows(report)
     lines = status.columns(status.HEADINGS, rows).splitlines()
     styles = ["bold", *(STYLES.get(row[status.HEADINGS.index("role")], "") for row in rows)]
-    lines += [status.compactor_line(report), report["verdict"]]
+    lines += [*status.router_lines(report), status.compactor_line(report), report["verdict"]]
+    styles += ["" if router["pid"] else "red" for router in report["routers"]]
     styles += ["" if report["compactor"] else "red"]
     styles.append("bold green" if report["healthy"] else "bold red")
     if sys.stdout.isatty():

@@ -35,7 +35,7 @@ STOP_S_MAX = 15.0
 class Watch:
     """Runs `children` until a stop was requested and the last one has ended.
 
-    `changed` is called after a turn in which a process was started or has ended. A stop goes through the children's
+    `changed` is called after a turn in which a process was started, has come up or has ended. A stop goes through the children's
     `stop_phase` numbers, lowest first. Until `ever_ready` is set, the loop gives up when children stay down that
     `can_be_ready` says are needed; `failure` is why.
     """
@@ -105,8 +105,8 @@ class Watch:
         for key, _ in self._selector.select(self._turn_s()):
             if key.data is None:
                 self._run_work()
-            elif not key.data.read_output():
-                self._selector.unregister(key.fd)
+            else:
+                self._read_output(key.data)
         now = time.monotonic()
         self._reap(now)
         if self._stop_requested:
@@ -116,6 +116,13 @@ class Watch:
         if self._has_changed:
             self._has_changed = False
             self._changed()
+
+    def _read_output(self, child: Child) -> None:
+        was_ready, descriptor = child.ready, child.output
+        if not child.read_output():
+            assert descriptor is not None, f"{child.name} has no output to read"
+            self._selector.unregister(descriptor)
+        self._has_changed |= child.ready != was_ready
 
     def _turn_s(self) -> float:
         """Seconds until something may have to be done that no descriptor tells of."""

@@ -5,24 +5,30 @@ Pure: every function returns the frames of one message.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgpack
 
 from ... import __version__
 from ...client.protocol import frames
+from ...client.protocol.events import Route, pack_routes
 from ...client.protocol.frames import NO_LEADER_KNOWN, NO_SHARD, REPLY, REQUEST, VERSION, Frame
 from .config import RouterConfig
 
 RETRY_MS = 50
 
 
-def welcome_body(config: RouterConfig) -> bytes:
-    """What a client needs to know before its first operation: the cluster, and which shard serves which slots."""
+def welcome_body(config: RouterConfig, routers: Sequence[str]) -> bytes:
+    """What a client needs to know before its first operation: the cluster, where its routers are, which shard serves
+    which slots.
+    """
     fields = {
         "version": VERSION,
         "server": __version__,
         "cluster_id": config.cluster_id,
         "shards": config.shards,
         "slots": [list(item) for item in config.slots],
+        "routers": list(routers),
     }
     return bytes(msgpack.packb(fields))
 
@@ -69,6 +75,11 @@ def leader_notice(shard: int, term: int, leader: int) -> list[Frame]:
     return [REPLY.pack(VERSION, frames.LEADER, shard, 0, 0, 0, 0, 0, 0, 0, 0, term, leader, 0)]
 
 
-def ask(kind: int, shard: int, request: int, body: bytes = b"") -> list[Frame]:
-    """A request the router makes of a replica for itself: HELLO, STATUS or ADMIN."""
-    return [REQUEST.pack(VERSION, kind, shard, 0, 0, 0, request, 0, frames.NO_KEY, 0, 0, 0, 0, 0) + body]
+def ask(kind: int, shard: int, request: int, body: bytes = b"", count: int = 0) -> list[Frame]:
+    """What the router says to a replica for itself: HELLO, STATUS, ADMIN, ROUTES or GONE."""
+    return [REQUEST.pack(VERSION, kind, shard, 0, 0, count, request, 0, frames.NO_KEY, 0, 0, 0, 0, 0) + body]
+
+
+def routes(kind: int, shard: int, some: Sequence[Route]) -> list[Frame]:
+    """Where sessions of a shard are (ROUTES), or are no more (GONE)."""
+    return ask(kind, shard, 0, pack_routes(some), len(some))

@@ -23,6 +23,7 @@ class Clients:
         self._generation_max = max(1, clients_max // 2)
         self._last = 0
         self._turned_at = 0.0
+        self._forgotten: list[int] = []
 
     def __len__(self) -> int:
         return len(self.identities)
@@ -41,10 +42,16 @@ class Clients:
         self._recent[identity] = route
         return route
 
-    def forget(self, identity: bytes) -> None:
-        """The client is gone: nothing can be sent to it."""
+    def forget(self, identity: bytes) -> int:
+        """The client is gone: nothing can be sent to it. Returns its number, 0 when it had none."""
         route = self._recent.pop(identity, 0) or self._older.pop(identity, 0)
         self.identities.pop(route, None)
+        return route
+
+    def take_forgotten(self) -> list[int]:
+        """The numbers of those that were dropped because of their silence, or for want of room, since the last call."""
+        taken, self._forgotten = self._forgotten, []
+        return taken
 
     def everyone(self) -> Iterable[bytes]:
         """The identities of all clients remembered."""
@@ -59,5 +66,6 @@ class Clients:
     def _turn(self) -> None:
         for route in self._older.values():
             del self.identities[route]
+        self._forgotten.extend(self._older.values())
         self._older = self._recent
         self._recent = {}

@@ -10,25 +10,40 @@ notice leaves before any answer that was received after the news; what goes to o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import msgpack
+from typing import Any
 
 from ...client.protocol import errors, frames
 from ...client.protocol.admin import BODY_BYTES_MAX
 from ...client.protocol.frames import REPLY, REPLY_BYTES, REQUEST, REQUEST_BYTES, VERSION, BadFrame, Frame, Item
 from ...client.protocol.limits import UNCOPIED_BYTES_MIN
+from ..run_record import RunRecord
 from . import answers
-from .admin import NOT_CONNECTED, AdminRounds
 from .answers import RETRY_MS, refusal
 from .choice import Choice
 from .clients import Clients
 from .config import RouterConfig
-from .gather import Asker, Gathering, merged
+from .headers import connection_of, reply_body, request_id, sentence, session_of, size_of_two
+from .holders import Holders
 from .leaders import Leaders
+from .questions import Questions
+from .whereabouts import Whereabouts
 
 HELLO_EVERY_S = 1.0
 HELLOS_UNANSWERED_MAX = 3
 BAD_PEERS_EVERY_S = 10.0
+_FORWARDED = (
+    frames.REGISTER,
+    frames.KEEP_ALIVE,
+    frames.UNREGISTER,
+    frames.COMMAND,
+    frames.HANDLED,
+    frames.SETTLE,
+    frames.OUTCOME,
+)
+_PROOFS = frozenset((frames.REGISTERED, frames.KEPT_ALIVE, frames.RESULTS, frames.ANSWERS))
+"""Answers that the leader gave because the client has the session's key."""
+
+_DENIED = frozenset((frames.REFUSED, frames.UNREGISTERED))
 _DENIALS = frozenset((errors.NOT_LEADER, errors.NO_LEADER))
 _SPLIT_BYTES_MIN = REQUEST_BYTES + UNCOPIED_BYTES_MIN
 
@@ -39,41 +54,34 @@ ToClient = tuple[bytes, Sequence[Frame]]
 class Router:
     """One router of one cluster; `members` are numbered `shard * replicas + replica`.
 
-    `now` is the time of the turn in seconds, monotonic; `endpoint` is where clients reach this router; `compactor_of`
-    is asked for a status only and tells the process id of the host's compactor, None while it is down.
+    `now` is the time of the turn in seconds, monotonic; `endpoint` is where clients reach this router; `record` is what
+    the host's supervisor has running, asked for when somebody greets or wants the status.
     """
 
-    def __init__(self, config: RouterConfig, compactor_of: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(self, config: RouterConfig, record: Callable[[], RunRecord | None] = lambda: None) -> None:
         self.config = config
-        self._compactor_of = compactor_of
+        self._record = record
         self.now = 0.0
         self.endpoint = config.listen
         self.clients = Clients()
+        self.holders = Holders(config.shards)
         self.leaders = Leaders(config.shards, config.replicas)
-        self.gathering = Gathering()
-        self.admin = AdminRounds(config.replicas)
         self.counts = {"bad_messages": 0, "not_sent": 0, "unreachable": 0, "unread": 0}
         self._request_bytes_max = REQUEST_BYTES + config.message_bytes_max
-        self._welcome_body = answers.welcome_body(config)
         self._to_clients: list[ToClient] = []
         self._to_replicas: list[list[Item]] = [[] for _ in range(config.members)]
         self._lines: list[str] = []
+        self.questions = Questions(config, self._host, self._to_client, self._to_member)
+        self._whereabouts = Whereabouts(self.holders, self.leaders, self._to_member)
         self._present = [False] * config.members
         self.choice = Choice(config.replicas, self._present)
         self._unanswered = [0] * config.members
         self._next_hello = 0.0
         self._bad_peers = 0
         self._next_bad_peers = 0.0
-        handlers: dict[int, Callable[[bytes, list[Frame]], None]] = {
-            frames.HELLO: self._hello,
-            frames.STATUS: self._status,
-            frames.ADMIN: self._admin,
-            frames.REGISTER: self._forward,
-            frames.KEEP_ALIVE: self._forward,
-            frames.UNREGISTER: self._forward,
-            frames.COMMAND: self._forward,
-            frames.QUERY: self._query,
-        }
+        handlers: dict[int, Callable[[bytes, list[Frame]], None]] = dict.fromkeys(_FORWARDED, self._forward)
+        handlers |= {frames.HELLO: self._hello, frames.STATUS: self._status, frames.ADMIN: self._admin}
+        handlers[frames.QUERY] = self._query
         self._handlers = [handlers.get(kind, self._unknown_kind) for kind in range(256)]
 
     # -- from clients --------------------------------------------------------------------------------
@@ -107,7 +115,7 @@ class Router:
         if not frames.SEQUENTIAL <= level <= frames.CAUSAL or flags & frames.TO_LEADER or shard >= self.config.shards:
             self._forward(identity, parts)
             return
-        session = int.from_bytes(header[16:24], "little")
+        session = session_of(header)
         member = self.choice.member(shard, session, flags, self.leaders.targets[shard])
         if member is None:
             text = f"no replica of shard {shard} that may answer this is there at the moment"
@@ -117,7 +125,7 @@ class Router:
 
     def _pass_on(self, identity: bytes, parts: list[Frame], member: int) -> None:
         header = parts[0]
-        size = len(header) if len(parts) == 1 else _size_of_two(parts)
+        size = len(header) if len(parts) == 1 else size_of_two(parts)
         if not REQUEST_BYTES <= size <= self._request_bytes_max:
             self._wrong_size(identity, parts, self.config.message_bytes_max)
             return
@@ -127,37 +135,31 @@ class Router:
         self._to_replicas[member].append(Item(self.clients.route_of(identity), parts))
 
     def _hello(self, identity: bytes, parts: list[Frame]) -> None:
-        self.clients.route_of(identity)
-        self._to_clients.append((identity, answers.answer(frames.WELCOME, _request_id(parts[0]), self._welcome_body)))
+        self.holders.connected(self.clients.route_of(identity), connection_of(parts[0]))
+        body = answers.welcome_body(self.config, self._routers())
+        self._to_clients.append((identity, answers.answer(frames.WELCOME, request_id(parts[0]), body)))
+
+    def _routers(self) -> list[str]:
+        """Where all routers of the cluster are, this one among them however little was recorded yet."""
+        record = self._record()
+        return list(dict.fromkeys([*(record.endpoints if record else ()), self.endpoint]))
 
     def _status(self, identity: bytes, parts: list[Frame]) -> None:
-        if not self.gathering.ask(Asker(identity, _request_id(parts[0]))):
+        if not self.questions.status(identity, request_id(parts[0])):
             self._refuse(identity, parts[0], errors.BUSY, "too many ask for the status at once", RETRY_MS)
 
     def _admin(self, identity: bytes, parts: list[Frame]) -> None:
         header = parts[0]
-        size = len(header) if len(parts) == 1 else _size_of_two(parts)
+        size = len(header) if len(parts) == 1 else size_of_two(parts)
+        shard = header[2] | header[3] << 8
         if not REQUEST_BYTES <= size <= REQUEST_BYTES + BODY_BYTES_MAX:
             self._wrong_size(identity, parts, BODY_BYTES_MAX)
-            return
-        shard = header[2] | header[3] << 8
-        if shard != frames.NO_SHARD and shard >= self.config.shards:
+        elif shard != frames.NO_SHARD and shard >= self.config.shards:
             self._refuse_shard(identity, header, shard)
-            return
-        body = bytes(parts[1] if len(parts) > 1 else header[REQUEST_BYTES:])
-        replicas = self.config.replicas
-        shards = range(self.config.shards) if shard == frames.NO_SHARD else (shard,)
-        members = [of * replicas + replica for of in shards for replica in range(replicas)]
-        round_id = self.admin.begin(Asker(identity, _request_id(header)), members, self.now)
-        if round_id is None:
-            self._refuse(identity, header, errors.BUSY, "too many ask replicas for something at once", RETRY_MS)
-            return
-        for member in members:
-            if self._present[member]:
-                question = answers.ask(frames.ADMIN, member // replicas, round_id, body)
-                self._to_replicas[member].append(Item(0, question))
-            else:
-                self.admin.refuse(member, round_id, NOT_CONNECTED)
+        else:
+            body = bytes(parts[1] if len(parts) > 1 else header[REQUEST_BYTES:])
+            if not self.questions.admin(identity, request_id(header), shard, body, self._present, self.now):
+                self._refuse(identity, header, errors.BUSY, "too many ask replicas for something at once", RETRY_MS)
 
     def _unreadable(self, identity: bytes, header: Frame) -> None:
         if len(header) and header[0] != VERSION:
@@ -185,7 +187,7 @@ class Router:
     def _bad(self, identity: bytes, header: Frame, code: int, text: str) -> None:
         self.counts["bad_messages"] += 1
         self._bad_peers += 1
-        self._to_clients.append((identity, refusal(code, text, request=_request_id(header))))
+        self._to_clients.append((identity, refusal(code, text, request=request_id(header))))
 
     def _refuse(self, identity: bytes, header: Frame, code: int, text: str, retry_after_ms: int = 0) -> None:
         """Refuse a readable request; the answer says which one, so that its client repeats or gives up just that."""
@@ -216,29 +218,52 @@ class Router:
             self._found(member)
         identities = self.clients.identities
         send = self._to_clients.append
+        shard = member // self.config.replicas
+        holders = self.holders.routes[shard]
         for route, parts in items:
             head = parts[0]
             if len(head) < REPLY_BYTES or head[0] != VERSION:
                 self._lines.append(f"{self._name(member)} sent an answer of {len(head)} bytes that cannot be read")
-            elif route == 0:
+                continue
+            if route == 0:
                 self._to_router(member, parts)
+                continue
+            kind, identity = head[1], identities.get(route)
+            if kind in _PROOFS:
+                session = session_of(head)
+                if holders.get(session) != route and identity is not None:
+                    self.holders.learn(shard, session, route)
+            elif kind in _DENIED:
+                self._denied(member, route, head)
+            if identity is not None:
+                send((identity, parts))
             else:
-                if head[1] == frames.REFUSED and head[4] in _DENIALS:
-                    self._learn(member, head)
-                identity = identities.get(route)
-                if identity is not None:
-                    send((identity, parts))
+                self._undeliverable(member, route, head)
+
+    def _denied(self, member: int, route: int, head: Frame) -> None:
+        """A client is told that the replica does not lead, or that its session is over."""
+        reply = frames.Reply._make(REPLY.unpack_from(head))
+        shard = member // self.config.replicas
+        if reply.kind == frames.REFUSED and reply.code in _DENIALS:
+            self._learn(member, head)
+        elif reply.kind == frames.UNREGISTERED or (
+            # Whoever has not the key is told the same, and must not make its holder be forgotten.
+            reply.code == errors.UNKNOWN_SESSION and self.holders.routes[shard].get(reply.session) == route
+        ):
+            self.holders.end(shard, reply.session)
+
+    def _undeliverable(self, member: int, route: int, head: Frame) -> None:
+        if head[1] == frames.EVENTS:
+            self._whereabouts.unknown(member // self.config.replicas, session_of(head), route)
 
     def _to_router(self, member: int, parts: Sequence[Frame]) -> None:
         head = parts[0]
         if head[1] == frames.LEADER:
             self._learn(member, head)
-        elif head[1] == frames.STATUS_REPORT:
-            self.gathering.add(member, _request_id(head), _reply_body(parts))
-        elif head[1] == frames.ADMIN_REPORT:
-            self.admin.add(member, _request_id(head), _reply_body(parts))
+        elif head[1] in (frames.STATUS_REPORT, frames.ADMIN_REPORT):
+            self.questions.reported(member, head[1], request_id(head), reply_body(parts))
         elif head[1] == frames.REFUSED:
-            self.admin.refuse(member, _request_id(head), _sentence(parts))
+            self.questions.refused(member, request_id(head), sentence(parts))
 
     def _learn(self, member: int, head: Frame) -> None:
         *_, term, leader, _ = REPLY.unpack_from(head)
@@ -250,6 +275,7 @@ class Router:
         else:
             self._lines.append(f"shard {shard}: replica {leader} leads term {term}")
             self._notify(shard, term, leader)
+            self._whereabouts.tell(shard)
 
     def _notify(self, shard: int, term: int, leader: int) -> None:
         notice = answers.leader_notice(shard, term, leader)
@@ -271,8 +297,7 @@ class Router:
         self._lines.append(f"{self._name(member)} is there")
 
     def _lost(self, member: int, why: str) -> None:
-        self.gathering.miss(member)
-        self.admin.miss(member)
+        self.questions.miss(member)
         if self._present[member]:
             self._present[member] = False
             self._lines.append(f"{self._name(member)} is lost: {why}")
@@ -288,9 +313,11 @@ class Router:
                 self.counts["not_sent"] += 1
                 self._refuse(identity, parts[0], errors.NOT_SENT, text, RETRY_MS)
             elif parts[0][1] == frames.STATUS:
-                self.gathering.miss(member)
+                self.questions.unasked(member)
             elif parts[0][1] == frames.ADMIN:
-                self.admin.refuse(member, _request_id(parts[0]), text)
+                self.questions.refused(member, request_id(parts[0]), text)
+            elif parts[0][1] == frames.ROUTES:
+                self._whereabouts.not_sent(member // self.config.replicas)
 
     def unread(self, identity: bytes) -> None:
         """The client does not read what it gets: an answer was dropped."""
@@ -299,7 +326,11 @@ class Router:
     def unreachable(self, identity: bytes) -> None:
         """The client is not connected any more."""
         self.counts["unreachable"] += 1
-        self.clients.forget(identity)
+        self.left(identity)
+
+    def left(self, identity: bytes) -> None:
+        """The client's connection broke, or it has answered no heartbeat: the leaders of its sessions are told."""
+        self._whereabouts.forget(self.clients.forget(identity))
 
     # -- time ----------------------------------------------------------------------------------------
 
@@ -309,18 +340,18 @@ class Router:
             self._next_hello = self.now + HELLO_EVERY_S
             self._greet()
             self.clients.age(self.now)
+            for route in self.clients.take_forgotten():
+                self._whereabouts.forget(route)
+            self._whereabouts.tick()
         if self._bad_peers and self.now >= self._next_bad_peers:
             self._next_bad_peers = self.now + BAD_PEERS_EVERY_S
             self._lines.append(f"refused {self._bad_peers} messages that cannot be read")
             self._bad_peers = 0
-        self._gather()
-        for asker, body in self.admin.finished(self.now):
-            self._to_clients.append((asker.identity, answers.answer(frames.ADMIN_REPORT, asker.request, body)))
+        self.questions.tick(self._present, self.now)
 
     def next_tick(self) -> float:
         """When `tick` must be called at the latest."""
-        deadlines = (self._next_hello, self.gathering.deadline, self.admin.deadline)
-        return min(deadline for deadline in deadlines if deadline is not None)
+        return min(self._next_hello, self.questions.deadline)
 
     def _greet(self) -> None:
         for member in range(self.config.members):
@@ -332,26 +363,27 @@ class Router:
 
     def _ask_hello(self, member: int) -> None:
         shard = member // self.config.replicas
-        self._to_replicas[member].append(Item(0, answers.ask(frames.HELLO, shard, 0)))
+        self._to_member(member, answers.ask(frames.HELLO, shard, 0))
 
-    def _gather(self) -> None:
-        gathering = self.gathering
-        askers = gathering.finished(self.now)
-        if askers:
-            config = self.config
-            status = merged(config.cluster_id, self.endpoint, config.shards, config.replicas, gathering.reports)
-            status["compactor"] = self._compactor_of()
-            body = bytes(msgpack.packb(status))
-            for asker in askers:
-                self._to_clients.append((asker.identity, answers.answer(frames.STATUS_REPORT, asker.request, body)))
-        if gathering.waiting:
-            present = {member for member, there in enumerate(self._present) if there}
-            gathering.start(present, self.now)
-            for member in present:
-                shard = member // self.config.replicas
-                self._to_replicas[member].append(Item(0, answers.ask(frames.STATUS, shard, gathering.round)))
+    def _host(self) -> dict[str, Any]:
+        """What the status says beyond the replicas: the host's other processes, and this one's figures."""
+        record = self._record()
+        figures = {"clients": len(self.clients), "sessions": len(self.holders), **self.counts}
+        own = {"id": self.config.number, "endpoint": self.endpoint, **figures}
+        return {
+            "endpoints": self._routers(),
+            "compactor": record.compactor if record else None,
+            "routers": [list(router) for router in record.routers] if record else [],
+            "router": own,
+        }
 
     # -- what is to be done --------------------------------------------------------------------------
+
+    def _to_client(self, identity: bytes, parts: list[Frame]) -> None:
+        self._to_clients.append((identity, parts))
+
+    def _to_member(self, member: int, parts: list[Frame]) -> None:
+        self._to_replicas[member].append(Item(0, parts))
 
     def take_for_replicas(self) -> list[tuple[int, list[Item]]]:
         """Member and messages, for every member that gets any."""
@@ -373,24 +405,3 @@ class Router:
     def _name(self, member: int) -> str:
         shard, replica = divmod(member, self.config.replicas)
         return f"replica {replica} of shard {shard}"
-
-
-def _request_id(header: Frame) -> int:
-    """The request's id, at bytes 8 to 16 in every version of the protocol; 0 when the header ends before."""
-    return int.from_bytes(header[8:16], "little") if len(header) >= 16 else 0
-
-
-def _reply_body(parts: Sequence[Frame]) -> Frame:
-    return parts[1] if len(parts) > 1 else parts[0][REPLY_BYTES:]
-
-
-def _sentence(parts: Sequence[Frame]) -> str:
-    """What a refusal says, or at least its name."""
-    return bytes(_reply_body(parts)).decode("utf-8", "replace") or errors.name_of(parts[0][4])
-
-
-def _size_of_two(parts: Sequence[Frame]) -> int:
-    """Bytes of header and separate body; 0 when these are not the frames of a message."""
-    if len(parts) != 2 or len(parts[0]) != REQUEST_BYTES:
-        return 0
-    return REQUEST_BYTES + len(parts[1])

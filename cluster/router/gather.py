@@ -99,14 +99,11 @@ def decoded(body: Frame) -> dict[str, Any] | None:
     return report if isinstance(report, dict) else None
 
 
-def merged(
-    cluster_id: str, endpoint: str, shards: int, replicas: int, reports: Mapping[int, dict[str, Any]]
-) -> dict[str, Any]:
+def merged(cluster_id: str, shards: int, replicas: int, reports: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
     """The status of the whole cluster from the reports by member; who did not report is `down`."""
     return {
         "version": __version__,
         "cluster_id": cluster_id,
-        "endpoints": [endpoint],
         "shards": [
             _shard(shard, [_replica(replica, reports.get(shard * replicas + replica)) for replica in range(replicas)])
             for shard in range(shards)

@@ -10,17 +10,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from functools import partial
 from pathlib import Path
 
 import zmq
 
-from ...client.protocol.frames import Item, pack_bundle
-from ..run_record import compactor_of
+from ...client.protocol.frames import HELLO, Item, pack_bundle
+from ..run_record import RecordReader
 from . import sockets
+from .attendance import Attendance
 from .config import RouterConfig
 from .core import Router
 from .sockets import Socket
+
+_HELLO = bytes([HELLO])
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +32,15 @@ class RouterProcess:
 
     def __init__(self, config: RouterConfig) -> None:
         self.config = config
-        self.core = Router(config, partial(compactor_of, Path(config.data)))
+        self.core = Router(config, RecordReader(Path(config.data)))
         self._stopping = False
         self.context = zmq.Context()
         self.clients = sockets.listen(self.context, config.listen, config.message_bytes_max)
         self.core.endpoint = self.clients.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._attendance = Attendance()
+        self._endings = sockets.watch(self.clients)
         self.poller = zmq.Poller()
+        self.poller.register(self._endings, zmq.POLLIN)
         self.poller.register(self.clients, zmq.POLLIN)
         self.replicas: list[Socket] = []
         self.monitors: list[Socket] = []
@@ -82,8 +87,9 @@ class RouterProcess:
         core.now = time.monotonic()
         for source, _ in ready:
             if source is self.clients:
-                for identity, parts in sockets.requests(self.clients):
-                    core.from_client(identity, parts)
+                self._read_clients()
+            elif source is self._endings:
+                self._read_endings()
             elif source in self._replica_of:
                 self._unread.add(self._replica_of[source])
             elif source == parent and not os.read(parent, 4096):
@@ -106,6 +112,20 @@ class RouterProcess:
         return max(0, int((self.core.next_tick() - time.monotonic()) * 1000) + 1)
 
     # -- reading -------------------------------------------------------------------------------------
+
+    def _read_clients(self) -> None:
+        from_client = self.core.from_client
+        for identity, parts, frame in sockets.requests(self.clients):
+            if parts[0][1:2] == _HELLO:
+                self._read_endings()
+                self._attendance.note(sockets.descriptor_of(frame), identity)
+            from_client(identity, parts)
+
+    def _read_endings(self) -> None:
+        for descriptor in sockets.closed(self._endings):
+            identity = self._attendance.closed(descriptor)
+            if identity is not None:
+                self.core.left(identity)
 
     def _read_replica(self, member: int) -> None:
         bundles = 0

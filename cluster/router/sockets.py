@@ -69,8 +69,13 @@ def connect(context: zmq.Context[Any], path: str) -> tuple[Socket, Socket]:
     return socket, monitor
 
 
-def requests(socket: Socket) -> Iterator[tuple[bytes, list[Frame]]]:
-    """Identity and frames of what clients sent, within the turn's share."""
+def watch(socket: Socket) -> Socket:
+    """A socket that tells which descriptors of a bound socket's connections were closed."""
+    return socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+
+
+def requests(socket: Socket) -> Iterator[tuple[bytes, list[Frame], Any]]:
+    """Identity and frames of what clients sent, within the turn's share; and the first frame as it was received."""
     receive = socket.recv
     for _ in range(TURN_MESSAGES_MAX):
         try:
@@ -82,7 +87,22 @@ def requests(socket: Socket) -> Iterator[tuple[bytes, list[Frame]]]:
         parts: list[Frame] = [frame.bytes]
         if frame.more:
             parts.extend(_following(socket, REQUEST_FRAMES_MAX))
-        yield identity, parts
+        yield identity, parts, frame
+
+
+def descriptor_of(frame: Any) -> int:
+    """The descriptor of the connection over which a frame came."""
+    return int(frame.get(zmq.SRCFD))
+
+
+def closed(monitor: Socket) -> Iterator[int]:
+    """The descriptors of the connections that were closed since the last call."""
+    while True:
+        try:
+            event = parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK))
+        except zmq.Again:
+            return
+        yield int(event["value"])
 
 
 def answers(socket: Socket) -> Iterator[list[Frame]]:

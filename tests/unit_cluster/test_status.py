@@ -91,7 +91,16 @@ def test_columns_line_up():
 
 def test_a_report_is_completed_with_its_meaning():
     report = status.complete({"cluster_id": "ab", "shards": [shard(0, "LFF")]}, ["tcp://127.0.0.1:1"])
-    assert list(report) == ["version", "cluster_id", "endpoints", "compactor", "verdict", "healthy", "shards"]
+    assert list(report) == [
+        "version",
+        "cluster_id",
+        "endpoints",
+        "routers",
+        "compactor",
+        "verdict",
+        "healthy",
+        "shards",
+    ]
     assert report["healthy"] is True
     assert list(report["shards"][0]["replicas"][0]) == list(status.REPLICA_FIELDS)
 

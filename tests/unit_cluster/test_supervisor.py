@@ -15,7 +15,7 @@ from ocelog.cluster import watch
 from ocelog.cluster.config import Settings
 from ocelog.cluster.errors import AlreadyRunning, ConfigError, NotRunning, StartFailed
 from ocelog.cluster.restart_policy import FAILED_STARTS_MAX
-from ocelog.cluster.run_record import RunRecord, clear_predecessor, compactor_of, process_of
+from ocelog.cluster.run_record import RunRecord, clear_predecessor, process_of
 from ocelog.cluster.supervisor import Supervisor
 
 FAKE_CHILD = Path(__file__).with_name("fake_child.py")
@@ -208,9 +208,14 @@ def test_a_killed_compactor_is_started_again_and_the_record_tells_which_it_is(fa
     fakes.running()
     eventually(lambda: len(fakes.starts("compactor")) == 1, "the first start")
     first = int(fakes.starts("compactor")[0][0])
-    eventually(lambda: compactor_of(fakes.data) == first, "its record")
+
+    def recorded() -> int | None:
+        record = RunRecord.read(fakes.data)
+        return record.compactor if record else None
+
+    eventually(lambda: recorded() == first, "its record")
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: compactor_of(fakes.data) not in (None, first), "the second start")
+    eventually(lambda: recorded() not in (None, first), "the second start")
 
 
 def test_a_router_takes_the_same_port_again(fakes):

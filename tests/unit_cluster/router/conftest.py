@@ -53,7 +53,7 @@ def request(kind: int = frames.COMMAND, shard: int = 0, identifier: int = 1, bod
         fields.get("first_sequence", 7),
         0,
         0,
-        0,
+        fields.get("connection", 0),
         1000,
     )
     return header + body
@@ -69,7 +69,7 @@ def reply(kind: int = frames.RESULTS, shard: int = 0, identifier: int = 1, body:
         0,
         0,
         identifier,
-        5,
+        fields.get("session", 5),
         7,
         fields.get("index", 0),
         0,

@@ -33,7 +33,19 @@ def test_a_request_goes_to_the_leader_of_its_shard_unchanged(router):
     assert router.told() == []
 
 
-@pytest.mark.parametrize("kind", [frames.REGISTER, frames.KEEP_ALIVE, frames.UNREGISTER, frames.COMMAND, frames.QUERY])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        frames.REGISTER,
+        frames.KEEP_ALIVE,
+        frames.UNREGISTER,
+        frames.COMMAND,
+        frames.QUERY,
+        frames.HANDLED,
+        frames.SETTLE,
+        frames.OUTCOME,
+    ],
+)
 def test_every_kind_that_concerns_a_shard_is_forwarded(router, kind):
     router.leads(0)
     router.says(ADA, router.request(kind))

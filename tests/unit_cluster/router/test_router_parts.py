@@ -146,7 +146,7 @@ def test_a_bundle_holds_no_more_messages_than_it_may():
 
 def test_of_two_that_claim_to_lead_the_later_term_counts():
     reports = {0: {"role": "leader", "term": 3}, 2: {"role": "leader", "term": 4}}
-    (shard,) = merged("ab", "tcp://127.0.0.1:1", 1, 3, reports)["shards"]
+    (shard,) = merged("ab", 1, 3, reports)["shards"]
     assert (shard["leader"], shard["term"]) == (2, 4)
 
 
@@ -157,7 +157,7 @@ def test_a_report_that_cannot_be_read_is_as_good_as_none(body):
     gathering.start({0}, 0.0)
     gathering.add(0, 1, body)
     assert len(gathering.finished(0.0)) == 1
-    status = merged("ab", "tcp://127.0.0.1:1", 1, 1, gathering.reports)
+    status = merged("ab", 1, 1, gathering.reports)
     assert json.dumps(status, default=repr)
 
 
