@@ -46,7 +46,7 @@ def _serve(config: RouterConfig) -> None:
     try:
         alarm = _watch_for_the_end(router)
         _tune()
-        ready = {"ready": True, "pid": os.getpid(), "endpoint": router.core.endpoint}
+        ready = {"ready": True, "pid": os.getpid(), "endpoint": router.core.host.endpoint}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         router.run(alarm.fileno(), sys.stdin.fileno())

@@ -24,6 +24,7 @@ from .clients import Clients
 from .config import RouterConfig
 from .headers import connection_of, reply_body, request_id, sentence, session_of, size_of_two
 from .holders import Holders
+from .host import Host
 from .leaders import Leaders
 from .questions import Questions
 from .whereabouts import Whereabouts
@@ -54,15 +55,14 @@ ToClient = tuple[bytes, Sequence[Frame]]
 class Router:
     """One router of one cluster; `members` are numbered `shard * replicas + replica`.
 
-    `now` is the time of the turn in seconds, monotonic; `endpoint` is where clients reach this router; `record` is what
-    the host's supervisor has running, asked for when somebody greets or wants the status.
+    `now` is the time of the turn in seconds, monotonic; `record` tells what the host's supervisor has running, and is asked
+    when somebody greets or wants the status.
     """
 
     def __init__(self, config: RouterConfig, record: Callable[[], RunRecord | None] = lambda: None) -> None:
         self.config = config
-        self._record = record
+        self.host = Host(config, record)
         self.now = 0.0
-        self.endpoint = config.listen
         self.clients = Clients()
         self.holders = Holders(config.shards)
         self.leaders = Leaders(config.shards, config.replicas)
@@ -71,7 +71,7 @@ class Router:
         self._to_clients: list[ToClient] = []
         self._to_replicas: list[list[Item]] = [[] for _ in range(config.members)]
         self._lines: list[str] = []
-        self.questions = Questions(config, self._host, self._to_client, self._to_member)
+        self.questions = Questions(config, self._status_beyond_replicas, self._to_client, self._to_member)
         self._whereabouts = Whereabouts(self.holders, self.leaders, self._to_member)
         self._present = [False] * config.members
         self.choice = Choice(config.replicas, self._present)
@@ -136,13 +136,8 @@ class Router:
 
     def _hello(self, identity: bytes, parts: list[Frame]) -> None:
         self.holders.connected(self.clients.route_of(identity), connection_of(parts[0]))
-        body = answers.welcome_body(self.config, self._routers())
+        body = answers.welcome_body(self.config, self.host.routers)
         self._to_clients.append((identity, answers.answer(frames.WELCOME, request_id(parts[0]), body)))
-
-    def _routers(self) -> list[str]:
-        """Where all routers of the cluster are, this one among them however little was recorded yet."""
-        record = self._record()
-        return list(dict.fromkeys([*(record.endpoints if record else ()), self.endpoint]))
 
     def _status(self, identity: bytes, parts: list[Frame]) -> None:
         if not self.questions.status(identity, request_id(parts[0])):
@@ -365,17 +360,8 @@ class Router:
         shard = member // self.config.replicas
         self._to_member(member, answers.ask(frames.HELLO, shard, 0))
 
-    def _host(self) -> dict[str, Any]:
-        """What the status says beyond the replicas: the host's other processes, and this one's figures."""
-        record = self._record()
-        figures = {"clients": len(self.clients), "sessions": len(self.holders), **self.counts}
-        own = {"id": self.config.number, "endpoint": self.endpoint, **figures}
-        return {
-            "endpoints": self._routers(),
-            "compactor": record.compactor if record else None,
-            "routers": [list(router) for router in record.routers] if record else [],
-            "router": own,
-        }
+    def _status_beyond_replicas(self) -> dict[str, Any]:
+        return self.host.status({"clients": len(self.clients), "sessions": len(self.holders), **self.counts})
 
     # -- what is to be done --------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class RouterProcess:
         self._stopping = False
         self.context = zmq.Context()
         self.clients = sockets.listen(self.context, config.listen, config.message_bytes_max)
-        self.core.endpoint = self.clients.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.core.host.endpoint = self.clients.getsockopt_string(zmq.LAST_ENDPOINT)
         self._attendance = Attendance()
         self._endings = sockets.watch(self.clients)
         self.poller = zmq.Poller()

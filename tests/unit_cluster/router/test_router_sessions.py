@@ -212,8 +212,8 @@ def test_the_welcome_names_all_routers(new_router):
         ((_, parts),) = router.core.take_for_clients()
         return msgpack.unpackb(frames.parse_reply(parts)[1])["routers"]
 
-    router.core.endpoint = "tcp://127.0.0.1:2"
+    router.core.host.endpoint = "tcp://127.0.0.1:2"
     assert welcomed() == ["tcp://127.0.0.1:2"]
-    router.core._record = lambda: record
+    router.core.host._record = lambda: record
     record.endpoints = ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]
     assert welcomed() == ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]
