@@ -1,121 +1,79 @@
-"""A simulated client: the production `ShardSession`, a workload of unique operations, and a router's part in between.
+"""A simulated client: the production `ShardSession` and `Connection`, a workload of unique operations, a handler of events.
 
-It finds the leader as a router does, by notices and by asking around, and sometimes sends to the wrong replica on purpose. Every
-command that writes carries a serial number nobody else uses, so its effect can be recognised wherever it shows up.
+It does what `client/io.py` does, on a simulated connection to one router at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from random import Random
 from typing import Any
 
-from ocelog.client.calls import Call, Outbox, Resource
-from ocelog.client.protocol import errors, frames
-from ocelog.client.protocol.frames import Item
+from ocelog.client.calls import Call, ClientState, EventBatch, Outbox, Resource, StateChange
+from ocelog.client.connection import Connection
+from ocelog.client.protocol import frames
 from ocelog.client.session import ShardSession
 
-from .host import host_name
-from .network import Frames, Network
+from .handling import Handler
+from .network import Network
+from .router import SimRouter
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
+from .transport import SimTransport
+from .workload import Operation, Workload, draw_operation
 
-HELLO_INTERVAL = SECOND // 2
-OPERATIONS = (
-    "put",
-    "put",
-    "put",
-    "put",
-    "put_if_absent",
-    "put_if_absent",
-    "replace",
-    "replace",
-    "remove",
-    "remove",
-    "clear",
-)
-LEASE_OPERATIONS = ("put", "put", "put_if_absent", "hold", "put_both", "alarm", "remove", "clear")
-TTLS = (0, 20, 50, 100, 100, 500, 3000)
-"""In ms; often the same, so that timers fall due together."""
-
-
-@dataclass(eq=False)
-class Operation:
-    """One call and what is known of it.
-
-    `serial` is 0 for a query; `known_index` is what everybody together knew of the log when it began; `behind` is the
-    command that its client had submitted last.
-    """
-
-    client: str
-    serial: int
-    resource: str
-    parts: tuple[Any, ...]
-    known_index: int
-    behind: Operation | None
-    call: Call = field(init=False)
-    session_id: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.client}: {self.parts} on {self.resource}, session {self.session_id} {self.call.sequence}"
-
-
-class Workload:
-    """What all clients of a run share: serial numbers, and what is known to have happened."""
-
-    def __init__(self) -> None:
-        self.serial = 0
-        self.known_index = 0
-        self.open: set[Operation] = set()
-        self.finished: list[Operation] = []
-
-    def next_serial(self) -> int:
-        """A number for one command."""
-        self.serial += 1
-        return self.serial
+_NO_SHARD = frames.NO_SHARD.to_bytes(2, "little")
 
 
 class SimClient:
-    """One client. `on_completed` is called for every operation that ends, with a result or with an error."""
+    """One client. `on_completed` is called for every operation that ends, `on_given` for every batch of events, in order."""
 
-    def __init__(self, number: int, plan: Plan, scheduler: Scheduler, network: Network, workload: Workload) -> None:
+    def __init__(
+        self,
+        number: int,
+        plan: Plan,
+        scheduler: Scheduler,
+        network: Network,
+        workload: Workload,
+        routers: Sequence[SimRouter],
+    ) -> None:
         self.name = f"client-{number}"
         self.plan = plan
         self.scheduler = scheduler
-        self.network = network
         self.workload = workload
         self.on_completed: list[Callable[[Operation], None]] = []
+        self.on_given: list[Callable[[SimClient, EventBatch], None]] = []
         self.paused_until = 0
         self.working = True
-        self._inbox: list[Frames] = []
+        self.handler = Handler(self)
         self._act_due = False
         self._next_act = inf
-        self._term = 0
-        self._leader: int | None = None
         # A reader: its reads do not wait behind commands of its own that a cut-off leader cannot commit.
         self.query_share = 0.98 if scheduler.chance(plan.readers) else plan.query_share
-        network.attach(self.name, self._receive)
+        self._transport = SimTransport(self.name, scheduler, network, routers, self.act_soon)
+        self._routers = [router.name for router in routers]
         self.begin()
         self._work()
-        self._hello()
 
     # -- the session ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start as a new process of the application: nothing is known of earlier sessions."""
         self._outbox = Outbox()
-        seed = self.scheduler.rng.getrandbits(32)
-        self.session = ShardSession(
-            0, self._outbox, Random(seed), client_id=self.name, timeout=self.plan.session_timeout
-        )
+        random = Random(self.scheduler.rng.getrandbits(32))
+        self.session = ShardSession(0, self._outbox, random, client_id=self.name, timeout=self.plan.session_timeout)
+        self._transport.close()
+        endpoints = list(self._routers)
+        random.shuffle(endpoints)
+        self.connection = Connection(endpoints, self._transport, random)
         self._resources = {name: Resource(name[0], name, 0) for name in ("map", "counter", "leases")}
-        self._connection = 1
         self._operations: dict[Call, Operation] = {}
         self._latest_command: Operation | None = None
         self._closing = False
-        self.session.connected(self.name, self._connection, self.scheduler.seconds)
+        self.seen = 0
+        self.handler.reset()
+        self.act_soon()
 
     def restart(self) -> None:
         """The application dies: nobody waits for its calls any more, and nobody repeats them."""
@@ -131,10 +89,8 @@ class SimClient:
         self.act()
 
     def reconnect(self) -> None:
-        """The router is lost and another one found."""
-        self.session.disconnected()
-        self._connection += 1
-        self.session.connected(self.name, self._connection, self.scheduler.seconds)
+        """The connection breaks; the next router is tried."""
+        self._transport.drop()
         self.act()
 
     def pause(self, duration: int) -> None:
@@ -142,8 +98,8 @@ class SimClient:
         self.paused_until = self.scheduler.now + duration
         self.scheduler.after(duration, self.act)
 
-    def deliver(self, calls: Sequence[Call]) -> None:
-        """Part of `calls.Owner`; finished calls are taken from the outbox instead."""
+    def deliver(self, calls: Sequence[Any]) -> None:
+        """Part of `calls.Owner`; what is delivered is taken from the outbox instead."""
 
     # -- work ----------------------------------------------------------------------------------------
 
@@ -160,71 +116,86 @@ class SimClient:
 
     def issue(self) -> None:
         """Begin one operation of the plan's mix."""
-        rng, plan = self.scheduler.rng, self.plan
-        resource = "leases" if rng.random() < plan.lease_share else rng.choice(("map", "counter"))
-        key = b"k%d" % rng.randrange(plan.keys)
-        if rng.random() < self.query_share:
-            self.submit(resource, ("get",) if resource == "counter" else ("get", key), is_query=True)
+        if self.workload.sessions and self.scheduler.chance(self.plan.ask_share):
+            self.ask()
             return
-        serial = self.workload.next_serial()
-        if rng.random() < plan.bad_share:
-            self.submit(resource, rng.choice(BAD_PARTS), serial=serial)
-        elif resource == "counter":
-            self.submit(resource, ("add", serial), serial=serial)
-        elif resource == "leases":
-            self.submit(resource, self._lease_parts(key, b"v%d" % serial), serial=serial)
-        else:
-            name = rng.choice(OPERATIONS)
-            parts = {"clear": (), "remove": (key,)}.get(name, (key, b"v%d" % serial))
-            self.submit(resource, (name, *parts), serial=serial)
+        drawn = draw_operation(self.scheduler.rng, self.plan, self.workload, self.query_share)
+        self.submit(
+            drawn.resource,
+            drawn.parts,
+            serial=self.workload.serial if drawn.is_command else 0,
+            is_query=not drawn.is_command,
+            level=drawn.level,
+            selection=drawn.selection,
+        )
 
-    def _lease_parts(self, key: bytes, value: bytes) -> tuple[Any, ...]:
-        rng = self.scheduler.rng
-        name = rng.choice(LEASE_OPERATIONS)
-        if name == "alarm":
-            return name, rng.choice(TTLS), rng.randrange(3)
-        if name == "put_both":
-            return name, key, b"k%d" % rng.randrange(self.plan.keys), value
-        if name in ("remove", "clear"):
-            return (name, key) if name == "remove" else (name,)
-        return (name, key, value) if name == "hold" else (name, key, value, rng.choice(TTLS))
+    def nested(self) -> Operation:
+        """A command from inside the handler, at any level."""
+        serial = self.workload.next_serial()
+        level = frames.LINEARIZABLE if self.scheduler.chance(0.7) else None
+        return self.submit("counter", ("add", serial), serial=serial, level=level, nested=True)
 
     def submit(
-        self, resource: str, parts: tuple[Any, ...], *, serial: int = 0, is_query: bool = False, timeout: float = 0.0
+        self,
+        resource: str,
+        parts: tuple[Any, ...],
+        *,
+        serial: int = 0,
+        is_query: bool = False,
+        timeout: float = 0.0,
+        level: int | None = None,
+        selection: int = 0,
+        nested: bool = False,
     ) -> Operation:
         """Begin this operation; without a timeout it gets one of the plan's kind."""
-        scheduler = self.scheduler
-        now = scheduler.seconds
-        operation = Operation(self.name, serial, resource, parts, self.workload.known_index, self._latest_command)
+        now = self.scheduler.seconds
+        operation = self._operation(resource, parts, serial)
         if not is_query:
             self._latest_command = operation
-        if not timeout:
-            timeout = 0.05 + scheduler.rng.random() if scheduler.chance(self.plan.give_up) else 1000.0
-        call = Call(self._resources[resource], parts, is_query, now, now + timeout, self, None)
-        operation.call = call
-        self._operations[call] = operation
-        self.workload.open.add(operation)
-        self.session.submit(call)
+        deadline = now + (timeout or self._timeout())
+        operation.call = Call(
+            self._resources[resource],
+            parts,
+            is_query,
+            now,
+            deadline,
+            self,
+            None,
+            level=level,
+            selection=selection,
+            nested=nested,
+        )
+        self._begun(operation)
+        self.session.submit(operation.call)
         return operation
 
-    def act(self) -> None:
-        """One turn of the client's I/O loop."""
-        self._act_due = False
-        if self.scheduler.now < self.paused_until:
-            return
-        inbox, self._inbox = self._inbox, []
-        for each in inbox:
-            self._read(each)
+    def ask(self) -> Operation:
+        """Ask what became of a sequence of any session that anybody has had."""
+        rng = self.scheduler.rng
+        session = rng.choice(sorted(self.workload.sessions))
+        key, last = self.workload.sessions[session]
+        if rng.random() < 0.05:
+            key = bytes(16)
+        parts = ("outcome", session, key, rng.randint(1, last + 2))
         now = self.scheduler.seconds
-        self.session.tick(now)
-        self.session.pump(now)
-        self._send()
-        self._collect(self.session.envelope.session)
-        if self._closing and self.session.closed:
-            self.begin()
-        wake_at = self.session.wake_at()
-        if wake_at < inf:
-            self._wake(max(1, int((wake_at - now) * SECOND) + 1))
+        operation = self._operation("shard", parts, 0)
+        operation.asked = parts[1:]
+        operation.call = Call(Resource("", "shard", 0), parts, True, now, now + self._timeout(), self, None)
+        self._begun(operation)
+        self.session.asking.ask(operation.call, now)
+        return operation
+
+    def _operation(self, resource: str, parts: tuple[Any, ...], serial: int) -> Operation:
+        operation = Operation(self.name, serial, resource, parts, self.workload.known_index, self._latest_command)
+        operation.seen = self.seen
+        return operation
+
+    def _begun(self, operation: Operation) -> None:
+        self._operations[operation.call] = operation
+        self.workload.open.add(operation)
+
+    def _timeout(self) -> float:
+        return 0.05 + self.scheduler.rng.random() if self.scheduler.chance(self.plan.give_up) else 1000.0
 
     def finish(self) -> None:
         """No more work but one last write and read, which have to succeed."""
@@ -236,86 +207,111 @@ class SimClient:
         self.submit("counter", ("get",), is_query=True, timeout=1000.0)
         self.act()
 
-    def _wake(self, delay: int) -> None:
-        at = self.scheduler.now + delay
-        if at < self._next_act or self._next_act <= self.scheduler.now:
-            self._next_act = at
-            self.scheduler.after(delay, self._woken, at)
+    # -- the loop ------------------------------------------------------------------------------------
+
+    def act_soon(self) -> None:
+        """Take a turn before long."""
+        if not self._act_due:
+            self._act_due = True
+            self.scheduler.after(self.scheduler.between(0, MS), self.act)
+
+    def act(self) -> None:
+        """One turn of the client's I/O loop."""
+        self._act_due = False
+        if self.scheduler.now < self.paused_until:
+            return
+        self._read()
+        now = self.scheduler.seconds
+        self.connection.tick(now)
+        handled, self._outbox.handled[:] = list(self._outbox.handled), []
+        for batch in handled:
+            self.session.handled(batch, now)
+        self.session.tick(now)
+        self.session.pump(now)
+        for message in self._outbox.messages:
+            self._transport.send(message)
+        self._outbox.messages.clear()
+        self._collect(self.session.envelope.session)
+        self._note_session()
+        if self._closing and self.session.closed:
+            self.begin()
+        self._plan_next(now)
+
+    def _plan_next(self, now: float) -> None:
+        wake_at = max(now, min(self.session.wake_at(), self.connection.wake_at))
+        if wake_at < inf:
+            at = self.scheduler.now + max(1, int((wake_at - now) * SECOND) + 1)
+            if at < self._next_act or self._next_act <= self.scheduler.now:
+                self._next_act = at
+                self.scheduler.after(at - self.scheduler.now, self._woken, at)
 
     def _woken(self, at: int) -> None:
         if at == self._next_act:
             self._next_act = inf
             self.act()
 
-    def _collect(self, session_id: int) -> None:
-        finished = list(self._outbox.finished)
-        self._outbox.finished.clear()
-        for call in finished:
-            operation = self._operations.pop(call, None)
-            if operation is None:
-                continue
-            operation.session_id = session_id
-            self.workload.open.discard(operation)
-            self.workload.finished.append(operation)
-            outcome = call.result if call.error is None else type(call.error).__name__
-            self.scheduler.note(f"{self.name}: {call.parts} number {call.sequence} ends with {outcome}")
-            for callback in self.on_completed:
-                callback(operation)
-
-    # -- the router's part ---------------------------------------------------------------------------
-
-    def _hello(self) -> None:
-        header = frames.REQUEST.pack(
-            frames.VERSION, frames.HELLO, frames.NO_SHARD, 0, 0, 0, 0, 0, frames.NO_KEY, 0, 0, 0, 0, 1000
-        )
-        for member in range(self.plan.members):
-            self._pass_on(member, [Item(0, [header])])
-        self.scheduler.after(HELLO_INTERVAL, self._hello)
-
-    def _send(self) -> None:
-        for message in self._outbox.messages:
-            self._pass_on(self._target(), [Item(1, message)])
-        self._outbox.messages.clear()
-
-    def _target(self) -> int:
-        if self._leader is None or self.scheduler.chance(self.plan.misdirect):
-            return self.scheduler.rng.randrange(self.plan.members)
-        return self._leader
-
-    def _pass_on(self, member: int, items: list[Item]) -> None:
-        self.network.send(self.name, host_name(member), frames.pack_bundle(items))
-
-    def _receive(self, source: str, frames_in: Frames) -> None:
-        self._inbox.append(frames_in)
-        if not self._act_due:
-            self._act_due = True
-            self.scheduler.after(self.scheduler.between(0, MS), self.act)
-
-    def _read(self, bundle: Frames) -> None:
+    def _read(self) -> None:
         now = self.scheduler.seconds
-        for route, parts in frames.unpack_bundle(bundle):
-            reply, body = frames.parse_reply(parts)
-            self._note_leader(reply)
-            if route == 0:
-                if reply.kind == frames.LEADER:
-                    self.session.leader_changed(reply.term, reply.leader, now)
+        while (message := self._transport.receive()) is not None:
+            if message[0][2:4] == _NO_SHARD:
+                if self.connection.receive(message, now):
+                    self.session.connected(self.connection.endpoint, self.connection.number, now)
+                continue
+            reply, body = frames.parse_reply(message)
+            session_id = self.session.envelope.session
+            if reply.kind == frames.LEADER:
+                self.session.leader_changed(reply.term, reply.leader, now)
             else:
-                session_id = self.session.envelope.session
                 self.session.receive(reply, body, now)
-                # At once: what ends now ends under this session, and a later message may be the end of it.
-                self._collect(session_id)
+            # At once: what ends now ends under this session, and a later message may be the end of it.
+            self._collect(session_id)
+        was_ready = self.connection.ready
+        while (event := self._transport.event()) is not None:
+            self.connection.event(event, now)
+        if was_ready and not self.connection.ready:
+            self.session.disconnected()
 
-    def _note_leader(self, reply: frames.Reply) -> None:
-        if reply.term >= self._term and reply.leader != frames.NO_LEADER_KNOWN:
-            self._term, self._leader = reply.term, reply.leader
-        elif reply.code in (errors.NO_LEADER, errors.NOT_LEADER) and reply.term >= self._term:
-            self._leader = None
+    def _collect(self, session_id: int) -> None:
+        delivered = list(self._outbox.finished)
+        self._outbox.finished.clear()
+        for item in delivered:
+            if isinstance(item, EventBatch):
+                self._given(item)
+            elif isinstance(item, StateChange):
+                self._changed(item)
+            elif (operation := self._operations.pop(item, None)) is not None:
+                operation.session_id = session_id
+                self._ended(operation)
 
+    def _given(self, batch: EventBatch) -> None:
+        self.scheduler.note(f"{self.name} is given {batch}")
+        for callback in self.on_given:
+            callback(self, batch)
+        self.seen = max(self.seen, batch.index)
+        self.handler.give(batch)
 
-BAD_PARTS = (
-    ("frobnicate",),
-    ("put", b"k0"),
-    ("add", "one"),
-    ("add", 1 << 63),
-    ("put", b"k0", b"x" * 500),
-)
+    def _changed(self, change: StateChange) -> None:
+        self.scheduler.note(f"{self.name} is {change.state.value}: {change.reason}")
+        if change.state in (ClientState.EXPIRED, ClientState.CLOSED):
+            # What the old session knew is no promise of the next one's.
+            self.seen = 0
+            self.handler.recover()
+
+    def _ended(self, operation: Operation) -> None:
+        call = operation.call
+        self.workload.open.discard(operation)
+        self.workload.finished.append(operation)
+        outcome = call.result if call.error is None else type(call.error).__name__
+        self.scheduler.note(f"{self.name}: {call.parts} number {call.sequence} ends with {outcome}")
+        for callback in self.on_completed:
+            callback(operation)
+        if call.error is None and operation.asked is None:
+            self.seen = max(self.seen, call.index)
+        if operation.then is not None:
+            operation.then()
+
+    def _note_session(self) -> None:
+        envelope = self.session.envelope
+        if envelope.session:
+            latest = self._latest_command.call.sequence if self._latest_command is not None else 0
+            self.workload.note_session(envelope.session, envelope.key, latest)

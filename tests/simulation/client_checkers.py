@@ -9,9 +9,9 @@ from typing import Any
 
 from ocelog.client.protocol import errors
 
-from .client import Operation
 from .model import Outcome
 from .observer import Checker, Observer
+from .workload import Operation
 
 
 def serial_of(operation: tuple[Any, ...]) -> int:

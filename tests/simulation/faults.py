@@ -9,6 +9,7 @@ from .client import SimClient
 from .host import Host
 from .membership import Operator
 from .network import Network, Weather
+from .router import SimRouter
 from .scheduler import MS, Scheduler
 from .swarm import Plan
 
@@ -17,13 +18,20 @@ class Faults:
     """The faults of one run. `stop` ends them, heals everything and starts everyone."""
 
     def __init__(
-        self, plan: Plan, scheduler: Scheduler, network: Network, hosts: Sequence[Host], clients: Sequence[SimClient]
+        self,
+        plan: Plan,
+        scheduler: Scheduler,
+        network: Network,
+        hosts: Sequence[Host],
+        clients: Sequence[SimClient],
+        routers: Sequence[SimRouter],
     ) -> None:
         self.plan = plan
         self.scheduler = scheduler
         self.network = network
         self.hosts = hosts
         self.clients = clients
+        self.routers = routers
         self.over = False
         self._every(plan.crash_interval, self._crash)
         self._every(plan.pause_interval, self._pause)
@@ -32,6 +40,7 @@ class Faults:
         self._every(plan.full_disk_interval, self._full_disk)
         self._every(plan.client_pause_interval, self._pause_client)
         self._every(plan.client_restart_interval, self._restart_client)
+        self._every(plan.router_crash_interval, self._crash_router)
         self._every(plan.ask_interval, self._ask)
         self._every(plan.wipe_interval, self._wipe)
         self._every(plan.rot_interval, self._rot)
@@ -131,6 +140,12 @@ class Faults:
         client = self.scheduler.rng.choice(self.clients)
         self.scheduler.rng.choice((client.reconnect, client.restart, client.close))()
 
+    def _crash_router(self) -> None:
+        """A router dies and is started again."""
+        router = self.scheduler.rng.choice(self.routers)
+        router.kill()
+        self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), router.start)
+
     def _ask(self) -> None:
         """Somebody asks a replica for a snapshot, or for a compaction of either kind."""
         replica = self._victim().replica
@@ -171,5 +186,7 @@ class Faults:
             host.paused_until = min(host.paused_until, self.scheduler.now)
             host.start()
         self.operator.repair()
+        for router in self.routers:
+            router.start()
         for client in self.clients:
             client.paused_until = min(client.paused_until, self.scheduler.now)

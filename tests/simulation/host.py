@@ -51,7 +51,7 @@ WALL_START_MS = 1_700_000_000_000
 class Host:
     """Member `member` of the shard and its machine; `replica` is None while the process is down.
 
-    `on_turn(host, turn)` is called after every turn, `on_start(host)` after every start, `on_durable(host, job)` when
+    `on_turn(host, turn)` is called after every turn, `on_start(host)` after every start, `on_stop(host)` after every end, `on_durable(host, job)` when
     a persist job has run, before the replica knows, `on_wipe(host)` when the files are lost. `changed_from` is the lowest
     index that a turn may have rewritten above the dense index. `counts` is what happened, by name; `configuration` the
     one that the replica went by last.
@@ -79,6 +79,7 @@ class Host:
         self.clock_rate = 1.0 + plan.clock_drift * (2 * scheduler.rng.random() - 1)
         self.on_turn: list[Callable[[Host, Turn], None]] = []
         self.on_start: list[Callable[[Host], None]] = []
+        self.on_stop: list[Callable[[Host], None]] = []
         self.on_durable: list[Callable[[Host, PersistJob], None]] = []
         self.on_wipe: list[Callable[[Host], None]] = []
         self.compactor = SimCompactor(plan, scheduler, self.disk)
@@ -190,6 +191,8 @@ class Host:
         self._peers, self._bundles, self._gone = [], [], []
         self._turn_at = None
         self.paused_until = 0
+        for callback in self.on_stop:
+            callback(self)
 
     def _lose_power(self) -> None:
         self.compactor.cut_off()

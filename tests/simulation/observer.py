@@ -19,9 +19,10 @@ from ocelog.shard.persist import PersistJob
 from ocelog.shard.raft.membership import Configuration
 from ocelog.shard.replica import Turn
 
-from .client import Operation, SimClient, Workload
+from .client import SimClient
 from .host import Host
 from .model import Model, Outcome
+from .workload import Operation, Workload
 
 Stamp = tuple[int, int]
 """An entry as far as equality goes: its term and its checksum, which covers everything else."""

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from ocelog.shard import housekeeping, rebuild, transfers
 from ocelog.shard import replica as replica_module
 
-from .client import SimClient, Workload
+from .client import SimClient
 from .client_checkers import CLIENT_CHECKERS
 from .compaction_checkers import COMPACTION_CHECKERS
 from .faults import Faults
@@ -26,8 +26,10 @@ from .network import Network
 from .observer import Observer, Violation, present
 from .profiles import PROFILES
 from .raft_checkers import RAFT_CHECKERS
+from .router import SimRouter
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import draw
+from .workload import Workload
 
 LIVENESS_MAX = 60 * SECOND
 """Virtual time within which a healed cluster has to have answered everything."""
@@ -78,8 +80,12 @@ class Simulation:
         for host in self.hosts:
             self.observer.watch_host(host)
             self.scheduler.after(self.scheduler.between(0, 100 * MS), host.start)
+        self.routers = [
+            SimRouter(number, self.plan, self.scheduler, self.network, self.hosts)
+            for number in range(self.plan.routers)
+        ]
         self.clients = [
-            SimClient(number, self.plan, self.scheduler, self.network, self.workload)
+            SimClient(number, self.plan, self.scheduler, self.network, self.workload, self.routers)
             for number in range(self.plan.clients)
         ]
         for client in self.clients:
@@ -89,7 +95,7 @@ class Simulation:
         """Both phases. Raises Failure."""
         with self.tiny_limits(), _quiet():
             try:
-                faults = Faults(self.plan, self.scheduler, self.network, self.hosts, self.clients)
+                faults = Faults(self.plan, self.scheduler, self.network, self.hosts, self.clients, self.routers)
                 self.operator = faults.operator
                 self.scheduler.run_until(self.plan.duration)
                 faults.stop()

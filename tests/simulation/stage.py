@@ -15,13 +15,13 @@ from ocelog.shard.housekeeping import CompactionConfig
 from ocelog.shard.persist import PersistJob
 from ocelog.shard.raft.messages import Install, Message
 
-from .client import Operation
 from .host import CLUSTER_ID, DIRECTORY, Host
 from .network import Frames, Weather
 from .observer import present
 from .rot import damage_at
 from .scheduler import MS, SECOND
 from .simulation import Simulation
+from .workload import Operation
 
 NEVER = 3_600_000
 CALM: dict[str, Any] = {
@@ -46,6 +46,15 @@ CALM: dict[str, Any] = {
     "bad_share": 0.0,
     "misdirect": 0.0,
     "lease_share": 0.0,
+    "weak_share": 0.0,
+    "settle_share": 0.0,
+    "listen_share": 0.0,
+    "ask_share": 0.0,
+    "handle_late": 0.0,
+    "handle_never": 0.0,
+    "nest": 0.0,
+    "routers": 1,
+    "router_crash_interval": 0,
     "compaction": CompactionConfig(
         enabled=0,
         minor_interval_ms=NEVER,

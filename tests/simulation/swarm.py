@@ -78,6 +78,16 @@ class Plan:
     wipe_interval: int
     change_interval: int
     rot_interval: int
+    routers: int
+    router_crash_interval: int
+    weak_share: float
+    settle_share: float
+    listen_share: float
+    ask_share: float
+    handle_late: float
+    handle_max: int
+    handle_never: float
+    nest: float
 
 
 def draw(rng: Random) -> Plan:
@@ -160,6 +170,16 @@ def draw(rng: Random) -> Plan:
         wipe_interval=sometimes(2 * SECOND, 6 * SECOND),
         change_interval=sometimes(SECOND // 2, 3 * SECOND),
         rot_interval=sometimes(SECOND, 4 * SECOND),
+        routers=rng.choice((1, 1, 2, 3)),
+        router_crash_interval=sometimes(SECOND, 4 * SECOND),
+        weak_share=rng.choice((0.0, 0.6, 0.9)),
+        settle_share=rng.choice((0.0, 0.3, 0.8)),
+        listen_share=rng.choice((0.0, 0.1, 0.3)),
+        ask_share=share(0.1),
+        handle_late=share(0.3),
+        handle_max=rng.choice((10 * MS, 300 * MS, 2 * SECOND)),
+        handle_never=share(0.02),
+        nest=share(0.3),
     )
 
 
