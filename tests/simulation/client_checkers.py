@@ -1,4 +1,4 @@
-"""What clients are promised, one class per promise: exactly once, in order, their own results, fresh reads, honest errors.
+"""What clients are promised, one class per promise: exactly once, in order, their own results, honest errors.
 
 The log as the model reads it says what happened; every answer that a client gets is held against that.
 """
@@ -105,66 +105,10 @@ class OpenSessionsStay(Checker):
             self.check(ended, f"{operation} failed with {operation.call.error}, but the session is open")
 
 
-class Linearizable(Checker):
-    """Reads and writes of a key happen one at a time, each between its call and its answer.
-
-    The log gives the order of writes, so each read needs an index where its answer was true, not before anything that
-    had ended when it began. Taking the earliest such index is the best choice for all later reads.
-    """
-
-    def completed(self, operation: Operation) -> None:
-        call = operation.call
-        if call.error is not None:
-            return
-        workload = self.observer.workload
-        if not call.is_query:
-            outcome = self.observer.model.outcomes[operation.session_id, call.sequence]
-            workload.known_index = max(workload.known_index, outcome.index)
-            return
-        at = earliest(self.observer, operation, operation.known_index)
-        text = f"{operation} answered {call.result!r}, which was not so at any index from {operation.known_index} on"
-        self.check(at is not None, text)
-        assert at is not None
-        workload.known_index = max(workload.known_index, at)
-
-
-class ReadsOwnWrites(Checker):
-    """A query runs after the commands that its session sent before it, answered or not."""
-
-    def completed(self, operation: Operation) -> None:
-        call, behind = operation.call, operation.behind
-        if call.error is not None or not call.is_query or behind is None:
-            return
-        if behind.call.error is not None or not behind.call.sequence:
-            return  # it gave up, or belongs to a session that has ended
-        session_id = behind.session_id or operation.session_id  # an answered one may be of the session before
-        outcome = self.observer.model.outcomes.get((session_id, behind.call.sequence))
-        self.check(outcome is not None, f"{operation} was answered before {behind} was applied")
-        assert outcome is not None
-        at = earliest(self.observer, operation, outcome.index)
-        self.check(
-            at is not None, f"{operation} answered {call.result!r}, from before {behind}, applied at {outcome.index}"
-        )
-
-
-def earliest(observer: Observer, operation: Operation, low: int) -> int | None:
-    """The first index from `low` on at which the answer of a query was true, or None."""
-    name = operation.resource[0]
-    key = operation.parts[1] if len(operation.parts) > 1 else None
-    versions = observer.model.versions.get((name, key), [(0, None)])
-    for position, (index, value) in enumerate(versions):
-        until = versions[position + 1][0] if position + 1 < len(versions) else len(observer.committed) + 1
-        if value == operation.call.result and until > low:
-            return max(index, low)
-    return None
-
-
 CLIENT_CHECKERS: tuple[type[Checker], ...] = (
     ExactlyOnce,
     ProgramOrder,
     OwnResult,
     HonestErrors,
     OpenSessionsStay,
-    Linearizable,
-    ReadsOwnWrites,
 )

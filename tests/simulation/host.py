@@ -51,10 +51,10 @@ WALL_START_MS = 1_700_000_000_000
 class Host:
     """Member `member` of the shard and its machine; `replica` is None while the process is down.
 
-    `on_turn(host, turn)` is called after every turn, `on_start(host)` after every start, `on_stop(host)` after every end, `on_durable(host, job)` when
-    a persist job has run, before the replica knows, `on_wipe(host)` when the files are lost. `changed_from` is the lowest
-    index that a turn may have rewritten above the dense index. `counts` is what happened, by name; `configuration` the
-    one that the replica went by last.
+    `on_turn(host, turn)` is called after every turn, `on_start(host)` after every start, `on_stop(host)` after every end,
+    `on_durable(host, job)` when a persist job has run, before the replica knows, `on_wipe(host)` when the files
+    are lost. `changed_from` is the lowest index that a turn may have rewritten above the dense index. `counts` is what
+    happened, by name; `configuration` the one that the replica went by last.
     """
 
     def __init__(self, member: int, plan: Plan, scheduler: Scheduler, network: Network, disk_bytes: int) -> None:

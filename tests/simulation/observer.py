@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ocelog.client.calls import EventBatch
 from ocelog.log.entry import CONFIGURATION, HEADER, HEADER_BYTES, damage
 from ocelog.log.log import Log
 from ocelog.log.segment import Segment
@@ -64,6 +65,9 @@ class Checker:
     def completed(self, operation: Operation) -> None:
         """A client's call ended."""
 
+    def given(self, client: SimClient, session: int, index: int) -> None:
+        """A client was given the events that this index published to its session."""
+
 
 class Observer:
     """Feeds `checkers` with everything that happens to the hosts and clients it is attached to.
@@ -101,6 +105,7 @@ class Observer:
     def watch_client(self, client: SimClient) -> None:
         """Watch one client from now on."""
         client.on_completed.append(self._completed)
+        client.on_given.append(self._given)
 
     def holds(self, member: int, index: int, stamp: Stamp) -> bool:
         """Whether a member has this entry durably, or had and may have acknowledged it before it lost its files."""
@@ -231,6 +236,10 @@ class Observer:
                 if outcome is not None:
                     for checker in self.checkers:
                         checker.applied(session_id, outcome)
+
+    def _given(self, client: SimClient, batch: EventBatch) -> None:
+        for checker in self.checkers:
+            checker.given(client, batch.session, batch.index)
 
     def _completed(self, operation: Operation) -> None:
         for checker in self.checkers:

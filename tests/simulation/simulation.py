@@ -26,6 +26,7 @@ from .network import Network
 from .observer import Observer, Violation, present
 from .profiles import PROFILES
 from .raft_checkers import RAFT_CHECKERS
+from .read_checkers import READ_CHECKERS
 from .router import SimRouter
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import draw
@@ -72,7 +73,8 @@ class Simulation:
         self.workload = Workload()
         self.observer = Observer(self.plan.members, self.workload)
         self.observer.checkers = [
-            checker(self.observer) for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS, *COMPACTION_CHECKERS)
+            checker(self.observer)
+            for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS, *READ_CHECKERS, *COMPACTION_CHECKERS)
         ]
         self.hosts = [
             Host(member, self.plan, self.scheduler, self.network, DISK_BYTES) for member in range(self.plan.members)
