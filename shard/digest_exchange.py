@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from .digest import DIGEST_BYTES
+from .digest import BRIEF_BYTES
 from .divergence import Divergence
 from .neighbours import DigestReport, DigestVerdict
 from .raft.core import Raft
@@ -50,11 +50,11 @@ class DigestExchange:
     def reported(self, message: DigestReport) -> None:
         """A member tells its digest. Raises Diverged when this replica is the odd one."""
         if self.core.role is Role.LEADER:
-            self._judge(message.sender, message.index, message.digest.to_bytes(DIGEST_BYTES, "big"))
+            self._judge(message.sender, message.index, message.digest.to_bytes(BRIEF_BYTES, "big"))
 
     def judged(self, message: DigestVerdict) -> None:
         """The leader tells the digest of a majority. Raises Diverged when this replica is the odd one."""
-        self.divergence.judged(message.index, message.digest.to_bytes(DIGEST_BYTES, "big"))
+        self.divergence.judged(message.index, message.digest.to_bytes(BRIEF_BYTES, "big"))
 
     def _judge(self, member: int, index: int, digest: bytes) -> None:
         core = self.core

@@ -4,7 +4,8 @@ Deterministic: the same entries give the same table, resources, results and rele
 in place from the mapped segments and knows nothing of leaders, networks or clocks; time is the entries' own.
 
 Rules kept here: each sequence of a session is spent once and in order, a repetition or a gap changes nothing; a handler that
-raises gives its caller the error and loses its releases and timers; nothing that an entry holds can crash a replica. The
+raises gives its caller the error and loses its releases, timers and events; events come from entries alone, and are queued
+in the order of their indexes, one batch for each index and session; nothing that an entry holds can crash a replica. The
 limits of this process decide what it admits to the log, never what an entry in the log means.
 
 A RELEASE entry without effect is released here: a repetition or a gap, of a session that is not open, for a resource that
@@ -35,20 +36,19 @@ from ..log.entry import (
     UNREGISTER,
     VOID,
 )
+from .asking import answer_query
 from .digest import Digest
 from .errors import CannotDelete
 from .machines.base import Commit, StateMachine
-from .resource import Handler, Resource
+from .publishing import Publishing
+from .resource import Resource
 from .results import OK_NIL, encode_error, encode_result
 from .sessions import Session, SessionTable
 from .timers import Timer, Timers
+from .unasked import Unasked, check_releases
 
 if TYPE_CHECKING:
     from .capture import Capture
-
-UNASKED_TIMERS_FIRST = 1 << 32
-"""Timers and listeners number what they arm from here on, so that an entry's own timers are 0, 1, 2... whatever else
-happens at its index: they keep their numbers when the entry alone is restored."""
 
 
 class Executor:
@@ -56,8 +56,9 @@ class Executor:
 
     `decoded` is a leader's gift to itself: operations it decoded when it accepted them, by log index. It must be cleared
     whenever the log may change under those indexes (on losing leadership). `touched`, `registered` (with the index of the
-    entry) and `ended` (with whether it expired) collect the sessions that moved, for whoever answers clients, and are
-    emptied by it. `capture` is a snapshot being taken, which is shown every session and resource before it changes.
+    entry), `ended` (with whether it expired) and `published` (to which events were published; a session may come more than
+    once) collect the sessions that moved, for whoever answers clients, and are emptied by it. `capture` is a snapshot being
+    taken, which is shown every session and resource before it changes.
     """
 
     def __init__(self, machines: Mapping[str, type[StateMachine]], *, nesting_max: int = 32) -> None:
@@ -74,10 +75,12 @@ class Executor:
         self.touched: list[Session] = []
         self.registered: list[tuple[int, Session]] = []
         self.ended: list[tuple[Session, bool]] = []
+        self.published: list[Session] = []
         self.capture: Capture | None = None
         self.rolling = Digest()
         self._releases: list[int] = []
-        self._unasked_timers = (0, UNASKED_TIMERS_FIRST)
+        self._publishing = Publishing(self.sessions)
+        self._unasked = Unasked()
         self._handlers: dict[int, Callable[[int, Session, bytes], bytes | None]] = {
             RESOURCE: self._open_resource,
             VOID: self._void,
@@ -107,7 +110,7 @@ class Executor:
             if time > self.time:
                 self.time = time
                 if self.timers.next_due is not None:
-                    self._fire(index)
+                    self._unasked.fire(self, index)
             start = offset + HEADER_BYTES
             if not sequence:
                 self._apply_unsequenced(kind, index, session_id, bytes(buffer[start : start + length]))
@@ -138,8 +141,12 @@ class Executor:
             if session is not latest:
                 touched.append(session)
                 latest = session
-        self.rolling.fold(results, self._releases)
+        publishing = self._publishing
+        if publishing.gathered:
+            self._queue_events()
+        self.rolling.fold(results, self._releases, publishing.marks)
         self._releases.clear()
+        publishing.marks.clear()
 
     def _run_command(self, index: int, mode: int, session_id: int, operation: bytes | list[Any]) -> bytes:
         """Run one command on its machine; returns the encoded result. Never raises on what the operation holds."""
@@ -161,7 +168,7 @@ class Executor:
             value = handler(Commit(index, self.time, session_id), *operation[2:])
             result = OK_NIL if value is None else encode_result(value)
             if releases and (len(releases) > 1 or releases[0] > index):
-                _check_releases(releases, index)
+                check_releases(releases, index)
         except MemoryError:
             raise  # this replica's trouble, not the entry's: as a result it would differ from the other replicas'
         except Exception as error:
@@ -170,6 +177,8 @@ class Executor:
         resource.kept += mode
         if machine.pending_timers:
             self.arm(resource, index, 0, self.time, owned=mode == RELEASE)
+        if machine.pending_events:
+            self._publish(resource, index)
         if releases:
             self._release(resource, index, releases)
         return result
@@ -204,32 +213,30 @@ class Executor:
                 self.timers.drop_owned(released)
         releases.clear()
 
-    def run_query(self, session_id: int, data: bytes) -> bytes:
-        """Run one query against the state as it is; returns the encoded result. Never raises on what it holds."""
-        try:
-            operation = operations.decode(data, self.nesting_max)
-        except operations.BadOperation as error:
-            return encode_error(errors.BAD_OPERATION, str(error))
-        resource = self.resources.get(operation[0])
-        if resource is None:
-            return encode_error(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]}")
-        handler = resource.queries.get(operation[1])
-        if handler is None:
-            return encode_error(*resource.unknown("query", operation[1]))
-        refusal = resource.operations[operation[1]].refusal(operation[2:])
-        if refusal:
-            return encode_error(errors.BAD_OPERATION, refusal)
+    def take_effect(self, resource: Resource, index: int, first_number: int) -> None:
+        """What a timer or listener of the machine asked for, by the entry at `index`, happens; its timers count from there."""
         machine = resource.machine
-        try:
-            result = encode_result(handler(Commit(self.applied_index, self.time, session_id), *operation[2:]))
-        except Exception as error:
-            result = encode_error(errors.MACHINE_ERROR, f"{type(error).__name__}: {error}")
-        if machine.pending_releases or machine.pending_timers:
-            # Left in place they would take effect with the next command, and on this replica only.
-            machine.forget_pending()
-            text = f"query {operation[1]} of {resource.type_name} may not release or schedule"
-            result = encode_error(errors.MACHINE_ERROR, text)
-        return result
+        self.arm(resource, index, first_number, self.time, owned=False)
+        if machine.pending_events:
+            self._publish(resource, index)
+        if machine.pending_releases:
+            self._release(resource, index, machine.pending_releases)
+
+    def _publish(self, resource: Resource, index: int) -> None:
+        """What a machine has published by the entry at `index` joins what else that entry publishes."""
+        publishing = self._publishing
+        if publishing.gathered and publishing.index != index:
+            self._queue_events()
+        publishing.gather(index, resource.index, resource.machine.pending_events)
+        resource.machine.pending_events.clear()
+
+    def _queue_events(self) -> None:
+        """The entry that published them is over, or what it has published must not wait any longer."""
+        self.published += self._publishing.queue(self.capture)
+
+    def run_query(self, session_id: int, data: bytes) -> bytes:
+        """Run one query against the state as it is (asking.py); returns the encoded result and never raises."""
+        return answer_query(self, session_id, data)
 
     @property
     def digest(self) -> bytes:
@@ -250,6 +257,7 @@ class Executor:
         self.touched.clear()
         self.registered.clear()
         self.ended.clear()
+        self.published.clear()
 
     def retire(self) -> None:
         """Another state takes the place of this one: as a cycle it would stay in memory for long."""
@@ -283,15 +291,18 @@ class Executor:
         session, new = self.sessions.register(index, client_id, key, timeout_ms)
         self.registered.append((index, session))
         if new:
-            self._tell_machines("session_opened", index, session.id)
+            self._unasked.tell(self, "session_opened", index, session.id)
 
     def _keep_alive(self, index: int, payload: bytes) -> None:
-        for session_id, acknowledged in msgpack.unpackb(payload):
+        if self._publishing.gathered:
+            self._queue_events()
+        for session_id, acknowledged, handled in msgpack.unpackb(payload):
             session = self.sessions.get(session_id)
             if session is not None:
                 if self.capture is not None:
                     self.capture.before_session(session)
                 session.acknowledge(acknowledged)
+                session.handle(handled)
                 self.touched.append(session)
 
     def _void(self, index: int, session: Session, payload: bytes) -> bytes:
@@ -303,16 +314,14 @@ class Executor:
         self._end(index, session, expired=False)
 
     def _end(self, index: int, session: Session, *, expired: bool) -> None:
+        publishing = self._publishing
+        if publishing.gathered:
+            if publishing.index != index:
+                self._queue_events()
+            publishing.gathered.pop(session, None)
         self.sessions.end(session.id)
         self.ended.append((session, expired))
-        self._tell_machines("session_expired" if expired else "session_closed", index, session.id)
-
-    def _tell_machines(self, listener: str, index: int, session_id: int) -> None:
-        commit = Commit(index, self.time, session_id)
-        for resource in self.resources.values():
-            method = getattr(resource.machine, listener, None)
-            if method is not None:
-                self._run_unasked(resource, index, method, commit)
+        self._unasked.tell(self, "session_expired" if expired else "session_closed", index, session.id)
 
     def _open_resource(self, index: int, session: Session, payload: bytes) -> bytes:
         _, _, name, type_name = operations.decode(payload, None)
@@ -362,39 +371,3 @@ class Executor:
             if timer.due > self.time:
                 self.timers.arm(timer, owned=owned)
         timers.clear()
-
-    def _fire(self, index: int) -> None:
-        """Fire what is due at the new log time, before the entry at `index` that moved it."""
-        while (timer := self.timers.pop_due(self.time)) is not None:
-            resource = self.resources[timer.resource]
-            method = getattr(resource.machine, timer.method)
-            self._run_unasked(resource, index, method, Commit(index, self.time, 0), *timer.arguments)
-
-    def _run_unasked(self, resource: Resource, index: int, method: Handler, *arguments: Any) -> None:
-        """A listener or timer: nobody waits for its result; if it raises, its releases and timers are dropped."""
-        machine = resource.machine
-        releases = machine.pending_releases
-        if self.capture is not None:
-            self.capture.before_resource(resource)
-        try:
-            method(*arguments)
-            if releases:
-                _check_releases(releases, index - 1)
-        except MemoryError:
-            raise
-        except Exception:
-            machine.forget_pending()
-            return
-        at, number = self._unasked_timers
-        if at != index:
-            number = UNASKED_TIMERS_FIRST
-        self._unasked_timers = (index, number + len(machine.pending_timers))
-        self.arm(resource, index, number, self.time, owned=False)
-        if releases:
-            self._release(resource, index, releases)
-
-
-def _check_releases(releases: list[int], last: int) -> None:
-    """What is not applied cannot be released: as one index past the log's end it would stop every replica."""
-    if max(releases) > last:
-        raise ValueError(f"entry {max(releases)} cannot be released after entry {last}")

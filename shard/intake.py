@@ -109,7 +109,7 @@ class Intake:
         for session_id, sequence in acknowledged.items():
             session = self.executor.sessions.get(session_id)
             if session is not None and min(sequence, session.last) > session.acknowledged:
-                moved.append((session_id, sequence))
+                moved.append((session_id, sequence, session.handled))
         if moved:
             self.records.append((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb(moved)))
 

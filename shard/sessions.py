@@ -1,17 +1,38 @@
-"""The replicated session table: which sessions are open, what each applied last, and the results it may still ask for.
+"""The replicated session table: which sessions are open, what each applied last, the results it may still ask for, and
+the events it has not handled.
 
 Changed only by applying committed entries, so it is equal on all replicas at equal index. It must never know who leads,
 what time it is outside the log, or where a client is connected; `intake.py` keeps what only a leader knows.
 
 Invariants per session: acknowledged <= last; results are kept for exactly the sequences in (acknowledged, last].
+handled <= event_index; the batches that are kept are those published at the indexes in (handled, event_index], each names
+the one before it, and the last of them is of event_index: so none are kept exactly when handled equals event_index.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 ResultAt = tuple[int, bytes]
 """A result and the log index of its command: (index, code byte + payload)."""
+
+
+class Batch(NamedTuple):
+    """What one log index published to one session: `count` events, packed as they travel (`client/protocol/events.py`).
+
+    `previous` is the index of the batch before, of the same session, or 0: how a client notices a gap.
+    """
+
+    index: int  # type: ignore[assignment]  # the names of two methods of every tuple, which nobody needs here
+    previous: int
+    count: int  # type: ignore[assignment]
+    payload: bytes
+
+
+NO_EVENTS: deque[Batch] = deque(maxlen=0)
+"""Of every session that has handled all its events: an empty deque of its own would take most of a session's memory."""
 
 
 class Session:
@@ -19,9 +40,16 @@ class Session:
 
     `last` is the highest applied sequence, `acknowledged` the highest one whose results the client is known (by
     the log) to have. `timeout_ms` is the patience the leader has with its silence.
+
+    `event_index` is the index of the last batch that was ever published to it, also when it was handled long ago: the next
+    batch names it. `handled` is up to where the log says that events were handled; `events` are the batches above it, to be
+    read only, with `event_count` events and `event_bytes` bytes in them.
     """
 
-    __slots__ = ("acknowledged", "client_id", "id", "key", "last", "result_bytes", "results", "timeout_ms")
+    __slots__ = (
+        *("acknowledged", "client_id", "id", "key", "last", "result_bytes", "results", "timeout_ms"),
+        *("event_bytes", "event_count", "event_index", "events", "handled"),
+    )
 
     def __init__(self, session_id: int, client_id: str, key: bytes, timeout_ms: int) -> None:
         self.id = session_id
@@ -32,6 +60,11 @@ class Session:
         self.acknowledged = 0
         self.results: dict[int, ResultAt] = {}
         self.result_bytes = 0
+        self.event_index = 0
+        self.handled = 0
+        self.events = NO_EVENTS
+        self.event_count = 0
+        self.event_bytes = 0
 
     def acknowledge(self, sequence: int) -> None:
         """Forget results up to `sequence`, at most up to what was applied. Lower than before changes nothing."""
@@ -40,6 +73,36 @@ class Session:
         for known in range(self.acknowledged + 1, sequence + 1):
             self.result_bytes -= len(results.pop(known)[1])
         self.acknowledged = max(self.acknowledged, sequence)
+
+    def publish(self, index: int, payload: bytes, count: int) -> None:
+        """Queue the batch of `count` events that the entry at `index` published; one for each index, in their order."""
+        self.queue(Batch(index, self.event_index, count, payload))
+
+    def queue(self, batch: Batch) -> None:
+        """Queue a batch as it is."""
+        assert batch.index > self.event_index, f"events of entry {batch.index} after those of {self.event_index}"
+        if self.events is NO_EVENTS:
+            self.events = deque()
+        self.events.append(batch)
+        self.event_index = batch.index
+        self.event_count += batch.count
+        self.event_bytes += len(batch.payload)
+
+    def handle(self, index: int) -> None:
+        """Forget the events up to log index `index`, at most up to what was published. Lower than before changes nothing."""
+        index = min(index, self.event_index)
+        if index <= self.handled:
+            return
+        self.handled = index
+        if index == self.event_index:
+            self.events = NO_EVENTS
+            self.event_count = self.event_bytes = 0
+            return
+        events = self.events
+        while events[0].index <= index:
+            batch = events.popleft()
+            self.event_count -= batch.count
+            self.event_bytes -= len(batch.payload)
 
 
 class SessionTable:

@@ -69,7 +69,7 @@ class ReplicaState:
             if released:
                 self._name_wrong(self.log.release(released))
             if last == self.digests.next_index:
-                self.digests.reached(last, executor.digest)
+                self.digests.reached(last, executor.rolling.brief())
         return executor.applied_index < commit_index
 
     def _name_wrong(self, indexes: list[int]) -> None:

@@ -5,7 +5,8 @@ state, results and releases on every replica. Time is `commit.time`, the log's o
 
 A command declares where its state lives. RELEASE: in its live log entry, which the machine releases once it no longer
 contributes. SNAPSHOT: in what `snapshot` returns; the entry is dead once a snapshot covers it. There is no default.
-A handler checks first and changes then: if it raises, its caller gets the error and its releases are dropped.
+A handler checks first and changes then: if it raises, its caller gets the error, and its releases, timers and events
+are dropped.
 
 A replica that starts from a snapshot makes the machine, hands `install` what `snapshot` returned, restores the live
 entries in index order, and calls `restored`. The machine must then be what it was: in state, in order of iteration, and
@@ -14,9 +15,10 @@ in the timers that its live entries armed.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import msgpack
@@ -29,12 +31,17 @@ DUE_MS_MAX = (1 << 63) - 1
 
 RESERVED = frozenset(
     {
-        *("release", "schedule", "forget_pending", "pending_releases", "pending_timers"),
+        *("release", "schedule", "publish", "forget_pending"),
+        *("pending_releases", "pending_timers", "pending_events"),
         *("snapshot", "install", "restored", "live_entries"),
         *("session_opened", "session_closed", "session_expired"),
     }
 )
 """What the base class gives a machine or calls in it, and what an operation can therefore not be called."""
+
+
+Published = tuple[tuple[int, ...], bytes]
+"""An event of a handler: the sessions it is for, and the msgpack of its name and of its value, one behind the other."""
 
 
 class MachineDefinitionError(TypeError):
@@ -146,6 +153,24 @@ def _as_kept(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(kept)
 
 
+def _encode_event(name: str, value: Any) -> bytes:
+    """Name and value, as they stand in an event behind its resource; read back, since clients have to."""
+    # A batch adds two containers, and msgpack packs a level more than it unpacks.
+    packed = msgpack.packb([[[name, value]]], use_bin_type=True)
+    _read_event(packed)
+    return packed[3:]  # type: ignore[no-any-return]
+
+
+_read_event = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, max_ext_len=0)
+
+
+def _session_ids(sessions: Any) -> tuple[int, ...]:
+    ids = tuple(sessions)
+    if any(kind is not int for kind in set(map(type, ids))):
+        raise TypeError(f"events are published to the ids of sessions, not to {ids!r:.60}")
+    return ids
+
+
 def _no_index(index: Any) -> Exception:
     text = f"an entry is released by its index, a positive int, not {index!r:.60}"
     return ValueError(text) if type(index) is int else TypeError(text)
@@ -177,6 +202,8 @@ class StateMachine:
     - the session listeners `session_opened(commit)`, `session_closed(commit)` and `session_expired(commit)`, with
       `commit.session` the session in question. Not called for what a snapshot covers.
 
+    Events reach sessions by `publish`, from commands, timers and session listeners.
+
     Raises MachineDefinitionError when a subclass is defined in a way that cannot work.
     """
 
@@ -205,6 +232,7 @@ class StateMachine:
     def __init__(self) -> None:
         self.pending_releases: list[int] = []
         self.pending_timers: list[tuple[int, str, tuple[Any, ...]]] = []
+        self.pending_events: list[Published] = []
 
     def release(self, index: int) -> None:
         """The entry at `index` no longer contributes to the state. O(1); takes effect when the handler returns.
@@ -233,7 +261,23 @@ class StateMachine:
             raise TypeError(f"{method} of {self.type_name} is no method")
         self.pending_timers.append((due_ms, method, _as_kept(arguments) if arguments else ()))
 
+    def publish(self, session: int | Iterable[int], event: str, value: Any = None) -> None:
+        """Publish an event to a session, or to many at the cost of encoding it once; takes effect when the handler returns.
+
+        `session` is the id of a session or an iterable of ids, whose order does not matter; those that are not open get
+        nothing. The value is what msgpack can hold and give back; it is encoded now. All that one entry publishes to a
+        session reaches it as one batch, in the order of publishing. Not for queries; what a restore publishes is
+        dropped, since the sessions got it when the entry was applied. Raises TypeError, ValueError or OverflowError for
+        what cannot be published.
+        """
+        sessions = (session,) if type(session) is int else _session_ids(session)
+        if type(event) is not str:
+            raise TypeError(f"an event is called by a string, not {event!r:.60}")
+        if sessions:
+            self.pending_events.append((sessions, _encode_event(event, value)))
+
     def forget_pending(self) -> None:
-        """Drop what the handler that just ran released and scheduled."""
+        """Drop what the handler that just ran released, scheduled and published."""
         self.pending_releases.clear()
         self.pending_timers.clear()
+        self.pending_events.clear()

@@ -4,17 +4,22 @@
     hits.increment()                 # the new value
     hits.add(5)
     hits.compare_and_set(6, 0)       # whether it was 6
+    hits.on_change(print)            # called with each change from here on
 
 SNAPSHOT: every command changes the one number that `snapshot` returns, so no entry needs to stay; a sum of live
 entries would keep every increment for ever. Nothing is restored: the number is the whole state, and whatever led to it
 is in it.
+
+Whoever listens gets an event `change` when the value has changed, in the form that all resources share: [kind, key, old,
+new], here ["changed", None, old, new].
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .base import SNAPSHOT, Commit, StateMachine, command, query
+from .listeners import Listeners
 
 VALUE_MIN = -(1 << 63)
 VALUE_MAX = (1 << 63) - 1
@@ -25,23 +30,29 @@ class CounterOverflow(ArithmeticError):
 
 
 class CounterMachine(StateMachine):
-    """Keeps `value`, which starts at 0."""
+    """Keeps `value`, which starts at 0, and `listeners`."""
 
     type_name: ClassVar[str] = "counter"
 
     def __init__(self) -> None:
         super().__init__()
         self.value = 0
+        self.listeners = Listeners()
+
+    def _change(self, value: int) -> None:
+        old, self.value = self.value, _checked(value)
+        if self.listeners and old != value:
+            self.publish(self.listeners.of(None), "change", ["changed", None, old, value])
 
     @command(mode=SNAPSHOT)
     def set(self, commit: Commit, value: int) -> None:
         """Set the value."""
-        self.value = _checked(value)
+        self._change(value)
 
     @command(mode=SNAPSHOT)
     def add(self, commit: Commit, delta: int) -> int:
         """Add delta (may be negative); returns the new value."""
-        self.value = _checked(self.value + delta)
+        self._change(self.value + delta)
         return self.value
 
     @command(mode=SNAPSHOT)
@@ -49,23 +60,48 @@ class CounterMachine(StateMachine):
         """Set the value if it is `expected`; returns whether it was."""
         if self.value != expected:
             return False
-        self.value = _checked(value)
+        self._change(value)
         return True
+
+    @command(mode=SNAPSHOT)
+    def listen(self, commit: Commit, key: None = None) -> None:
+        """The session gets an event for every change from here on; a counter has no keys, so `key` is None."""
+        _check_no_key(key)
+        self.listeners.listen(commit.session, None)
+
+    @command(mode=SNAPSHOT)
+    def unlisten(self, commit: Commit, key: None = None) -> None:
+        """The session gets no more of them."""
+        _check_no_key(key)
+        self.listeners.unlisten(commit.session, None)
+
+    def session_closed(self, commit: Commit) -> None:
+        """A session that has ended listens no more."""
+        self.listeners.end(commit.session)
+
+    session_expired = session_closed
 
     @query
     def get(self, commit: Commit) -> int:
         """The value."""
         return self.value
 
-    def snapshot(self) -> int:
-        """The whole state: the value."""
-        return self.value
+    def snapshot(self) -> Any:
+        """The whole state: the value, and who listens."""
+        return [self.value, self.listeners.state()]
 
-    def install(self, state: int) -> None:
-        """Take a value that `snapshot` returned. Raises TypeError or CounterOverflow for any other."""
-        if type(state) is not int:
-            raise TypeError(f"a counter's value is a whole number, not {state!r:.60}")
-        self.value = _checked(state)
+    def install(self, state: Any) -> None:
+        """Take what `snapshot` returned. Raises TypeError, ValueError or CounterOverflow for anything else."""
+        value, listeners = state
+        if type(value) is not int:
+            raise TypeError(f"a counter's value is a whole number, not {value!r:.60}")
+        self.value = _checked(value)
+        self.listeners.install(listeners)
+
+
+def _check_no_key(key: Any) -> None:
+    if key is not None:
+        raise TypeError(f"a counter has no key {key!r:.60}")
 
 
 def _checked(value: int) -> int:

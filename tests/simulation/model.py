@@ -82,7 +82,7 @@ class Model:
             if all(session.key != key for session in self.sessions.values()):
                 self.sessions[index] = ModelSession(key, timeout_ms)
         elif kind == KEEP_ALIVE:
-            for acknowledging, acknowledged in msgpack.unpackb(payload):
+            for acknowledging, acknowledged, _ in msgpack.unpackb(payload):
                 if acknowledging in self.sessions:
                     _acknowledge(self.sessions[acknowledging], acknowledged)
         elif kind == UNREGISTER:
@@ -239,7 +239,7 @@ def digest_of(executor: Executor) -> int:
 def _state(resource: Any, executor: Executor) -> Any:
     machine = resource.machine
     if isinstance(machine, MapMachine):
-        return list(machine.entries.items())
+        return list(machine.live.items())
     if isinstance(machine, LeasesMachine):
         keys = sorted((key, tuple(lease)) for key, lease in machine.leases.items())
         timers = executor.timers.unowned() + executor.timers.owned()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ocelog.shard.executor import UNASKED_TIMERS_FIRST
+from ocelog.shard.unasked import UNASKED_TIMERS_FIRST
 
 from .leases import RUNG_MAX
 

@@ -213,7 +213,10 @@ def state_of(executor: Executor) -> dict[str, Any]:
         "index": executor.applied_index,
         "time": executor.time,
         "sessions": [
-            (s.id, s.client_id, s.key, s.timeout_ms, s.last, s.acknowledged, s.results, s.result_bytes)
+            (
+                *(s.id, s.client_id, s.key, s.timeout_ms, s.last, s.acknowledged, s.results, s.result_bytes),
+                *(s.event_index, s.handled, list(s.events), s.event_count, s.event_bytes),
+            )
             for s in executor.sessions
         ],
         "resources": [(r.index, r.name, r.type_name, dict(vars(r.machine))) for r in executor.resources.values()],

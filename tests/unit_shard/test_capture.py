@@ -70,7 +70,7 @@ def test_a_capture_is_exact_while_everything_changes(entries, kit, busy):
     capture.step(rows_max=3)
     for session in ids[1:10]:
         entries.command(session, 5, kit.operation(toy, "tell", "after S"), window=1)
-    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(ids[12], 4)])))
+    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(ids[12], 4, 0)])))
     entries.add((UNREGISTER, SNAPSHOT, 1, ids[15], 5, b""), (UNREGISTER, SNAPSHOT, 0, ids[16], 0, b""))
     entries.register(key=b"after" + bytes(11))
     entries.open(ids[0], 2, "map", "opened after S")

@@ -119,7 +119,7 @@ def test_result_bytes_follow_the_results(entries, kit, session, toy):
 
 def test_a_keep_alive_forgets_at_most_what_was_applied(entries, kit, session, toy):
     """Acknowledgements are taken as min with what was applied."""
-    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(session, 1 << 63), (77, 5)])))
+    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(session, 1 << 63, 0), (77, 5, 9)])))
     known = entries.executor.sessions.get(session)
     assert (known.acknowledged, known.results) == (1, {})
 
@@ -127,7 +127,7 @@ def test_a_keep_alive_forgets_at_most_what_was_applied(entries, kit, session, to
 def test_an_older_acknowledgement_changes_nothing(entries, kit, session, toy):
     """Lower than before changes nothing."""
     entries.command(session, 2, kit.operation(toy, "tell", "a"), window=1)
-    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(session, 0)])))
+    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(session, 0, 0)])))
     assert entries.executor.sessions.get(session).acknowledged == 1
 
 

@@ -263,7 +263,7 @@ def test_acknowledgements_by_message_are_folded_into_one_entry(desk, kit):
         desk.keep_alive(session, key=key, acknowledged=1)
     desk.ticks(20)
     (payload,) = payloads(desk, KEEP_ALIVE)
-    assert sorted(msgpack.unpackb(payload)) == [[session, 1] for session, _ in sessions]
+    assert sorted(msgpack.unpackb(payload)) == [[session, 1, 0] for session, _ in sessions]
     assert all(not session.results for session in desk.executor.sessions)
 
 

@@ -41,7 +41,7 @@ class Driver:
 
     @property
     def live(self):
-        return {index for index, _ in self.machine.entries.values()}
+        return {index for index, _ in self.machine.live.values()}
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_restoring_the_live_entries_gives_the_same_map(steps):
     for index in sorted(driver.live):
         name, arguments = driver.log[index]
         restored.operations[name].restoring(restored, Commit(index, 0, 1), *arguments)
-    assert list(restored.entries.items()) == list(driver.machine.entries.items())
+    assert list(restored.live.items()) == list(driver.machine.live.items())
     assert restored.pending_releases == []
 
 
@@ -96,7 +96,7 @@ def test_keys_come_in_the_order_of_live_indexes(steps):
     driver = Driver()
     for name, *arguments in steps:
         driver.run(name, *arguments)
-    assert driver.ask("keys") == [key for key, _ in sorted(driver.machine.entries.items(), key=lambda item: item[1][0])]
+    assert driver.ask("keys") == [key for key, _ in sorted(driver.machine.live.items(), key=lambda item: item[1][0])]
 
 
 def test_an_empty_value_is_a_value(driver):

@@ -329,8 +329,8 @@ def test_a_machine_that_releases_twice_is_named_and_stops_nobody(trio, kit, monk
     released = []
 
     def put_and_release_again(machine, commit, key, value):
-        previous = machine.entries.pop(key, None)
-        machine.entries[key] = (commit.index, value)
+        previous = machine.live.pop(key, None)
+        machine.live[key] = (commit.index, value)
         if previous is not None:
             released.append(previous[0])
             machine.release(previous[0])

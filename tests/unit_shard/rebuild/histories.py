@@ -271,8 +271,16 @@ class History:
         return (VOID, SNAPSHOT, 1, *self._spend(session), encode_error(errors.VOIDED, "gave up"))
 
     def _acknowledge(self, session: int, behind: int) -> Record:
-        moved = [(self._sessions[session], max(0, self._sequences[session] - behind))]
+        moved = [(self._sessions[session], max(0, self._sequences[session] - behind), 0)]
         return (KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb(moved))
+
+    def _handled(self, session: int, behind: int) -> Record | None:
+        """The client says it has handled its events, but for so many batches."""
+        known = self.executor.sessions.get(self._sessions[session])
+        if known is None or len(known.events) <= behind:
+            return None
+        handled = known.events[-1 - behind].index
+        return (KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(known.id, 0, handled)]))
 
     def _close(self, session: int) -> Record:
         return (UNREGISTER, SNAPSHOT, 1, *self._spend(session), b"")

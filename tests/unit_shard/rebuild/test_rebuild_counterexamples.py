@@ -50,7 +50,7 @@ def test_a_replace_whose_predecessor_is_gone() -> None:
     )
     executor = rebuilt(history, ("command", 1, "map", "replace", b"a", b"3"))
     assert history.last_index - 1 in executor.owners
-    assert machine_of(executor, "map").entries[b"a"][1] == b"2"
+    assert machine_of(executor, "map").live[b"a"][1] == b"2"
 
 
 def test_a_conditional_replace_whose_expected_value_is_gone() -> None:
@@ -91,7 +91,7 @@ def test_a_repeated_command() -> None:
     )
     executor = rebuilt(history, ("again",), ("command", 0, "map", "remove", b"a"))
     assert len(executor.owners) == 2
-    assert machine_of(executor, "map").entries[b"a"][1] == b"2"
+    assert machine_of(executor, "map").live[b"a"][1] == b"2"
 
 
 @pytest.mark.parametrize("end", ["close", "expire"])
@@ -230,7 +230,7 @@ def test_a_time_to_live_counts_from_the_entrys_own_time() -> None:
 def test_an_overwrite_moves_its_key_to_the_end() -> None:
     """Order that clients can see is the order of live indexes; another one would come back changed."""
     history = History().run([("command", 0, "map", "put", key, b"1") for key in (b"a", b"b", b"a")])
-    assert list(machine_of(rebuilt(history, ("command", 0, "map", "clear")), "map").entries) == [b"b", b"a"]
+    assert list(machine_of(rebuilt(history, ("command", 0, "map", "clear")), "map").live) == [b"b", b"a"]
 
 
 def test_a_command_that_raises_keeps_nothing_alive() -> None:
@@ -309,9 +309,9 @@ class Releasing(MapMachine):
 
     @command(mode=RELEASE)
     def write(self, commit: Commit, key: bytes) -> None:
-        if key in self.entries:
-            self.release(self.entries[key][0])
-        self.entries[key] = (commit.index, b"")
+        if key in self.live:
+            self.release(self.live[key][0])
+        self.live[key] = (commit.index, b"")
 
 
 def test_releasing_during_restore_is_noticed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from ocelog.shard import capture, digest, executor, resource, restoring, timers
+from ocelog.shard import capture, digest, executor, resource, restoring, timers, unasked
 from ocelog.shard.machines import base
 
 from ...simulation.breaking import Edit, broken
@@ -66,7 +66,7 @@ MUTANTS = (
                 executor.Executor,
                 "_run_command",
                 "self.arm(resource, index, 0, self.time,",
-                "self.arm(resource, index, self._unasked_timers[1] * (self._unasked_timers[0] == index), self.time,",
+                "self.arm(resource, index, self._unasked.number * (self._unasked.at == index), self.time,",
             ),
         ),
     ),
@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Break(
         "a timer or listener does not tell the capture whom it changes",
-        (Edit(executor.Executor, "_run_unasked", "if self.capture is not None:", "if False:"),),
+        (Edit(unasked.Unasked, "_run", "if executor.capture is not None:", "if False:"),),
     ),
     Break(
         "acknowledgements do not tell the capture",
@@ -126,7 +126,7 @@ MUTANTS = (
     ),
     Break(
         "the digest begins anew",
-        (Edit(digest.Digest, "adopt", "self._results, self._releases = FORMAT.unpack(value)", "pass"),),
+        (Edit(digest.Digest, "adopt", "self._results, self._releases, self._events = FORMAT.unpack(value)", "pass"),),
     ),
     Break(
         "an overwrite keeps the place of its key",
