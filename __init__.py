@@ -13,52 +13,79 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .client.aio import AsyncClient, connect_async
+    from .client.backoff import Exponential, Fibonacci, Once
+    from .client.calls import ClientState
+    from .client.changes import CounterEvent, MapEvent, Resync
+    from .client.consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .client.protocol.errors import (
         BadArgument,
         Closed,
         ConnectFailed,
         DeadlineExceeded,
+        EventsPending,
         MachineError,
         OcelogError,
         OutcomeUnknown,
         Refused,
         SessionExpired,
         UnknownOperation,
+        Unresolved,
         WrongType,
     )
     from .client.sync import Client, connect
 
-_HOMES = {
-    "connect": "client.sync",
-    "Client": "client.sync",
-    "connect_async": "client.aio",
-    "AsyncClient": "client.aio",
-    "OcelogError": "client.protocol.errors",
-    "OutcomeUnknown": "client.protocol.errors",
-    "DeadlineExceeded": "client.protocol.errors",
-    "SessionExpired": "client.protocol.errors",
-    "Closed": "client.protocol.errors",
-    "BadArgument": "client.protocol.errors",
-    "ConnectFailed": "client.protocol.errors",
-    "MachineError": "client.protocol.errors",
-    "Refused": "client.protocol.errors",
-    "UnknownOperation": "client.protocol.errors",
-    "WrongType": "client.protocol.errors",
+_NAMES = {
+    "client.aio": ("AsyncClient", "connect_async"),
+    "client.backoff": ("Exponential", "Fibonacci", "Once"),
+    "client.calls": ("ClientState",),
+    "client.changes": ("CounterEvent", "MapEvent", "Resync"),
+    "client.consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
+    "client.protocol.errors": (
+        "BadArgument",
+        "Closed",
+        "ConnectFailed",
+        "DeadlineExceeded",
+        "EventsPending",
+        "MachineError",
+        "OcelogError",
+        "OutcomeUnknown",
+        "Refused",
+        "SessionExpired",
+        "UnknownOperation",
+        "Unresolved",
+        "WrongType",
+    ),
+    "client.sync": ("Client", "connect"),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "BOUNDED_LINEARIZABLE",
+    "CAUSAL",
+    "LINEARIZABLE",
+    "SEQUENTIAL",
     "AsyncClient",
     "BadArgument",
     "Client",
+    "ClientState",
     "Closed",
     "ConnectFailed",
+    "Consistency",
+    "CounterEvent",
     "DeadlineExceeded",
+    "EventsPending",
+    "Exponential",
+    "Fibonacci",
     "MachineError",
+    "MapEvent",
     "OcelogError",
+    "Once",
     "OutcomeUnknown",
     "Refused",
+    "Resync",
     "SessionExpired",
     "UnknownOperation",
+    "Unresolved",
     "WrongType",
     "__version__",
     "connect",

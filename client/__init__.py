@@ -16,34 +16,77 @@ from .protocol.errors import (
     Closed,
     ConnectFailed,
     DeadlineExceeded,
+    EventsPending,
     MachineError,
     OcelogError,
     OutcomeUnknown,
     Refused,
     SessionExpired,
     UnknownOperation,
+    Unresolved,
     WrongType,
 )
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, connect_async
+    from .backoff import Exponential, Fibonacci, Once
+    from .calls import ClientState, StateChange
+    from .changes import CounterEvent, MapEvent, Resync
+    from .consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
+    from .handlers import Subscription
+    from .receipts import Receipt, Receipts
+    from .resolving import Outcome
+    from .streams import AsyncEvents, Events
     from .sync import Client, connect
 
-_HOMES = {"AsyncClient": "aio", "connect_async": "aio", "Client": "sync", "connect": "sync"}
+_NAMES = {
+    "aio": ("AsyncClient", "connect_async"),
+    "backoff": ("Exponential", "Fibonacci", "Once"),
+    "calls": ("ClientState", "StateChange"),
+    "changes": ("CounterEvent", "MapEvent", "Resync"),
+    "consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
+    "handlers": ("Subscription",),
+    "receipts": ("Receipt", "Receipts"),
+    "resolving": ("Outcome",),
+    "streams": ("AsyncEvents", "Events"),
+    "sync": ("Client", "connect"),
+}
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "BOUNDED_LINEARIZABLE",
+    "CAUSAL",
+    "LINEARIZABLE",
+    "SEQUENTIAL",
     "AsyncClient",
+    "AsyncEvents",
     "BadArgument",
     "Client",
+    "ClientState",
     "Closed",
     "ConnectFailed",
+    "Consistency",
+    "CounterEvent",
     "DeadlineExceeded",
+    "Events",
+    "EventsPending",
+    "Exponential",
+    "Fibonacci",
     "MachineError",
+    "MapEvent",
     "OcelogError",
+    "Once",
+    "Outcome",
     "OutcomeUnknown",
+    "Receipt",
+    "Receipts",
     "Refused",
+    "Resync",
     "SessionExpired",
+    "StateChange",
+    "Subscription",
     "UnknownOperation",
+    "Unresolved",
     "WrongType",
     "connect",
     "connect_async",

@@ -5,63 +5,107 @@
 
 Calls made in one turn of the event loop travel as one message per shard, so `asyncio.gather` over many of them is
 fast. A client belongs to the event loop that connected it.
+
+Cancelling a call (`task.cancel()`, `asyncio.wait_for`) is giving up, not undoing: a command that had left may still be applied,
+once; only one that had not left is surely not. Results of other calls are not affected.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import weakref
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from random import Random
 from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from .calls import Call, Resource
+from .backoff import Backoff, Strategy
+from .calls import Call, Resource, StateChange
+from .changes import Event
+from .consistency import Consistency
+from .front import Front
+from .handlers import LoopHandlers, Subscription
 from .io import IoThread
-from .options import SESSION_TIMEOUT, TIMEOUT, Resources, check, seconds
-from .protocol.errors import BadArgument
+from .listeners import HandlerListener
+from .listening import Listening
+from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
+from .protocol.errors import BadArgument, Closed, Unresolved
+from .resolving import (
+    ASK_AGAIN_SECONDS,
+    Outcome,
+    SessionName,
+    checked_sequence,
+    outcome_of,
+    parse_session,
+    still_pending,
+)
+from .resources.base import AsyncHandle
 from .resources.counter import AsyncCounter
 from .resources.map import AsyncMap
 
 
 class _LoopOwner:
-    """Settles the futures of one event loop, in its thread, once per batch."""
+    """Settles the futures and runs the callbacks of one event loop, in its thread, once per batch."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, io: IoThread, options: Options) -> None:
         self._loop = loop
+        self._io = io
+        self._batch: list[Call] = []
+        self.handlers = LoopHandlers(loop)
+        self.listening = Listening(self.submit, self, options.timeout, recovers=options.recovery == "recover")
+        self.handlers.release = self.listening.release
+        io.ended.add_done_callback(lambda ended: self._later(self.ended))
 
-    def deliver(self, calls: Sequence[Call]) -> None:
+    def submit(self, call: Call) -> None:
+        """Hand a call over when this turn of the loop is over, with all that the turn submits."""
+        if not self._batch:
+            self._loop.call_soon(self.hand_over)
+        self._batch.append(call)
+
+    def hand_over(self) -> None:
+        """Hand over what this turn has submitted so far."""
+        batch, self._batch = self._batch, []
+        self._io.submit(batch)
+
+    def deliver(self, items: Sequence[Any], /) -> None:
+        """Wake the waiters of finished calls, and take events and changes of state. In the I/O thread."""
+        self._later(self._take, items)
+
+    def _later(self, function: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody can be waiting in it
-            self._loop.call_soon_threadsafe(_settle, calls)
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _take(self, items: Sequence[Any]) -> None:
+        for item in items:
+            if type(item) is Call:
+                future = item.waiter
+                if not future.done():
+                    if item.error is None:
+                        future.set_result(item.result)
+                    else:
+                        future.set_exception(item.error)
+                continue
+            self.listening.take(item)
+            if type(item) is StateChange:
+                self.handlers.state(item)
+        self.handlers.run()
+
+    def ended(self) -> None:
+        """The I/O thread has ended, for whatever reason."""
+        self.listening.end(Closed("the client is closed"))
 
 
-def _settle(calls: Sequence[Call]) -> None:
-    for call in calls:
-        future = call.waiter
-        if future.done():
-            continue
-        if call.error is None:
-            future.set_result(call.result)
-        else:
-            future.set_exception(call.error)
-
-
-class AsyncClient:
+class AsyncClient(Front):
     """A connected client; made by `connect_async`. Not for use from other threads."""
 
-    def __init__(self, io: IoThread, timeout: float) -> None:
-        self._io = io
-        self._timeout = timeout
-        self._resources = Resources(io.connection)
+    def __init__(self, io: IoThread, options: Options) -> None:
         self._loop = asyncio.get_running_loop()
-        self._owner = _LoopOwner(self._loop)
-        self._batch: list[Call] = []
-        # The thread knows nothing of this object: forgotten without close, the client still ends.
-        self._finalizer = weakref.finalize(self, io.forget)
-
-    def __repr__(self) -> str:
-        return f"<AsyncClient of {', '.join(self._io.connection.endpoints)}>"
+        self._owner = _LoopOwner(self._loop, io, options)
+        self._callbacks = self._owner.handlers
+        super().__init__(io, options, self._callbacks, self._owner.listening)
+        io.owner = self._owner
 
     def map(self, name: str) -> AsyncMap:
         """The map of that name; no call is made. Raises BadArgument for an unusable name."""
@@ -71,6 +115,22 @@ class AsyncClient:
         """The counter of that name; no call is made. Raises BadArgument for an unusable name."""
         return AsyncCounter(self, self._resources.get(name, "counter"))
 
+    async def submit(
+        self,
+        resource: AsyncHandle | tuple[str, str],
+        operation: str,
+        *arguments: Any,
+        query: bool = False,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Run one operation of any resource, by name: a handle, or `(name, type)`. Its result as msgpack gives it.
+
+        `query` says whether it is one; everything else is a command. Keys and values are the machine's: for a map, bytes.
+        """
+        found, level = self._submitted(resource, query, consistency)
+        return await self.perform(found, (operation, *arguments), query, timeout, level)
+
     async def command(self, name: str, type_name: str, *parts: Any, timeout: float | None = None) -> Any:
         """Run the command `parts` (its name, then its arguments) on any resource; its result as msgpack gives it."""
         return await self.perform(self._resources.get(name, type_name), parts, False, timeout)
@@ -79,37 +139,135 @@ class AsyncClient:
         """Run the query `parts` (its name, then its arguments) on any resource, linearizably."""
         return await self.perform(self._resources.get(name, type_name), parts, True, timeout)
 
-    async def perform(self, resource: Resource, parts: tuple[Any, ...], is_query: bool, timeout: float | None) -> Any:
+    async def perform(
+        self,
+        resource: Resource,
+        parts: tuple[Any, ...],
+        is_query: bool,
+        timeout: float | None,
+        level: Consistency | None = None,
+    ) -> Any:
         """One call from submission to result; what the handles are made of."""
+        self.check_usable()
+        now = monotonic()
+        deadline = now + (self.timeout if timeout is None else seconds("timeout", timeout))
+        future = self._loop.create_future()
+        callbacks = self._callbacks
+        call = Call(
+            resource,
+            parts,
+            is_query,
+            now,
+            deadline,
+            self._owner,
+            future,
+            level=level,
+            selection=self._selection,
+            nested=callbacks.used and callbacks.inside,
+        )
+        if self._tracing.on:
+            return await self._traced(call, now)
+        self._owner.submit(call)
+        return await self._result(call)
+
+    async def _result(self, call: Call) -> Any:
+        try:
+            return await call.waiter
+        except asyncio.CancelledError:
+            self._io.give_up(call)
+            raise
+        except Unresolved as error:
+            error.resolver = self._resolve
+            raise
+
+    async def _traced(self, call: Call, started: float) -> Any:
+        receipts = self._tracing.current()
+        call.traced = receipts is not None
+        self._owner.submit(call)
+        try:
+            return await self._result(call)
+        finally:
+            if receipts is not None:
+                receipts.add(call, monotonic() - started)
+
+    def check_usable(self) -> None:
+        """Raises Closed when the client is closed or of another process, BadArgument in another event loop."""
         if not self._io.usable:
             raise self._io.why_unusable()
         if asyncio.get_running_loop() is not self._loop:
             raise BadArgument("this client belongs to another event loop; connect one in this loop")
-        now = monotonic()
-        deadline = now + (self._timeout if timeout is None else seconds("timeout", timeout))
-        future = self._loop.create_future()
-        call = Call(resource, parts, is_query, now, deadline, self._owner, future)
-        if not self._batch:
-            # Handed over when this turn of the loop is over, with all that the turn submits.
-            self._loop.call_soon(self._hand_over)
-        self._batch.append(call)
+
+    # -- listening -------------------------------------------------------------------------------------
+
+    async def on_change(
+        self,
+        resource: Resource,
+        event_type: type[Event],
+        key: bytes | None,
+        callback: Callable[[Any], Any],
+        timeout: float | None,
+    ) -> Subscription:
+        """Call back with each event of a resource from now on; what the handles' `on_change` are made of."""
+        self.check_usable()
+        timeout = self.timeout if timeout is None else seconds("timeout", timeout)
+        future: asyncio.Future[None] = self._loop.create_future()
+        listening = self.listening
+        subscription = Subscription(callback, lambda _: listening.close(resource, listener))
+        listener = HandlerListener(
+            key, partial(self._callbacks.add, subscription), partial(self._callbacks.fail, resource)
+        )
+        call = listening.open(resource, event_type, listener, partial(_settle, future), timeout)
         try:
-            return await future
+            await future
+        except BaseException:
+            self._io.give_up(call)
+            subscription.close()
+            raise
+        return subscription
+
+    # -- outcomes --------------------------------------------------------------------------------------
+
+    async def outcome(self, session: str, sequence: int, *, timeout: float | None = None) -> Outcome:
+        """What became of a sequence of any session, named as `OutcomeUnknown.session` and `.sequence` name it.
+
+        Raises BadArgument, DeadlineExceeded, Refused and Closed.
+        """
+        timeout = self.timeout if timeout is None else seconds("timeout", timeout)
+        return await self._ask(parse_session(session), checked_sequence(sequence), monotonic() + timeout)
+
+    async def _ask(self, name: SessionName, sequence: int, deadline: float) -> Outcome:
+        self.check_usable()
+        future = self._loop.create_future()
+        call = self._io.outcome(*name, sequence, deadline, self._owner, future)
+        try:
+            await future
         except asyncio.CancelledError:
             self._io.give_up(call)
             raise
+        return outcome_of(call)
 
-    def _hand_over(self) -> None:
-        batch, self._batch = self._batch, []
-        self._io.submit(batch)
+    async def _resolve(self, error: Unresolved, timeout: float | None) -> Outcome:
+        name, sequence = parse_session(error.session), checked_sequence(error.sequence)
+        timeout = self.timeout if timeout is None else seconds("timeout", timeout)
+        deadline = monotonic() + timeout
+        pauses = Backoff(Random(), *ASK_AGAIN_SECONDS)
+        while (outcome := await self._ask(name, sequence, deadline)).answer == "pending":
+            pause = pauses.next()
+            if monotonic() + pause >= deadline:
+                raise still_pending(name, sequence, timeout)
+            await asyncio.sleep(pause)
+        return outcome
+
+    # -- the end ---------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """End the sessions and the I/O thread; at most 2 s when no majority confirms. Closing twice is fine."""
+        """End streams, sessions and the I/O thread; at most 2 s when no majority confirms. Closing twice is fine."""
         if self._finalizer.detach() is None or not self._io.usable:
             return
-        if self._batch:
-            self._hand_over()
-        self._io.close(self._timeout)
+        self._callbacks.closing = True
+        self.listening.end()
+        self._owner.hand_over()
+        self._io.close(self.timeout)
         await asyncio.shield(asyncio.wrap_future(self._io.ended))
 
     async def __aenter__(self) -> AsyncClient:
@@ -121,13 +279,23 @@ class AsyncClient:
         await self.close()
 
 
+def _settle(future: asyncio.Future[None], call: Call) -> None:
+    if not future.done():
+        if call.error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(call.error)
+
+
 class connect_async:
     """Connect from asyncio: `async with connect_async(...) as client`, or `client = await connect_async(...)`.
 
     `endpoints`: one, a list, or several separated by commas; None means OCELOG_ENDPOINTS, else tcp://127.0.0.1:7400.
     `timeout`: seconds to find a router, and the default deadline of a call. `session_timeout`: seconds for which a
-    shard keeps the session of a silent client. Raises BadArgument at once, ConnectFailed when no endpoint answers in
-    time.
+    shard keeps the session of a silent client. `recovery`: "recover" (open another session when a shard ended one) or
+    "close" (calls on that shard raise SessionExpired from then on). `retry`: how connecting and repeating pause, `Once()`,
+    `Exponential(first, last)` or `Fibonacci(first, last)` in seconds. `selection`: which replicas queries are for, "any",
+    "leader" or "followers". Raises BadArgument at once, ConnectFailed when no endpoint answers in time.
     """
 
     def __init__(
@@ -137,8 +305,13 @@ class connect_async:
         timeout: float = TIMEOUT,
         session_timeout: float = SESSION_TIMEOUT,
         client_id: str | None = None,
+        recovery: str = "recover",
+        retry: Strategy | None = None,
+        selection: str = "any",
     ) -> None:
-        self._options = check(endpoints, timeout, session_timeout, client_id)
+        self._options = check(
+            endpoints, timeout, session_timeout, client_id, recovery=recovery, retry=retry, selection=selection
+        )
         self._client: AsyncClient | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncClient]:
@@ -151,7 +324,7 @@ class connect_async:
         except BaseException:
             io.close(0)
             raise
-        return AsyncClient(io, self._options.timeout)
+        return AsyncClient(io, self._options)
 
     async def __aenter__(self) -> AsyncClient:
         self._client = await self._connect()

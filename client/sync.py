@@ -4,46 +4,80 @@
         client.map("users").put("ada", {"born": 1815})
 
 Thread-safe: calls of several threads share one connection and travel together. Works with or without a running
-event loop, which it never touches.
+event loop, which it never touches. Callbacks run in one thread of the client's, named "ocelog-events".
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from random import Random
 from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from .calls import Call, Resource
+from .backoff import Backoff, Strategy
+from .calls import Call, Resource, StateChange
+from .changes import Event
+from .consistency import Consistency
+from .front import Front
+from .handlers import Subscription, ThreadHandlers
 from .io import CLOSE_SECONDS, IoThread
-from .options import SESSION_TIMEOUT, TIMEOUT, Resources, check, seconds
+from .listeners import HandlerListener, Listener
+from .listening import Listening
+from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
+from .protocol.errors import Closed, Unresolved
+from .resolving import (
+    ASK_AGAIN_SECONDS,
+    Outcome,
+    SessionName,
+    checked_sequence,
+    outcome_of,
+    parse_session,
+    still_pending,
+)
+from .resources.base import Handle
 from .resources.counter_sync import Counter
 from .resources.map_sync import Map
 
 
 class _ThreadOwner:
-    """Wakes blocked threads: each waits on the lock of its call."""
+    """Wakes blocked threads, each of which waits on the lock of its call; hands events on. In the I/O thread."""
 
-    def deliver(self, calls: Sequence[Call]) -> None:
-        for call in calls:
-            call.waiter.release()
+    def __init__(self, io: IoThread, options: Options) -> None:
+        self.handlers = ThreadHandlers()
+        self.listening = Listening(
+            lambda call: io.submit((call,)), self, options.timeout, recovers=options.recovery == "recover"
+        )
+        self.handlers.release = self.listening.release
+        io.ended.add_done_callback(lambda ended: self.ended())
+
+    def deliver(self, items: Sequence[Any], /) -> None:
+        """Wake the waiters of finished calls, and take events and changes of state."""
+        for item in items:
+            if type(item) is Call:
+                item.waiter.release()
+                continue
+            self.listening.take(item)
+            if type(item) is StateChange:
+                self.handlers.state(item)
+
+    def ended(self) -> None:
+        """The I/O thread has ended, for whatever reason."""
+        self.listening.end(Closed("the client is closed"))
+        self.handlers.stop()
 
 
-class Client:
+class Client(Front):
     """A connected client; made by `connect`. May be used from several threads at once."""
 
-    def __init__(self, io: IoThread, timeout: float) -> None:
-        self._io = io
-        self._timeout = timeout
-        self._resources = Resources(io.connection)
-        self._owner = _ThreadOwner()
-        # The thread knows nothing of this object: forgotten without close, the client still ends.
-        self._finalizer = weakref.finalize(self, io.forget)
-
-    def __repr__(self) -> str:
-        return f"<Client of {', '.join(self._io.connection.endpoints)}>"
+    def __init__(self, io: IoThread, options: Options) -> None:
+        self._owner = _ThreadOwner(io, options)
+        self._callbacks = self._owner.handlers
+        super().__init__(io, options, self._callbacks, self._owner.listening)
+        io.owner = self._owner
 
     def map(self, name: str) -> Map:
         """The map of that name; no call is made. Raises BadArgument for an unusable name."""
@@ -53,6 +87,22 @@ class Client:
         """The counter of that name; no call is made. Raises BadArgument for an unusable name."""
         return Counter(self, self._resources.get(name, "counter"))
 
+    def submit(
+        self,
+        resource: Handle | tuple[str, str],
+        operation: str,
+        *arguments: Any,
+        query: bool = False,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Run one operation of any resource, by name: a handle, or `(name, type)`. Its result as msgpack gives it.
+
+        `query` says whether it is one; everything else is a command. Keys and values are the machine's: for a map, bytes.
+        """
+        found, level = self._submitted(resource, query, consistency)
+        return self.perform(found, (operation, *arguments), query, timeout, level)
+
     def command(self, name: str, type_name: str, *parts: Any, timeout: float | None = None) -> Any:
         """Run the command `parts` (its name, then its arguments) on any resource; its result as msgpack gives it."""
         return self.perform(self._resources.get(name, type_name), parts, False, timeout)
@@ -61,31 +111,132 @@ class Client:
         """Run the query `parts` (its name, then its arguments) on any resource, linearizably."""
         return self.perform(self._resources.get(name, type_name), parts, True, timeout)
 
-    def perform(self, resource: Resource, parts: tuple[Any, ...], is_query: bool, timeout: float | None) -> Any:
+    def perform(
+        self,
+        resource: Resource,
+        parts: tuple[Any, ...],
+        is_query: bool,
+        timeout: float | None,
+        level: Consistency | None = None,
+    ) -> Any:
         """One call from submission to result; what the handles are made of."""
-        if not self._io.usable:
-            raise self._io.why_unusable()
+        self.check_usable()
         now = monotonic()
-        deadline = now + (self._timeout if timeout is None else seconds("timeout", timeout))
+        deadline = now + (self.timeout if timeout is None else seconds("timeout", timeout))
         lock = threading.Lock()
         lock.acquire()
-        call = Call(resource, parts, is_query, now, deadline, self._owner, lock)
+        call = Call(
+            resource,
+            parts,
+            is_query,
+            now,
+            deadline,
+            self._owner,
+            lock,
+            level=level,
+            selection=self._selection,
+            nested=self._callbacks.ident == threading.get_ident(),
+        )
+        receipts = self._tracing.current() if self._tracing.on else None
+        call.traced = receipts is not None
         self._io.submit((call,))
-        try:
-            # Released by the I/O thread at the latest when the deadline passes, or when it ends.
-            lock.acquire()
-        except BaseException:
-            self._io.give_up(call)
-            raise
+        self._wait(call)
+        if receipts is not None:
+            receipts.add(call, monotonic() - now)
         if call.error is not None:
+            if isinstance(call.error, Unresolved):
+                call.error.resolver = self._resolve
             raise call.error
         return call.result
 
+    def _wait(self, call: Call, lock: threading.Lock | None = None) -> None:
+        try:
+            # Released by the I/O thread at the latest when the deadline passes, or when it ends.
+            (lock or call.waiter).acquire()
+        except BaseException:
+            self._io.give_up(call)
+            raise
+
+    def check_usable(self) -> None:
+        """Raises Closed when the client is closed or of another process."""
+        if not self._io.usable:
+            raise self._io.why_unusable()
+
+    # -- listening -------------------------------------------------------------------------------------
+
+    def open_listener(
+        self, resource: Resource, event_type: type[Event], listener: Listener, timeout: float | None = None
+    ) -> None:
+        """Wait until a new listener listens."""
+        lock = threading.Lock()
+        lock.acquire()
+        call = self.listening.open(resource, event_type, listener, lambda call: lock.release(), timeout)
+        self._wait(call, lock)
+        if call.error is not None:
+            raise call.error
+
+    def on_change(
+        self,
+        resource: Resource,
+        event_type: type[Event],
+        key: bytes | None,
+        callback: Callable[[Any], Any],
+        timeout: float | None,
+    ) -> Subscription:
+        """Call back with each event of a resource from now on; what the handles' `on_change` are made of."""
+        self.check_usable()
+        timeout = self.timeout if timeout is None else seconds("timeout", timeout)
+        listening = self.listening
+        subscription = Subscription(callback, lambda _: listening.close(resource, listener))
+        listener = HandlerListener(
+            key, partial(self._callbacks.add, subscription), partial(self._callbacks.fail, resource)
+        )
+        try:
+            self.open_listener(resource, event_type, listener, timeout)
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
+
+    # -- outcomes --------------------------------------------------------------------------------------
+
+    def outcome(self, session: str, sequence: int, *, timeout: float | None = None) -> Outcome:
+        """What became of a sequence of any session, named as `OutcomeUnknown.session` and `.sequence` name it.
+
+        Raises BadArgument, DeadlineExceeded, Refused and Closed.
+        """
+        timeout = self.timeout if timeout is None else seconds("timeout", timeout)
+        return self._ask(parse_session(session), checked_sequence(sequence), monotonic() + timeout)
+
+    def _ask(self, name: SessionName, sequence: int, deadline: float) -> Outcome:
+        self.check_usable()
+        lock = threading.Lock()
+        lock.acquire()
+        call = self._io.outcome(*name, sequence, deadline, self._owner, lock)
+        self._wait(call)
+        return outcome_of(call)
+
+    def _resolve(self, error: Unresolved, timeout: float | None) -> Outcome:
+        name, sequence = parse_session(error.session), checked_sequence(error.sequence)
+        timeout = self.timeout if timeout is None else seconds("timeout", timeout)
+        deadline = monotonic() + timeout
+        pauses = Backoff(Random(), *ASK_AGAIN_SECONDS)
+        while (outcome := self._ask(name, sequence, deadline)).answer == "pending":
+            pause = pauses.next()
+            if monotonic() + pause >= deadline:
+                raise still_pending(name, sequence, timeout)
+            time.sleep(pause)
+        return outcome
+
+    # -- the end ---------------------------------------------------------------------------------------
+
     def close(self) -> None:
-        """End the sessions and the I/O thread; at most 2 s when no majority confirms. Closing twice is fine."""
+        """End streams, sessions and the I/O thread; at most 2 s when no majority confirms. Closing twice is fine."""
         if self._finalizer.detach() is None or not self._io.usable:
             return
-        self._io.close(self._timeout)
+        self._callbacks.closing = True
+        self.listening.end()
+        self._io.close(self.timeout)
         self._io.ended.result(timeout=CLOSE_SECONDS + 1)
 
     def __enter__(self) -> Client:
@@ -103,19 +254,24 @@ def connect(
     timeout: float = TIMEOUT,
     session_timeout: float = SESSION_TIMEOUT,
     client_id: str | None = None,
+    recovery: str = "recover",
+    retry: Strategy | None = None,
+    selection: str = "any",
 ) -> Client:
     """Connect and return a blocking client, to be used in a `with` or closed.
 
     `endpoints`: one, a list, or several separated by commas; None means OCELOG_ENDPOINTS, else tcp://127.0.0.1:7400.
     `timeout`: seconds to find a router, and the default deadline of a call. `session_timeout`: seconds for which a
-    shard keeps the session of a silent client. Raises BadArgument at once, ConnectFailed when no endpoint answers in
-    time.
+    shard keeps the session of a silent client. `recovery`: "recover" (open another session when a shard ended one) or
+    "close" (calls on that shard raise SessionExpired from then on). `retry`: how connecting and repeating pause, `Once()`,
+    `Exponential(first, last)` or `Fibonacci(first, last)` in seconds. `selection`: which replicas queries are for, "any",
+    "leader" or "followers". Raises BadArgument at once, ConnectFailed when no endpoint answers in time.
     """
-    options = check(endpoints, timeout, session_timeout, client_id)
+    options = check(endpoints, timeout, session_timeout, client_id, recovery=recovery, retry=retry, selection=selection)
     io = IoThread(options)
     try:
         io.ready.result()
     except BaseException:
         io.close(0)
         raise
-    return Client(io, options.timeout)
+    return Client(io, options)

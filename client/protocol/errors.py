@@ -7,7 +7,8 @@ with a retry spends no sequence. docs/protocol.md prints the same table.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 OK = 0
 NOT_LEADER = 1
@@ -99,6 +100,25 @@ class OcelogError(Exception):
         return f"{self.message} ({details})"
 
 
+class Unresolved(OcelogError):
+    """What became of a command is open. `session` and `sequence` name it to the whole cluster, if it was sent."""
+
+    definite = False
+    session: str | None = None
+    sequence: int | None = None
+    resolver: Callable[[Any, float | None], Any] | None = None
+
+    def resolve(self, timeout: float | None = None) -> Any:
+        """What became of the command, asked of its shard until that is decided: an `Outcome`; to be awaited in asyncio.
+
+        `timeout` in seconds, None: the client's. Raises DeadlineExceeded while it is still pending then, BadArgument for a
+        command that was never sent, Refused and Closed.
+        """
+        if self.resolver is None or self.session is None:
+            raise BadArgument("there is nothing to resolve: the command was not sent, or by no client of this process")
+        return self.resolver(self, timeout)
+
+
 class BadArgument(OcelogError, ValueError):
     """A value, key, name, option or endpoint that cannot be used; nothing was sent."""
 
@@ -131,7 +151,7 @@ class DeadlineExceeded(OcelogError, TimeoutError):
     """The deadline passed; the operation was never sent or is a query, so nothing was changed by it."""
 
 
-class OutcomeUnknown(OcelogError, TimeoutError):
+class OutcomeUnknown(Unresolved, TimeoutError):
     """The deadline passed after the command was sent: it may or may not have been applied.
 
     The session settles the sequence in the background: it is either applied once or spent without effect.

@@ -1,52 +1,89 @@
-"""What every resource handle shares: making calls for its resource through its client.
+"""What every resource handle shares: making calls for its resource through its client, at its levels of consistency.
 
 Handles do no I/O of their own and are cheap: the resource is opened with its first operation.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..calls import Resource
+from ..consistency import COMMANDS, QUERIES, Consistency, command_level, query_level
 
 if TYPE_CHECKING:
     from ..aio import AsyncClient
     from ..sync import Client
 
 
+Seconds = float | None
+Level = Consistency | None
+
+
 class AsyncHandle:
     """A resource of an `AsyncClient`."""
 
-    __slots__ = ("_client", "_resource")
+    __slots__ = ("_client", "_commands", "_queries", "resource")
 
-    def __init__(self, client: AsyncClient, resource: Resource) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        resource: Resource,
+        commands: Consistency = COMMANDS,
+        queries: Consistency = QUERIES,
+    ) -> None:
         self._client = client
-        self._resource = resource
+        self.resource = resource
+        self._commands = commands
+        self._queries = queries
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._resource.name!r}>"
+        return f"<{type(self).__name__} {self.resource.name!r}>"
 
-    async def _command(self, parts: tuple[Any, ...], timeout: float | None) -> Any:
-        return await self._client.perform(self._resource, parts, False, timeout)
+    def with_consistency(self, *, commands: Level = None, queries: Level = None) -> Self:
+        """The same resource, with these levels where a call names none. Raises BadArgument."""
+        commands = self._commands if commands is None else command_level(commands)
+        queries = self._queries if queries is None else query_level(queries)
+        return type(self)(self._client, self.resource, commands, queries)
 
-    async def _query(self, parts: tuple[Any, ...], timeout: float | None) -> Any:
-        return await self._client.perform(self._resource, parts, True, timeout)
+    async def _command(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
+        level = self._commands if consistency is None else command_level(consistency)
+        return await self._client.perform(self.resource, parts, False, timeout, level)
+
+    async def _query(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
+        level = self._queries if consistency is None else query_level(consistency)
+        return await self._client.perform(self.resource, parts, True, timeout, level)
 
 
 class Handle:
     """A resource of a blocking `Client`; may be used from several threads at once."""
 
-    __slots__ = ("_client", "_resource")
+    __slots__ = ("_client", "_commands", "_queries", "resource")
 
-    def __init__(self, client: Client, resource: Resource) -> None:
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        commands: Consistency = COMMANDS,
+        queries: Consistency = QUERIES,
+    ) -> None:
         self._client = client
-        self._resource = resource
+        self.resource = resource
+        self._commands = commands
+        self._queries = queries
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._resource.name!r}>"
+        return f"<{type(self).__name__} {self.resource.name!r}>"
 
-    def _command(self, parts: tuple[Any, ...], timeout: float | None) -> Any:
-        return self._client.perform(self._resource, parts, False, timeout)
+    def with_consistency(self, *, commands: Level = None, queries: Level = None) -> Self:
+        """The same resource, with these levels where a call names none. Raises BadArgument."""
+        commands = self._commands if commands is None else command_level(commands)
+        queries = self._queries if queries is None else query_level(queries)
+        return type(self)(self._client, self.resource, commands, queries)
 
-    def _query(self, parts: tuple[Any, ...], timeout: float | None) -> Any:
-        return self._client.perform(self._resource, parts, True, timeout)
+    def _command(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
+        level = self._commands if consistency is None else command_level(consistency)
+        return self._client.perform(self.resource, parts, False, timeout, level)
+
+    def _query(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
+        level = self._queries if consistency is None else query_level(consistency)
+        return self._client.perform(self.resource, parts, True, timeout, level)

@@ -7,49 +7,90 @@
     hits.compare_and_set(11, 0)
     hits.get()
 
-A counter begins at 0. Going over the ends of 64 bits is an error and changes nothing. Reads are linearizable.
+A counter begins at 0. Going over the ends of 64 bits is an error and changes nothing. Reads are linearizable unless
+`consistency` or `with_consistency` says otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from ..changes import CounterEvent, Resync
+from ..handlers import Subscription
+from ..listeners import BUFFER_EVENTS_MAX
 from ..protocol.values import checked_int
-from .base import Handle
+from ..streams import Events
+from .base import Handle, Level, Seconds
 
 
 class Counter(Handle):
     """The counter of that name. `timeout` is in seconds; None means the client's default.
 
+    `consistency` is `ocelog.LINEARIZABLE`, `BOUNDED_LINEARIZABLE`, `SEQUENTIAL` or `CAUSAL` for a query, LINEARIZABLE (wait
+    until every listener has handled the change) or SEQUENTIAL for a command; None means the handle's.
+
     Every method raises BadArgument for a number out of range, DeadlineExceeded or OutcomeUnknown when the timeout
-    passes, SessionExpired, MachineError on overflow, Refused and Closed.
+    passes (EventsPending when only listeners are waited for), SessionExpired, MachineError on overflow, Refused and
+    Closed.
     """
 
     __slots__ = ()
 
-    def get(self, *, timeout: float | None = None) -> int:
+    def get(self, *, timeout: Seconds = None, consistency: Level = None) -> int:
         """The value."""
-        value: int = self._query(("get",), timeout)
+        value: int = self._query(("get",), timeout, consistency)
         return value
 
-    def set(self, value: int, *, timeout: float | None = None) -> None:
+    def set(self, value: int, *, timeout: Seconds = None, consistency: Level = None) -> None:
         """Set the value."""
-        self._command(("set", checked_int(value)), timeout)
+        self._command(("set", checked_int(value)), timeout, consistency)
 
-    def add(self, delta: int, *, timeout: float | None = None) -> int:
+    def add(self, delta: int, *, timeout: Seconds = None, consistency: Level = None) -> int:
         """Add to the value; the new value."""
-        value: int = self._command(("add", checked_int(delta)), timeout)
+        value: int = self._command(("add", checked_int(delta)), timeout, consistency)
         return value
 
-    def increment(self, delta: int = 1, *, timeout: float | None = None) -> int:
+    def increment(self, delta: int = 1, *, timeout: Seconds = None, consistency: Level = None) -> int:
         """Add `delta`; the new value."""
-        value: int = self._command(("add", checked_int(delta)), timeout)
+        value: int = self._command(("add", checked_int(delta)), timeout, consistency)
         return value
 
-    def decrement(self, delta: int = 1, *, timeout: float | None = None) -> int:
+    def decrement(self, delta: int = 1, *, timeout: Seconds = None, consistency: Level = None) -> int:
         """Subtract `delta`; the new value."""
-        value: int = self._command(("add", checked_int(-checked_int(delta))), timeout)
+        value: int = self._command(("add", checked_int(-checked_int(delta))), timeout, consistency)
         return value
 
-    def compare_and_set(self, expected: int, new: int, *, timeout: float | None = None) -> bool:
+    def compare_and_set(
+        self,
+        expected: int,
+        new: int,
+        *,
+        timeout: Seconds = None,
+        consistency: Level = None,
+    ) -> bool:
         """Set the value to `new` if it is `expected`; whether it was."""
-        was: bool = self._command(("compare_and_set", checked_int(expected), checked_int(new)), timeout)
+        parts = ("compare_and_set", checked_int(expected), checked_int(new))
+        was: bool = self._command(parts, timeout, consistency)
         return was
+
+    def events(self, *, timeout: Seconds = None, buffer: int = BUFFER_EVENTS_MAX) -> Events[CounterEvent]:
+        """Iterate over the changes from now on: `CounterEvent`, and `Resync` where some were missed.
+
+        `timeout`: the iteration ends when nothing comes for so many seconds; None: it goes on until it is closed. `buffer`:
+        how many events may wait for their consumer before they are dropped and replaced by a Resync.
+        """
+        return Events(self._client, self.resource, CounterEvent, None, timeout, buffer)
+
+    def on_change(
+        self,
+        callback: Callable[[CounterEvent | Resync], Any],
+        *,
+        timeout: Seconds = None,
+    ) -> Subscription:
+        """Call `callback(event)` for each change from now on, until the subscription is closed.
+
+        Callbacks of a client run one at a time. What one raises is logged and given to `client.on_error`. An event that
+        is not handled within the session's timeout ends the session.
+        """
+        return self._client.on_change(self.resource, CounterEvent, None, callback, timeout)
