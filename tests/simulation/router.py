@@ -110,7 +110,7 @@ class SimRouter:
     def _left(self, life: int, identity: bytes) -> None:
         if life == self._life and self.core is not None:
             self.core.now = self.scheduler.seconds
-            self.core.unreachable(identity)
+            self.core.left(identity)
             self._wake(0)
 
     def _replica_started(self, host: Host) -> None:
