@@ -207,6 +207,11 @@ class SimClient:
         self.submit("counter", ("get",), is_query=True, timeout=1000.0)
         self.act()
 
+    def waits_for(self, sequence: int) -> bool:
+        """Whether the result of this sequence of its session is still to come, to a caller that waits for nothing else."""
+        calls = [call for call in self._operations if call.sequence == sequence and not call.is_query]
+        return any(call.nested or call.level != frames.LINEARIZABLE for call in calls)
+
     # -- the loop ------------------------------------------------------------------------------------
 
     def act_soon(self) -> None:

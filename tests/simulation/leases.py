@@ -23,7 +23,10 @@ class Lease(NamedTuple):
 
 
 class LeasesMachine(StateMachine):
-    """Keeps `leases` by key, and `rung`: what timers did lately, in order."""
+    """Keeps `leases` by key, and `rung`: what timers did lately, in order.
+
+    `watchers` are the sessions that are told of what nobody asked for.
+    """
 
     type_name: ClassVar[str] = "leases"
 
@@ -31,6 +34,7 @@ class LeasesMachine(StateMachine):
         super().__init__()
         self.leases: dict[bytes, Lease] = {}
         self.rung: list[tuple[int, int]] = []
+        self.watchers: list[int] = []
 
     @command(mode=RELEASE)
     def put(self, commit: Commit, key: bytes, value: bytes, ttl_ms: int) -> bytes | None:
@@ -80,6 +84,12 @@ class LeasesMachine(StateMachine):
         """Ring after so long, and `more` times again."""
         self.schedule(commit.time + delay_ms, "ring", commit.index, delay_ms, more)
 
+    @command(mode=SNAPSHOT)
+    def watch(self, commit: Commit) -> None:
+        """Tell the session of every timer that did something, and of every key that went with its owner."""
+        if commit.session not in self.watchers:
+            self.watchers = sorted([*self.watchers, commit.session])
+
     @query
     def get(self, commit: Commit, key: bytes) -> bytes | None:
         """The value of the key, or None."""
@@ -101,19 +111,22 @@ class LeasesMachine(StateMachine):
 
     def session_closed(self, commit: Commit) -> None:
         """What the session held is gone."""
+        # The ended session is still among them: what is published to it is published to nobody.
         for key in [key for key, lease in self.leases.items() if lease.owner == commit.session]:
+            self.publish(self.watchers, "dropped", key)
             self._drop(key)
+        self.watchers = [session for session in self.watchers if session != commit.session]
 
     session_expired = session_closed
 
     def snapshot(self) -> Any:
         """What no live entry says."""
         kept = [[key, lease.index, lease.value] for key, lease in self.leases.items() if not lease.in_entry]
-        return [kept, [list(pair) for pair in self.rung]]
+        return [kept, [list(pair) for pair in self.rung], self.watchers]
 
     def install(self, state: Any) -> None:
         """Take it back."""
-        kept, rung = state
+        kept, rung, self.watchers = state
         self.leases = {key: Lease(index, value, 0, False) for key, index, value in kept}
         self.rung = [(at, index) for at, index in rung]
 
@@ -133,4 +146,5 @@ class LeasesMachine(StateMachine):
         return lease.value
 
     def _note(self, at: int, index: int) -> None:
+        self.publish(self.watchers, "rung", index)
         self.rung = [*self.rung, (at, index)][-RUNG_MAX:]

@@ -15,9 +15,11 @@ import msgpack
 from ocelog.client.protocol import errors
 from ocelog.log.entry import COMMAND, HEADER, HEADER_BYTES, KEEP_ALIVE, REGISTER, RESOURCE, UNREGISTER, VOID
 from ocelog.shard.executor import Executor
+from ocelog.shard.machines.listeners import Listeners
 from ocelog.shard.machines.map import MapMachine
 
 from .leases import LeasesMachine
+from .model_events import ModelEvents
 from .model_leases import ModelLeases
 
 COUNTER_MAX = (1 << 63) - 1
@@ -41,6 +43,19 @@ class ModelSession:
     last: int = 0
     acknowledged: int = 0
     results: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    event_index: int = 0
+    handled: int = 0
+    events: list[tuple[int, int, bytes]] = field(default_factory=list)
+
+    def publish(self, index: int, payload: bytes) -> None:
+        """One more batch, which names the one before it."""
+        self.events.append((index, self.event_index, payload))
+        self.event_index = index
+
+    def handle(self, index: int) -> None:
+        """The client has handled what was published up to there."""
+        self.handled = max(self.handled, min(index, self.event_index))
+        self.events = [batch for batch in self.events if batch[0] > self.handled]
 
 
 class Refusal(Exception):
@@ -48,7 +63,10 @@ class Refusal(Exception):
 
 
 class Model:
-    """The state after the entries applied so far; `digests[i]` is the digest of the state at index i, `lives[i]` its live set."""
+    """The state after the entries applied so far; `digests[i]` is the digest of the state at index i, `lives[i]` its live set.
+
+    What sessions there were is never forgotten: `keys` by session, and `spent`, the indexes at which its sequences were spent.
+    """
 
     def __init__(self) -> None:
         self.index = 0
@@ -61,6 +79,9 @@ class Model:
         self.leases: dict[int, ModelLeases] = {}
         self.outcomes: dict[tuple[int, int], Outcome] = {}
         self.versions: dict[tuple[str, bytes | None], list[tuple[int, Any]]] = {}
+        self.events = ModelEvents()
+        self.keys: dict[int, bytes] = {}
+        self.spent: dict[int, list[int]] = {}
         self.digests = [self.digest()]
         self.lives: list[list[int]] = [[]]
 
@@ -81,12 +102,15 @@ class Model:
             _, key, timeout_ms = msgpack.unpackb(payload)
             if all(session.key != key for session in self.sessions.values()):
                 self.sessions[index] = ModelSession(key, timeout_ms)
+                self.keys[index] = key
         elif kind == KEEP_ALIVE:
-            for acknowledging, acknowledged, _ in msgpack.unpackb(payload):
+            for acknowledging, acknowledged, handled in msgpack.unpackb(payload):
                 if acknowledging in self.sessions:
                     _acknowledge(self.sessions[acknowledging], acknowledged)
+                    self.sessions[acknowledging].handle(handled)
         elif kind == UNREGISTER:
             self._end(index, session_id)
+        self.events.take(index, self.sessions)
         self.digests.append(self.digest())
         self.lives.append(self.live())
         return outcome
@@ -98,6 +122,7 @@ class Model:
         if session is None or sequence != session.last + 1:
             return None
         session.last = sequence
+        self.spent.setdefault(session_id, []).append(index)
         if kind == UNREGISTER:
             self._end(index, session_id)
             return None
@@ -110,6 +135,7 @@ class Model:
 
     def _end(self, index: int, session_id: int) -> None:
         if self.sessions.pop(session_id, None) is not None:
+            self.events.ended(session_id)
             for resource, leases in self.leases.items():
                 leases.ended(session_id, partial(self._wrote, resource, index))
 
@@ -135,13 +161,16 @@ class Model:
         if type_name == "map":
             self.maps[index] = {}
         elif type_name == "leases":
-            self.leases[index] = ModelLeases()
+            self.leases[index] = ModelLeases(partial(self.events.publish, index))
         else:
             self.counters[index] = 0
             self._wrote(index, index, None, 0)
         return index
 
     def _command(self, index: int, session_id: int, resource: int, operation: str, *arguments: Any) -> Any:
+        if operation in ("listen", "unlisten"):
+            getattr(self.events, operation)(resource, session_id, arguments[0])
+            return None
         if resource in self.counters:
             return self._count(index, resource, operation, *arguments)
         if resource in self.leases:
@@ -151,9 +180,12 @@ class Model:
 
     def _count(self, index: int, resource: int, operation: str, delta: int) -> int:
         assert operation == "add", f"entry {index}: the simulation never asks a counter to {operation}"
-        value = self.counters[resource] + delta
+        old = self.counters[resource]
+        value = old + delta
         if value > COUNTER_MAX:
             raise Refusal(errors.MACHINE_ERROR)
+        if value != old:
+            self.events.changed(resource, "changed", None, old, value)
         self.counters[resource] = value
         self._wrote(resource, index, None, value)
         return value
@@ -168,6 +200,8 @@ class Model:
         *rest: bytes,
     ) -> bytes | None:
         if operation == "clear":
+            if entries:
+                self.events.cleared(resource)
             for key in entries:
                 self._wrote(resource, index, key, None)
             entries.clear()
@@ -177,8 +211,11 @@ class Model:
         if writes[operation]:
             entries.pop(key, None)
             entries[key] = (index, rest[0])
+            self.events.changed(resource, "added" if present is None else "updated", key, present, rest[0])
             self._wrote(resource, index, key, rest[0])
         elif operation == "remove":
+            if present is not None:
+                self.events.changed(resource, "removed", key, present, None)
             entries.pop(key, None)
             self._wrote(resource, index, key, None)
         return present
@@ -190,6 +227,10 @@ class Model:
             versions.pop()  # nobody can have seen it
         versions.append((index, value))
 
+    def was_spent(self, session: int, sequence: int) -> bool:
+        """Whether the session has spent this sequence."""
+        return sequence <= len(self.spent.get(session, ()))
+
     def live(self) -> list[int]:
         """Indexes of the entries that hold state, ascending."""
         live = [index for entries in self.maps.values() for index, _ in entries.values()]
@@ -200,16 +241,25 @@ class Model:
     def digest(self) -> int:
         """Checksum over the whole state."""
         sessions = [
-            (number, session.key, session.last, session.acknowledged, session.timeout_ms, list(session.results.items()))
+            (
+                (number, session.key, session.last, session.acknowledged, session.timeout_ms),
+                list(session.results.items()),
+                (session.event_index, session.handled, session.events),
+            )
             for number, session in sorted(self.sessions.items())
         ]
         resources = [(number, name, self._state(number)) for name, number in self.names.items()]
         return crc32(repr((self.time, sessions, resources)).encode())
 
     def _state(self, resource: int) -> Any:
+        listeners = sorted(
+            (session, *sorted(keys, key=str)) for session, keys in self.events.listeners[resource].items()
+        )
         if resource in self.maps:
-            return list(self.maps[resource].items())
-        return self.leases[resource].state() if resource in self.leases else self.counters[resource]
+            return list(self.maps[resource].items()), listeners
+        if resource in self.leases:
+            return self.leases[resource].state()
+        return self.counters[resource], listeners
 
 
 def _acknowledge(session: ModelSession, sequence: int) -> None:
@@ -221,12 +271,13 @@ def digest_of(executor: Executor) -> int:
     """The digest of a replica's state, to be equal to the model's at the same index. Texts of errors are left out."""
     sessions = [
         (
-            session.id,
-            session.key,
-            session.last,
-            session.acknowledged,
-            session.timeout_ms,
+            (session.id, session.key, session.last, session.acknowledged, session.timeout_ms),
             [(n, (index, result[:1] if result[0] else result)) for n, (index, result) in session.results.items()],
+            (
+                session.event_index,
+                session.handled,
+                [(each.index, each.previous, each.payload) for each in session.events],
+            ),
         )
         for session in sorted(executor.sessions, key=lambda session: session.id)
     ]
@@ -239,9 +290,14 @@ def digest_of(executor: Executor) -> int:
 def _state(resource: Any, executor: Executor) -> Any:
     machine = resource.machine
     if isinstance(machine, MapMachine):
-        return list(machine.live.items())
+        return list(machine.live.items()), _listeners(machine.listeners)
     if isinstance(machine, LeasesMachine):
         keys = sorted((key, tuple(lease)) for key, lease in machine.leases.items())
         timers = executor.timers.unowned() + executor.timers.owned()
-        return keys, machine.rung, sorted(timer[:3] for timer in timers if timer.resource == resource.index)
-    return machine.value
+        armed = sorted(timer[:3] for timer in timers if timer.resource == resource.index)
+        return keys, machine.rung, armed, list(machine.watchers)
+    return machine.value, _listeners(machine.listeners)
+
+
+def _listeners(listeners: Listeners) -> list[tuple[Any, ...]]:
+    return sorted((session, *sorted(keys, key=str)) for session, keys in listeners.state())

@@ -9,6 +9,9 @@ from ocelog.shard.unasked import UNASKED_TIMERS_FIRST
 
 from .leases import RUNG_MAX
 
+Publish = Callable[[list[int], str, Any], None]
+"""Publishes to these sessions, as far as they are open."""
+
 Wrote = Callable[[bytes, Any], None]
 """Told of every change of a key: its new value, None when it is gone."""
 
@@ -16,7 +19,9 @@ Wrote = Callable[[bytes, Any], None]
 class ModelLeases:
     """The state of one leases resource. Keys are (index, value, owner, lives in its entry); timers a plain list."""
 
-    def __init__(self) -> None:
+    def __init__(self, publish: Publish) -> None:
+        self.publish = publish
+        self.watchers: list[int] = []
         self.keys: dict[bytes, tuple[int, bytes, int, bool]] = {}
         self.rung: list[tuple[int, int]] = []
         self.timers: list[tuple[int, int, int, tuple[Any, ...]]] = []
@@ -25,6 +30,9 @@ class ModelLeases:
         """One command; returns its result."""
         if operation == "alarm":
             self.timers.append((max(time + arguments[0], time + 1), index, 0, ("ring", index, *arguments)))
+            return None
+        if operation == "watch":
+            self.watchers = sorted({*self.watchers, session})
             return None
         if operation == "clear":
             keys = list(self.keys)
@@ -72,7 +80,9 @@ class ModelLeases:
 
     def ended(self, session: int, wrote: Wrote) -> None:
         """A session is over, closed or expired."""
+        self.watchers = [watcher for watcher in self.watchers if watcher != session]
         for key in [key for key, known in self.keys.items() if known[2] == session]:
+            self.publish(self.watchers, "dropped", key)
             self._drop(key, wrote)
 
     def live(self) -> list[int]:
@@ -81,7 +91,7 @@ class ModelLeases:
 
     def state(self) -> Any:
         """Everything, in an order that does not depend on how it came about."""
-        return sorted(self.keys.items()), self.rung, sorted(timer[:3] for timer in self.timers)
+        return sorted(self.keys.items()), self.rung, sorted(timer[:3] for timer in self.timers), self.watchers
 
     def _set(self, key: bytes, known: tuple[int, bytes, int, bool], wrote: Wrote) -> None:
         self._drop(key, wrote)
@@ -96,5 +106,6 @@ class ModelLeases:
         if index:
             wrote(key, None)
 
-    def _note(self, at: int, index: int) -> None:
-        self.rung = [*self.rung, (at, index)][-RUNG_MAX:]
+    def _note(self, at: int, armed_at: int) -> None:
+        self.publish(self.watchers, "rung", armed_at)
+        self.rung = [*self.rung, (at, armed_at)][-RUNG_MAX:]

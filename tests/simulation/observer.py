@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from ocelog.client.calls import EventBatch
 from ocelog.log.entry import CONFIGURATION, HEADER, HEADER_BYTES, damage
@@ -65,8 +66,14 @@ class Checker:
     def completed(self, operation: Operation) -> None:
         """A client's call ended."""
 
-    def given(self, client: SimClient, session: int, index: int) -> None:
-        """A client was given the events that this index published to its session."""
+    def given(self, client: SimClient, batch: EventBatch) -> None:
+        """A client was given a batch of events."""
+
+    def handled(self, client: SimClient, batch: EventBatch) -> None:
+        """Its application has handled them, and the client is about to be told so."""
+
+    def finished(self, clients: Sequence[SimClient]) -> None:
+        """The run is over: everything was answered, given and handled."""
 
 
 class Observer:
@@ -106,6 +113,7 @@ class Observer:
         """Watch one client from now on."""
         client.on_completed.append(self._completed)
         client.on_given.append(self._given)
+        client.handler.on_handled.append(partial(self._handled, client))
 
     def holds(self, member: int, index: int, stamp: Stamp) -> bool:
         """Whether a member has this entry durably, or had and may have acknowledged it before it lost its files."""
@@ -239,7 +247,11 @@ class Observer:
 
     def _given(self, client: SimClient, batch: EventBatch) -> None:
         for checker in self.checkers:
-            checker.given(client, batch.session, batch.index)
+            checker.given(client, batch)
+
+    def _handled(self, client: SimClient, batch: EventBatch) -> None:
+        for checker in self.checkers:
+            checker.handled(client, batch)
 
     def _completed(self, operation: Operation) -> None:
         for checker in self.checkers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocelog.client.calls import EventBatch
 from ocelog.client.protocol import frames
 
 from .client import SimClient
@@ -39,8 +40,8 @@ class Linearizable(Checker):
         assert at is not None
         workload.known_index = max(workload.known_index, at)
 
-    def given(self, client: SimClient, session: int, index: int) -> None:
-        self.observer.workload.known_index = max(self.observer.workload.known_index, index)
+    def given(self, client: SimClient, batch: EventBatch) -> None:
+        self.observer.workload.known_index = max(self.observer.workload.known_index, batch.index)
 
 
 class ReadsOwnWrites(Checker):
@@ -69,8 +70,8 @@ class ReadsNeverGoBack(Checker):
         super().__init__(observer)
         self._given: dict[int, int] = {}
 
-    def given(self, client: SimClient, session: int, index: int) -> None:
-        self._know(session, index)
+    def given(self, client: SimClient, batch: EventBatch) -> None:
+        self._know(batch.session, batch.index)
 
     def completed(self, operation: Operation) -> None:
         call = operation.call

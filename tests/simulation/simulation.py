@@ -20,6 +20,7 @@ from ocelog.shard import replica as replica_module
 from .client import SimClient
 from .client_checkers import CLIENT_CHECKERS
 from .compaction_checkers import COMPACTION_CHECKERS
+from .event_checkers import EVENT_CHECKERS
 from .faults import Faults
 from .host import Host
 from .network import Network
@@ -74,7 +75,7 @@ class Simulation:
         self.observer = Observer(self.plan.members, self.workload)
         self.observer.checkers = [
             checker(self.observer)
-            for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS, *READ_CHECKERS, *COMPACTION_CHECKERS)
+            for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS, *READ_CHECKERS, *EVENT_CHECKERS, *COMPACTION_CHECKERS)
         ]
         self.hosts = [
             Host(member, self.plan, self.scheduler, self.network, DISK_BYTES) for member in range(self.plan.members)
@@ -139,6 +140,12 @@ class Simulation:
             self.scheduler.run_until(self.scheduler.now + 100 * MS)
         if not self.converged():
             raise Violation(f"Liveness: the replicas stay apart: {[self._position(host) for host in self.hosts]}")
+        while (late := self._unhandled()) and self.scheduler.now < deadline:
+            self.scheduler.run_until(self.scheduler.now + 100 * MS)
+        if late:
+            raise Violation(f"Liveness: {', '.join(late)}")
+        for checker in self.observer.checkers:
+            checker.finished(self.clients)
         self._compact_everything(deadline)
 
     def _compact_everything(self, deadline: int) -> None:
@@ -163,6 +170,17 @@ class Simulation:
         live = [index for index in self.observer.model.lives[log.snapshot_index] if index <= log.dense_index]
         if here != live:
             raise Violation(f"Compacts: {host.name} still holds {len(here)} entries, {len(live)} of them live")
+
+    def _unhandled(self) -> list[str]:
+        """The sessions whose events are not all handled, as the log knows, though their application would handle them."""
+        late = []
+        for client in self.clients:
+            session = self.observer.model.sessions.get(client.session.envelope.session)
+            if session is not None and session.events and not client.handler.stuck:
+                late.append(
+                    f"{client.name} does not get events, or the log not what it handled: {session.events[0][:2]}"
+                )
+        return late
 
     def _position(self, host: Host) -> tuple[int, int, int]:
         replica = host.replica

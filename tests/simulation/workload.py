@@ -135,7 +135,9 @@ def draw_operation(rng: Random, plan: Plan, workload: Workload, query_share: flo
     level = None
     if plan.settle_share and rng.random() < plan.settle_share:
         level = frames.LINEARIZABLE
-    if plan.listen_share and resource != "leases" and rng.random() < plan.listen_share:
+    if plan.listen_share and rng.random() < plan.listen_share:
+        if resource == "leases":
+            return Drawn(resource, ("watch",), level=level)
         what = rng.choice(("listen", "listen", "unlisten"))
         return Drawn(resource, (what, None if resource == "counter" or rng.random() < 0.5 else key), level=level)
     if resource == "counter":
