@@ -16,18 +16,18 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgpack
-
 from ..client.protocol import errors, frames
 from ..client.protocol.frames import Request
 from ..client.protocol.limits import Limits
-from ..log.entry import KEEP_ALIVE, SNAPSHOT, UNREGISTER
+from ..log.entry import SNAPSHOT, UNREGISTER
+from .acknowledgements import Acknowledgements
 from .admission import Verdict, judge, void
 from .early import Early, EarlyCommands
 from .executor import Executor
 from .outbox import Origin, Outbox
 from .results import ACKNOWLEDGED
 from .sessions import ResultAt, Session
+from .settling import Settling
 
 Record = tuple[int, int, int, int, int, bytes]
 
@@ -62,7 +62,8 @@ class Intake:
 
     `records` are what the turn's messages add to the log, in order, as `log.entry.encode` takes them; the first gets
     the index `next_index`. The replica appends them and calls `appended`, or `refused` when there is no room.
-    `acknowledged` collects acknowledgements that came by message and may have to be folded into the log.
+    `acknowledgements` collects those that came by message and are to be folded into the log; `settling` knows whose events
+    are still unhandled.
     `results_bytes_max` bounds the unacknowledged results of one session, `unapplied_bytes_max` the commands of all
     sessions that are logged and not applied.
     """
@@ -73,6 +74,7 @@ class Intake:
         outbox: Outbox,
         limits: Limits,
         next_index: int,
+        settling: Settling,
         *,
         results_bytes_max: int = RESULTS_BYTES_MAX,
         unapplied_bytes_max: int = UNAPPLIED_BYTES_MAX,
@@ -84,7 +86,8 @@ class Intake:
         self.unapplied_bytes_max = unapplied_bytes_max
         self.records: list[Record] = []
         self.next_index = next_index
-        self.acknowledged: dict[int, int] = {}
+        self.settling = settling
+        self.acknowledgements = Acknowledgements()
         self._expected: dict[int, int] = {}
         self._waiting: dict[int, deque[Waiting]] = {}
         self._early = EarlyCommands()
@@ -97,21 +100,11 @@ class Intake:
         """The next sequence of the session that has not been logged."""
         return self._expected.get(session.id) or session.last + 1
 
-    def acknowledge(self, session: Session, sequence: int) -> None:
-        """The client says by message that it has all results up to `sequence`; a late copy of an old one is no news."""
-        if sequence > self.acknowledged.get(session.id, 0):
-            self.acknowledged[session.id] = sequence
-
     def fold_acknowledgements(self) -> None:
         """Log what is not in the log yet of the acknowledgements that came by message, all as one entry."""
-        acknowledged, self.acknowledged = self.acknowledged, {}
-        moved = []
-        for session_id, sequence in acknowledged.items():
-            session = self.executor.sessions.get(session_id)
-            if session is not None and min(sequence, session.last) > session.acknowledged:
-                moved.append((session_id, sequence, session.handled))
-        if moved:
-            self.records.append((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb(moved)))
+        record = self.acknowledgements.fold(self.executor.sessions)
+        if record is not None:
+            self.records.append(record)
 
     # -- messages ------------------------------------------------------------------------------------
 
@@ -236,9 +229,18 @@ class Intake:
             first += len(part)
 
     def _send_results(self, session: Session, waiting: Waiting, first: int, found: list[ResultAt]) -> None:
-        body = frames.pack_results([index for index, _ in found], [result for _, result in found])
+        indexes = [index for index, _ in found]
+        body = frames.pack_results(indexes, [result for _, result in found])
         self.outbox.answer(
-            waiting.origin, frames.RESULTS, waiting.request, session.id, body, count=len(found), first_sequence=first
+            waiting.origin,
+            frames.RESULTS,
+            waiting.request,
+            session.id,
+            body,
+            flags=frames.UNSETTLED if self.settling.any_pending(indexes) else 0,
+            count=len(found),
+            first_sequence=first,
+            event_index=session.event_index,
         )
 
     def settle(self) -> None:
@@ -266,11 +268,11 @@ class Intake:
     def _dismiss(self, session: Session, expired: bool) -> None:
         """A session has ended: answer what was applied, then its unregister, and what lies behind as unknown."""
         self._expected.pop(session.id, None)
-        self.acknowledged.pop(session.id, None)
+        self.acknowledgements.forget(session.id)
         text = f"session {session.id} has ended"
         for waiting in self._waiting.pop(session.id, ()):
             if waiting.first == session.last and not expired:
-                self.outbox.answer(waiting.origin, frames.UNREGISTERED, waiting.request, session.id)
+                self._answer_unregister(session, waiting)
             elif waiting.last <= session.last:
                 self._answer(session, waiting)
             else:
@@ -278,15 +280,29 @@ class Intake:
         for early in self._early.drop(session.id):
             self._refuse(_waiting_of(early), session.id, errors.UNKNOWN_SESSION, text)
 
+    def _answer_unregister(self, session: Session, waiting: Waiting) -> None:
+        origin, request, _, _ = waiting
+        self.outbox.answer(origin, frames.UNREGISTERED, request, session.id, event_index=session.event_index)
+
     # -- refusals ------------------------------------------------------------------------------------
 
     def _refuse(self, waiting: Waiting, session_id: int, code: int, text: str, retry_after_ms: int = 0) -> None:
         origin, request, first, _ = waiting
-        self.outbox.refuse(origin, request, session_id, code, text, first_sequence=first, retry_after_ms=retry_after_ms)
+        session = self.executor.sessions.get(session_id)
+        self.outbox.refuse(
+            origin,
+            request,
+            session_id,
+            code,
+            text,
+            first_sequence=first,
+            event_index=0 if session is None else session.event_index,
+            retry_after_ms=retry_after_ms,
+        )
 
     def _tell_gap(self, origin: Origin, header: Request, expected: int) -> None:
-        text = f"sequence {expected} is expected next"
-        self.outbox.refuse(origin, header.request, header.session, errors.GAP, text, first_sequence=expected)
+        waiting = Waiting(origin, header.request, expected, expected)
+        self._refuse(waiting, header.session, errors.GAP, f"sequence {expected} is expected next")
 
     def _tell_busy(self, session: Session, origin: Origin, header: Request, first: int) -> None:
         """Say from where to repeat. A session too full of results begins with the first that its client may lack."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgpack
 
 from ..client.protocol import errors, frames
+from ..client.protocol.events import unpack_handled, unpack_routes
 from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import CLIENT_ID_BYTES_MAX, Limits
 from ..log.entry import CONFIGURATION, NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
@@ -19,9 +20,11 @@ from .clock import LogClock
 from .executor import Executor
 from .intake import BUSY_RETRY_MS, NO_SPACE_RETRY_MS, Intake
 from .outbox import Origin, Outbox
+from .push import Pushes
 from .queries import READ_WAIT_MS_MAX, Read
 from .reads import Reads
 from .sessions import Session
+from .settling import Settling
 from .upkeep import Patience
 
 HELD_BYTES_MAX = 8 * 1024 * 1024
@@ -50,11 +53,16 @@ class Leadership:
         self.sessions_max = sessions_max
         self.noop_index = noop_index
         self.clock = LogClock()
-        self.intake = Intake(executor, outbox, limits, noop_index + 1, results_bytes_max=results_bytes_max)
+        self.settling = Settling(outbox, operations_max=limits.operations_max)
+        self.intake = Intake(
+            executor, outbox, limits, noop_index + 1, self.settling, results_bytes_max=results_bytes_max
+        )
         self.reads = Reads(executor, outbox)
         self.patience = Patience(tick_ms)
+        self.pushes = Pushes(executor, outbox, self.settling, self.intake.acknowledgements, limits, tick_ms=tick_ms)
+        self.expiries = 0
         self._housekeeping_ticks = max(1, HOUSEKEEPING_MS // tick_ms)
-        self._registering: dict[int, tuple[Origin, int]] = {}
+        self._registering: dict[int, tuple[Origin, Request]] = {}
         self._held: list[tuple[Origin, Request, bytes]] = []
         self._held_bytes = 0
         self._begun = False
@@ -65,6 +73,8 @@ class Leadership:
             frames.QUERY: self._query,
             frames.KEEP_ALIVE: self._keep_alive,
             frames.UNREGISTER: self._unregister,
+            frames.HANDLED: self._handled,
+            frames.SETTLE: self._settle,
         }
 
     # -- messages ------------------------------------------------------------------------------------
@@ -90,7 +100,7 @@ class Leadership:
 
     def _session_of(self, origin: Origin, header: Request) -> Session | None:
         """The open session of a message, which is a sign of its life; without one the message is answered here."""
-        session = self.hear(header)
+        session = self.hear(origin, header)
         if session is not None:
             return session
         if self.executor.sessions.get(header.session) is None and header.session > self.executor.applied_index:
@@ -101,14 +111,15 @@ class Leadership:
             self._refuse(origin, header, errors.UNKNOWN_SESSION, text)
         return None
 
-    def hear(self, header: Request) -> Session | None:
-        """Note what the header of any message tells: that its session lives, and which results it has."""
+    def hear(self, origin: Origin, header: Request) -> Session | None:
+        """Note what the header of any message tells: that its session lives, where, and which results it has."""
         session = self.executor.sessions.get(header.session)
-        if session is None or session.key != header.key:
+        if session is None or session.key != header.key or not self._begun:
             return None
         self.patience.hear(session.id)
+        self.pushes.heard_from(session, origin, header.connection)
         if header.acknowledged > session.acknowledged:
-            self.intake.acknowledge(session, header.acknowledged)
+            self.intake.acknowledgements.results(session, header.acknowledged)
         return session
 
     def _hold(self, origin: Origin, header: Request, body: memoryview) -> None:
@@ -129,7 +140,30 @@ class Leadership:
             return
         self.reads.add(Read(origin, header, parts, self._deadline(header)))
 
+    def _handled(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        """Events received and handled; also in the body of a keep-alive. Nothing answers it but what it asks for again."""
+        try:
+            received, handled = unpack_handled(body)
+        except BadFrame as error:
+            self._refuse(origin, header, errors.BAD_MESSAGE, str(error))
+            return
+        self.pushes.acknowledged(session, received, handled, again=bool(header.flags & frames.AGAIN))
+
+    def _settle(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        applied, deadline = self.executor.applied_index, self._deadline(header)
+        self.settling.ask(session, origin, header, body, applied=applied, deadline=deadline)
+
+    def told_routes(self, router: bytes, header: Request, body: memoryview) -> None:
+        """A router says which sessions it can reach, or (GONE) cannot any more. Raises BadFrame."""
+        routes = unpack_routes(body, header.count)
+        if header.kind == frames.GONE:
+            self.pushes.gone(router, routes)
+        else:
+            self.pushes.told_routes(router, routes, begun=self._begun)
+
     def _keep_alive(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        if len(body):
+            self._handled(session, origin, header, body)
         self.reads.add(Read(origin, header._replace(first_sequence=0), [], self._deadline(header)))
 
     def _deadline(self, header: Request) -> int:
@@ -157,10 +191,8 @@ class Leadership:
             return
         limits = self.limits
         granted = min(max(timeout_ms, limits.session_timeout_ms_min), limits.session_timeout_ms_max)
-        self._registering[self._add(REGISTER, 0, msgpack.packb([client_id, header.key, granted]))] = (
-            origin,
-            header.request,
-        )
+        index = self._add(REGISTER, 0, msgpack.packb([client_id, header.key, granted]))
+        self._registering[index] = (origin, header)
 
     def add_configuration(self, payload: bytes) -> None:
         """Log a change of the configuration with this turn's records; `configuration` is (index, payload) until then."""
@@ -173,6 +205,7 @@ class Leadership:
         return intake.next_index + len(intake.records) - 1
 
     def _refuse(self, origin: Origin, header: Request, code: int, text: str, retry_after_ms: int = 0) -> None:
+        session = self.executor.sessions.get(header.session)
         self.outbox.refuse(
             origin,
             header.request,
@@ -180,6 +213,7 @@ class Leadership:
             code,
             text,
             first_sequence=header.first_sequence,
+            event_index=0 if session is None or session.key != header.key else session.event_index,
             retry_after_ms=retry_after_ms,
         )
 
@@ -190,27 +224,32 @@ class Leadership:
         if not self._begun:
             return
         self.patience.tick()
+        self.pushes.tick()
         timers = self.executor.timers
         if timers.next_due is not None and timers.next_due <= log_time and not self.intake.records:
             self._add(TICK, 0, b"")
         if self.patience.ticks % self._housekeeping_ticks == 0:
             self.intake.fold_acknowledgements()
-            self._suspect_silent()
+            self.settling.forget_late(self.patience.ticks)
+            sessions = self.executor.sessions
+            self._expiring = {session_id for session_id in self._expiring if sessions.get(session_id) is not None}
+            self._suspect(self.patience.silent(sessions))
+        elif self.pushes.fold_soon:
+            self.intake.fold_acknowledgements()
+        self.pushes.fold_soon = False
 
-    def _suspect_silent(self) -> None:
-        sessions = self.executor.sessions
-        self._expiring = {session_id for session_id in self._expiring if sessions.get(session_id) is not None}
-        silent = self.patience.silent(sessions)
-        self.reads.suspect([session_id for session_id in silent if session_id not in self._expiring])
+    def _suspect(self, session_ids: list[int]) -> None:
+        self.reads.suspect([session_id for session_id in session_ids if session_id not in self._expiring])
 
     def confirm(self, round_id: int, index: int) -> None:
-        """A read round was confirmed: its reads may run, and its suspects that are still silent are expired."""
+        """A read round was confirmed: its reads may run, and who is still to be suspected is expired."""
         for session_id in self.reads.confirm(round_id, index):
             session = self.executor.sessions.get(session_id)
             if session is None or session_id in self._expiring:
                 continue
-            if self.patience.is_silent(session_id, session.timeout_ms):
+            if self.patience.is_silent(session_id, session.timeout_ms) or self.pushes.has_outstayed(session):
                 self._expiring.add(session_id)
+                self.expiries += 1
                 self._add(UNREGISTER, session_id, b"")
 
     def settle(self) -> None:
@@ -219,37 +258,54 @@ class Leadership:
             if self.executor.applied_index < self.noop_index:
                 return
             self._begin()
+        self.pushes.absorb()
+        for session, _ in self.executor.ended:
+            self.patience.forget(session.id)
         self.intake.settle()
         registered, self.executor.registered = self.executor.registered, []
         for index, session in registered:
+            self.patience.watch(session)
             self._answer_register(index, session)
         self.reads.run(self.patience.ticks)
+        self.settling.settle()
+        self.pushes.send()
+        if self.pushes.suspects:
+            self._suspect(self.pushes.take_suspects())
 
     def has_work(self) -> bool:
-        """Whether something waits for the next turn's log or read round."""
-        return bool(self.intake.records) or self.reads.has_work()
+        """Whether something waits for the next turn's log or read round, or could not be sent in this one for its size."""
+        return bool(self.intake.records) or self.reads.has_work() or self.pushes.postponed
+
+    def forget_router(self, router: bytes) -> None:
+        """The router cannot be reached any more."""
+        self.pushes.forget_router(router)
 
     def _begin(self) -> None:
         self._begun = True
         self.executor.forget_moved()
+        for session in self.executor.sessions:
+            self.patience.watch(session)
+        self.pushes.begin()
         held, self._held = self._held, []
         for origin, header, body in held:
             self.receive(origin, header, memoryview(body))
 
     def _answer_register(self, index: int, session: Session) -> None:
         waiting = self._registering.pop(index, None)
-        if waiting is not None:
+        if waiting is not None and self.executor.sessions.get(session.id) is session:
+            origin, header = waiting
             self.patience.hear(session.id)
-            origin, request = waiting
+            self.pushes.heard_from(session, origin, header.connection)
             body = msgpack.packb(self.limits.as_dict() | {"timeout_ms": session.timeout_ms})
-            self.outbox.answer(origin, frames.REGISTERED, request, session.id, body)
+            event_index = session.event_index
+            self.outbox.answer(origin, frames.REGISTERED, header.request, session.id, body, event_index=event_index)
 
     def refused(self) -> None:
         """There was no room on the disk for the records of this turn."""
         for index in [index for index in self._registering if index >= self.intake.next_index]:
-            origin, request = self._registering.pop(index)
+            origin, header = self._registering.pop(index)
             text = "the leader's disk is full"
-            self.outbox.refuse(origin, request, 0, errors.NO_SPACE, text, retry_after_ms=NO_SPACE_RETRY_MS)
+            self.outbox.refuse(origin, header.request, 0, errors.NO_SPACE, text, retry_after_ms=NO_SPACE_RETRY_MS)
         self._expiring.clear()
         self.configuration = None
         self.intake.refused()
@@ -259,8 +315,9 @@ class Leadership:
         text = "leadership was lost"
         for origin, header, _ in self._held:
             self._refuse(origin, header, errors.NOT_LEADER, text)
-        for origin, request in self._registering.values():
-            self.outbox.refuse(origin, request, 0, errors.NOT_LEADER, text)
+        for origin, header in self._registering.values():
+            self.outbox.refuse(origin, header.request, 0, errors.NOT_LEADER, text)
         self.intake.step_down()
+        self.settling.step_down()
         self.reads.step_down()
         self._handlers.clear()  # they know this term: let go of each other, and of the state

@@ -86,6 +86,7 @@ class Outbox:
         text: str = "",
         *,
         first_sequence: int = 0,
+        event_index: int = 0,
         retry_after_ms: int = 0,
     ) -> None:
         """Queue a refusal that is about a whole message, or its sequences from `first_sequence` on."""
@@ -97,6 +98,7 @@ class Outbox:
             text.encode(),
             code=code,
             first_sequence=first_sequence,
+            event_index=event_index,
             retry_after_ms=retry_after_ms,
         )
 

@@ -61,7 +61,15 @@ def answer(executor: Executor, outbox: Outbox, read: Read, session: Session, byt
         room -= len(result)
         results.append(result)
     body = frames.pack_parts(results)
-    outbox.answer(read.origin, frames.ANSWERS, header.request, header.session, body, count=len(results))
+    outbox.answer(
+        read.origin,
+        frames.ANSWERS,
+        header.request,
+        header.session,
+        body,
+        count=len(results),
+        event_index=session.event_index,
+    )
 
 
 def refuse(outbox: Outbox, read: Read, code: int, text: str = "", *, retry_after_ms: int = 0) -> None:

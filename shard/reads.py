@@ -112,7 +112,8 @@ class Reads:
         elif read.header.first_sequence > session.last:
             return False
         elif read.header.kind == frames.KEEP_ALIVE:
-            self.outbox.answer(read.origin, frames.KEPT_ALIVE, read.header.request, session.id)
+            event_index = session.event_index
+            self.outbox.answer(read.origin, frames.KEPT_ALIVE, read.header.request, session.id, event_index=event_index)
         else:
             queries.answer(self.executor, self.outbox, read, session, self.answers_bytes_max)
         return True

@@ -19,6 +19,8 @@ from .local_reads import LocalReads
 from .outbox import Origin, Outbox
 from .raft.core import Raft
 
+ROUTING_KINDS = (frames.ROUTES, frames.GONE)
+
 
 class Reception:
     """Takes bundles of one replica; `status` and `administer` answer for it."""
@@ -63,6 +65,8 @@ class Reception:
                 self._refuse(origin, header, errors.WRONG_SHARD, text)
             elif header.kind == frames.QUERY and header.level >= frames.SEQUENTIAL:
                 self._query(origin, header, body, leadership)
+            elif header.kind in ROUTING_KINDS:
+                self._routes(origin, header, body, leadership)
             elif leadership is not None:
                 leadership.receive(origin, header, body)
             else:
@@ -74,7 +78,7 @@ class Reception:
             text = f"consistency level {header.level} is not known here"
             self._refuse(origin, header, errors.BAD_MESSAGE, text)
         elif leadership is not None:
-            leadership.hear(header)
+            leadership.hear(origin, header)
             self.local_reads.receive(origin, header, body)
         elif header.flags & frames.TO_LEADER:
             self._refuse_follower(origin, header)
@@ -99,6 +103,17 @@ class Reception:
     def _hello(self, origin: Origin, header: Request, body: memoryview) -> None:
         self._routers.add(origin.router)
         self._tell_leader(origin.router)
+
+    def _routes(self, origin: Origin, header: Request, body: memoryview, leadership: Leadership | None) -> None:
+        """Where clients are, as the router itself says; to a replica that does not lead it is no use, and not repeated."""
+        if origin.route:
+            text = f"a message of kind {header.kind} is for routers to send"
+            self._refuse(origin, header, errors.BAD_MESSAGE, text)
+        elif leadership is not None:
+            try:
+                leadership.told_routes(origin.router, header, body)
+            except BadFrame as error:
+                self._refuse(origin, header, errors.BAD_MESSAGE, str(error))
 
     def _report(self, origin: Origin, header: Request, body: memoryview) -> None:
         self.outbox.answer(origin, frames.STATUS_REPORT, header.request, 0, msgpack.packb(self._status()))

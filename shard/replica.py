@@ -185,6 +185,8 @@ class Replica:
     def forget_router(self, router: bytes) -> None:
         """The router cannot be reached any more."""
         self.reception.forget(router)
+        if self.leadership is not None:
+            self.leadership.forget_router(router)
 
     def peer_gone(self, member: int) -> None:
         """The connection to a member of this shard broke."""

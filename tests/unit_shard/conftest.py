@@ -70,6 +70,11 @@ def opening(name: str, type_name: str) -> bytes:
     return operations.encode([operations.SHARD, operations.OPEN, name, type_name])
 
 
+def registering(timeout_ms: int = 30_000) -> bytes:
+    """The body of a register."""
+    return msgpack.packb(["tester", timeout_ms])  # type: ignore[no-any-return]
+
+
 class Toy(StateMachine):
     """Does what no built-in machine does: raises, schedules, listens, and breaks the rules for queries."""
 
@@ -426,6 +431,7 @@ class Kit:
     entries_of = staticmethod(entries_of)
     opening = staticmethod(opening)
     operation = staticmethod(operation)
+    registering = staticmethod(registering)
     state_of = staticmethod(state_of)
 
 
