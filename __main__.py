@@ -31,6 +31,7 @@ VERBS = {
     "up": Verb("cluster.verbs", "start a cluster on this machine", "configure_up", "run_up"),
     "stop": Verb("cluster.verbs", "stop a cluster that runs on a data directory", "configure_stop", "run_stop"),
     "status": Verb("cluster.verbs", "shards, replicas and what may still fail", "configure_status", "run_status"),
+    "metrics": Verb("cluster.verbs", "figures for collectors, printed or served", "configure_metrics", "run_metrics"),
     "compact": Verb("cluster.verbs", "have replicas clean their logs now", "configure_compact", "run_compact"),
     "snapshot": Verb("cluster.verbs", "have replicas take a snapshot now", "configure_snapshot", "run_snapshot"),
     "map": Verb("client.verbs", "read and change a map", "configure_map", "run_map"),

@@ -62,8 +62,16 @@ REPLICA_FIELDS = (
     "digest_index",
     "diverged",
     "disagreeing",
+    # For collectors.
+    "events_waiting",
+    "event_bytes_waiting",
+    "digests_compared",
+    "digests_differing",
+    "cpu_seconds",
 )
-"""`compaction` is a map: `running`, `runs`, `last_seconds`, `segments`, `bytes_before`, `bytes_after`, `error`.
+"""`compaction` is a map: `running`, `runs`, `failures`, `snapshots`, `last_seconds`, `segments`, `bytes_before`,
+`bytes_after`, `error`. `events_waiting` are those that sessions have not acknowledged in the log, `digests_compared` those
+of members that it compared as a leader, `cpu_seconds` what the process has used.
 `install_bytes_sent` went to members that entries alone could not bring up to date, since the process began.
 
 `membership` is active, passive or reserve; `installing` while it receives a snapshot, `rebuilding` while it restores its
@@ -72,7 +80,19 @@ when its digest is not the others'. `disagreeing` are the members whose digests 
 against a majority, or all when there is none.
 """
 
-ROUTER_FIELDS = ("id", "endpoint", "pid", "clients", "sessions", "bad_messages", "not_sent", "unreachable", "unread")
+ROUTER_FIELDS = (
+    "id",
+    "endpoint",
+    "pid",
+    "clients",
+    "sessions",
+    "bad_messages",
+    "not_sent",
+    "unreachable",
+    "unread",
+    "memory_bytes",
+    "cpu_seconds",
+)
 """`pid` is None while it is down. The others are None for all but the router that was asked: its `clients`, the
 `sessions` that they hold, and since it began what it could not read, hand to a replica or hand to a client (that was gone,
 or did not read).
@@ -178,7 +198,7 @@ _SENTENCES = {
 
 def conditions(shard: Mapping[str, Any]) -> dict[int, str]:
     """Each replica's condition by its id: one of the four words at the top, or empty for one that does all it should."""
-    odd = _disagreeing(shard) if not _undecided(shard) else []
+    odd = disagreeing(shard) if not _undecided(shard) else []
     return {row["id"]: _condition(row, odd=row["id"] in odd) for row in shard["replicas"]}
 
 
@@ -189,15 +209,15 @@ def _condition(replica: Mapping[str, Any], *, odd: bool) -> str:
     return next((condition for condition, name in flags if replica.get(name)), "")
 
 
-def _disagreeing(shard: Mapping[str, Any]) -> list[int]:
-    """The members whose digests differ, as the leader knows."""
+def disagreeing(shard: Mapping[str, Any]) -> list[int]:
+    """The members whose digests differ, as the leader knows: all that it compared when no majority agrees."""
     told = (row.get("disagreeing") for row in shard["replicas"] if row["id"] == shard["leader"])
     return list(next(told, None) or ())
 
 
 def _undecided(shard: Mapping[str, Any]) -> list[int]:
     """The same when there is no majority among them, which is when the leader counts itself."""
-    ids = _disagreeing(shard)
+    ids = disagreeing(shard)
     return ids if shard["leader"] in ids else []
 
 

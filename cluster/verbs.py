@@ -1,4 +1,4 @@
-"""The verbs `ocelog up`, `stop`, `status`, `compact` and `snapshot`: their arguments, output and exit codes."""
+"""The verbs `ocelog up`, `stop`, `status`, `metrics`, `compact` and `snapshot`: their arguments, output and exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -26,7 +28,7 @@ from ..client.protocol import frames
 from ..client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
 from ..client.protocol.errors import BadArgument
 from ..client.verbs import add_connection_options
-from . import maintenance, run_record, sources, status
+from . import maintenance, metrics, run_record, scrape, sources, status
 from .config import Settings
 from .error_file import ErrorFile
 from .errors import StopTimeout
@@ -262,6 +264,45 @@ def _print_in_colour(lines: list[str], styles: list[str]) -> None:
     for line, style in zip(lines, styles, strict=True):
         # A terminal that is too narrow wraps the line: rich would cut the cells, and a number cut short is a wrong one.
         console.print(Text(line, style), soft_wrap=True)
+
+
+# -- metrics -------------------------------------------------------------------------------------------
+
+
+def configure_metrics(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog metrics`."""
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="serve them at http://HOST:PORT/metrics until Ctrl-C; loopback if no HOST"
+    )
+    add_connection_options(parser)
+
+
+def run_metrics(options: argparse.Namespace) -> int:
+    """Print the figures in the OpenMetrics text format, or serve them. Raises OcelogError when no router answers."""
+    asked = endpoints.parse(options.endpoints)
+    if options.listen is not None:
+        return _serve_metrics(options.listen, lambda: metrics.text(scrape.report(asked, options.timeout)))
+    report = scrape.report(asked, options.timeout)
+    if options.json:
+        print(json.dumps(metrics.as_json(report), indent=2))
+    else:
+        print(metrics.text(report), end="")
+    return 0
+
+
+def _serve_metrics(address: str, text: Callable[[], str]) -> int:
+    server = scrape.MetricsServer(*scrape.parse_address(address), text)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    threading.Thread(target=server.serve_forever, name="ocelog-metrics", daemon=True).start()
+    print(f"serving {server.url}", flush=True)
+    if not server.is_loopback:
+        print("other machines can reach it, and there is no authentication", file=sys.stderr)
+    ended.wait()
+    server.shutdown()
+    server.server_close()
+    return 0
 
 
 # -- compact and snapshot ------------------------------------------------------------------------------

@@ -157,4 +157,5 @@ class ProcessStatus:
             "pid": self._process.pid,
             "memory_bytes": self._process.memory_info().rss,
             "cpu_percent": self._process.cpu_percent(None),
+            "cpu_seconds": time.process_time(),
         }

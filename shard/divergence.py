@@ -26,13 +26,17 @@ class Diverged(Exception):
 
 
 class Divergence:
-    """The digests of one replica and, while it leads, those that it was told. `disagreeing` names members that differ."""
+    """The digests of one replica and, while it leads, those that it was told. `disagreeing` names members that differ.
+
+    `compared` counts the digests told since the process began, `differing` those told while not all were the same.
+    """
 
     def __init__(self, shard: int, member: int) -> None:
         self.shard = shard
         self.member = member
         self.index = 0
         self.disagreeing: tuple[int, ...] = ()
+        self.compared = self.differing = 0
         self._own: dict[int, bytes] = {}
         self._told: dict[int, dict[int, bytes]] = {}
 
@@ -50,11 +54,13 @@ class Divergence:
         known = self._told.setdefault(index, {})
         known[member] = digest
         _forget(self._told)
+        self.compared += 1
         votes = Counter(known[voter] for voter in voters if voter in known)
         if len(set(known.values())) == 1:
             if votes.total() == len(voters):
                 self.disagreeing = ()  # whoever was odd has come back with the state of the others
             return []
+        self.differing += 1
         winner, count = votes.most_common(1)[0]
         if count < majority(len(voters)):
             self.disagreeing = tuple(sorted(known))

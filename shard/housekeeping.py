@@ -67,6 +67,7 @@ class Housekeeping:
         self._given_up: CompactionRun | None = None
         self.runs = 0
         self.pause_ms = self.swap_ms = 0.0
+        self.failures = self.snapshots = 0
         self.live_entries = self.live_bytes = 0
         self._damaged = damaged
         self._ticks = 0
@@ -197,9 +198,11 @@ class Housekeeping:
             return
         self.run = None
         self.runs += 1
+        self.failures += run.error is not None
         self.pause_ms, self.swap_ms = run.pause_ms, run.swap_ms
         self._not_before = self._ticks + RUN_SPACING_MS // self.tick_ms
         if run.job is not None and run.job.stats is not None:
+            self.snapshots += 1
             self.live_entries = run.job.live_entries
             self.live_bytes = run.job.live_bytes
         if run.error is not None and run.error != self._last["error"]:
@@ -239,4 +242,5 @@ class Housekeeping:
     def status(self) -> dict[str, Any]:
         """The part of a status report that is about runs."""
         hoarders = list(self._hoarders.values())
-        return {"running": self.run is not None, "runs": self.runs, "never_released": hoarders, **self._last}
+        counts = {"runs": self.runs, "failures": self.failures, "snapshots": self.snapshots}
+        return {"running": self.run is not None, **counts, "never_released": hoarders, **self._last}

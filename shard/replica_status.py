@@ -42,6 +42,8 @@ def status_of(replica: Replica) -> dict[str, Any]:
         "incarnation": core.incarnation,
         "probation": core.probation,
         "membership": None if member is None else member.name.lower(),
+        "digests_compared": replica.digests.divergence.compared,
+        "digests_differing": replica.digests.divergence.differing,
         "digest_index": replica.digests.divergence.index,
         "diverged": replica.member in disagreeing,
         "disagreeing": list(disagreeing),

@@ -9,7 +9,7 @@ notice leaves before any answer that was received after the news; what goes to o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...client.protocol import errors, frames
@@ -55,13 +55,18 @@ ToClient = tuple[bytes, Sequence[Frame]]
 class Router:
     """One router of one cluster; `members` are numbered `shard * replicas + replica`.
 
-    `now` is the time of the turn in seconds, monotonic; `record` tells what the host's supervisor has running, and is asked
-    when somebody greets or wants the status.
+    `now` is the time of the turn in seconds, monotonic; `record` tells what the host's supervisor has running, `usage`
+    the memory and CPU time of this process; they are asked when somebody greets or wants the status.
     """
 
-    def __init__(self, config: RouterConfig, record: Callable[[], RunRecord | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        config: RouterConfig,
+        record: Callable[[], RunRecord | None] = lambda: None,
+        usage: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         self.config = config
-        self.host = Host(config, record)
+        self.host = Host(config, record, usage)
         self.now = 0.0
         self.clients = Clients()
         self.holders = Holders(config.shards)

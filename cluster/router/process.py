@@ -12,6 +12,7 @@ import os
 import time
 from pathlib import Path
 
+import psutil
 import zmq
 
 from ...client.protocol.frames import HELLO, Item, pack_bundle
@@ -32,7 +33,7 @@ class RouterProcess:
 
     def __init__(self, config: RouterConfig) -> None:
         self.config = config
-        self.core = Router(config, RecordReader(Path(config.data)))
+        self.core = Router(config, RecordReader(Path(config.data)), _usage)
         self._stopping = False
         self.context = zmq.Context()
         self.clients = sockets.listen(self.context, config.listen, config.message_bytes_max)
@@ -166,3 +167,8 @@ class RouterProcess:
                 sockets.send(self.replicas[member], pack_bundle(some))
             except zmq.Again:
                 self.core.not_sent(member, some)
+
+
+def _usage() -> dict[str, float]:
+    """Bytes of resident memory and seconds of CPU time of this process."""
+    return {"memory_bytes": psutil.Process().memory_info().rss, "cpu_seconds": time.process_time()}
