@@ -225,6 +225,7 @@ class Leadership:
             return
         self.patience.tick()
         self.pushes.tick()
+        self.reads.tick()
         timers = self.executor.timers
         if timers.next_due is not None and timers.next_due <= log_time and not self.intake.records:
             self._add(TICK, 0, b"")

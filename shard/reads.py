@@ -41,6 +41,7 @@ class Reads:
         self.bytes_max = bytes_max
         self.answers_bytes_max = answers_bytes_max
         self._arrived: list[Read] = []
+        self._patient: list[Read] = []
         self._suspects: list[int] = []
         self._rounds: dict[int, Round] = {}
         self._confirmed: list[tuple[int, Read]] = []
@@ -56,7 +57,15 @@ class Reads:
             return
         self._waiting += 1
         self._bytes += read.size
-        self._arrived.append(read)
+        # Nobody waits for the answer to a keep-alive: it takes the next round, and begins none before the next tick, or ten
+        # thousand idle sessions would cost a thousand rounds a second.
+        patient = read.header.kind == frames.KEEP_ALIVE and read.parts is not None
+        (self._patient if patient else self._arrived).append(read)
+
+    def tick(self) -> None:
+        """A tick passed: what waited for a round that others begin waits no longer."""
+        self._arrived += self._patient
+        self._patient.clear()
 
     def suspect(self, session_ids: list[int]) -> None:
         """Sessions that seem to be gone; told again by `confirm` once leadership was confirmed."""
@@ -71,8 +80,8 @@ class Reads:
         if not self._arrived and not self._suspects:
             return None
         self._last_id += 1
-        self._rounds[self._last_id] = Round(self._arrived, self._suspects)
-        self._arrived, self._suspects = [], []
+        self._rounds[self._last_id] = Round(self._arrived + self._patient, self._suspects)
+        self._arrived, self._patient, self._suspects = [], [], []
         return self._last_id
 
     def confirm(self, round_id: int, index: int) -> list[int]:
@@ -123,6 +132,6 @@ class Reads:
 
     def step_down(self) -> None:
         """Answer everyone who waits NOT_LEADER; these reads are not used again."""
-        waiting = self._arrived + [read for each in self._rounds.values() for read in each.reads]
+        waiting = self._arrived + self._patient + [read for each in self._rounds.values() for read in each.reads]
         for read in waiting + [read for _, read in self._confirmed]:
             queries.refuse(self.outbox, read, errors.NOT_LEADER, "leadership was lost")

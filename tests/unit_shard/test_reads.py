@@ -122,10 +122,27 @@ def test_a_keep_alive_is_answered_after_a_confirmed_round(desk, session):
     """A keep-alive that moves nothing needs no entry but a confirmed read-index round."""
     length = len(desk.log)
     request = desk.keep_alive(session)
-    assert desk.turn(confirm=False) == []
+    assert desk.ticks(1, confirm=False) == []
     desk.leadership.confirm(desk.leadership.reads._last_id, length)
     (answer,) = desk.turn()
     assert (answer.kind, answer.reply.request, len(desk.log)) == (frames.KEPT_ALIVE, request, length)
+
+
+def test_keep_alives_of_many_turns_share_the_round_of_the_next_tick(desk, session):
+    """Nobody waits for them: ten thousand idle sessions must not cost a round for each."""
+    for _ in range(20):
+        desk.keep_alive(session)
+        assert desk.turn() == []
+    assert not desk.leadership.reads._rounds
+    answers = desk.ticks(1)
+    assert [answer.kind for answer in answers] == [frames.KEPT_ALIVE] * 20
+
+
+def test_a_keep_alive_takes_the_round_of_a_query_that_comes_first(desk, kit, session, toy):
+    """A round is for everything that arrived before it."""
+    desk.keep_alive(session)
+    desk.query(session, kit.operation(toy, "words"))
+    assert sorted(answer.kind for answer in desk.turn()) == [frames.KEPT_ALIVE, frames.ANSWERS]
 
 
 def test_stepping_down_answers_reads_in_every_state(desk, kit, session, toy):
