@@ -26,6 +26,7 @@ from .headers import connection_of, reply_body, request_id, sentence, session_of
 from .holders import Holders
 from .host import Host
 from .leaders import Leaders
+from .outgoing import Outgoing
 from .questions import Questions
 from .whereabouts import Whereabouts
 
@@ -74,7 +75,7 @@ class Router:
         self.counts = {"bad_messages": 0, "not_sent": 0, "unreachable": 0, "unread": 0}
         self._request_bytes_max = REQUEST_BYTES + config.message_bytes_max
         self._to_clients: list[ToClient] = []
-        self._to_replicas: list[list[Item]] = [[] for _ in range(config.members)]
+        self.outgoing = Outgoing(config.members)
         self._lines: list[str] = []
         self.questions = Questions(config, self._status_beyond_replicas, self._to_client, self._to_member)
         self._whereabouts = Whereabouts(self.holders, self.leaders, self._to_member)
@@ -137,7 +138,11 @@ class Router:
         if size >= _SPLIT_BYTES_MIN and len(parts) == 1:
             view = memoryview(header)
             parts = [view[:REQUEST_BYTES], view[REQUEST_BYTES:]]
-        self._to_replicas[member].append(Item(self.clients.route_of(identity), parts))
+        item = Item(self.clients.route_of(identity), parts)
+        if header[1] == frames.KEEP_ALIVE:
+            self.outgoing.add_patient(member, item, self.now)
+        else:
+            self.outgoing.add(member, item)
 
     def _hello(self, identity: bytes, parts: list[Frame]) -> None:
         self.holders.connected(self.clients.route_of(identity), connection_of(parts[0]))
@@ -351,7 +356,7 @@ class Router:
 
     def next_tick(self) -> float:
         """When `tick` must be called at the latest."""
-        return min(self._next_hello, self.questions.deadline)
+        return min(self._next_hello, self.questions.deadline, self.outgoing.due)
 
     def _greet(self) -> None:
         for member in range(self.config.members):
@@ -374,14 +379,11 @@ class Router:
         self._to_clients.append((identity, parts))
 
     def _to_member(self, member: int, parts: list[Frame]) -> None:
-        self._to_replicas[member].append(Item(0, parts))
+        self.outgoing.add(member, Item(0, parts))
 
     def take_for_replicas(self) -> list[tuple[int, list[Item]]]:
         """Member and messages, for every member that gets any."""
-        taken = [(member, items) for member, items in enumerate(self._to_replicas) if items]
-        for member, _ in taken:
-            self._to_replicas[member] = []
-        return taken
+        return self.outgoing.take(self.now)
 
     def take_for_clients(self) -> list[ToClient]:
         """All messages to clients, in order."""

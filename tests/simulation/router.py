@@ -184,7 +184,7 @@ class SimRouter:
                 self._send_to(identity, parts)
             else:
                 core.unreachable(identity)
-        if self.core is not None and any(core._to_replicas):
+        if self.core is not None and core.outgoing.leaves:
             self._wake(0)
 
     def _send_to(self, identity: bytes, parts: Sequence[Frame]) -> None:

@@ -12,6 +12,7 @@ from ocelog.client.protocol import errors, frames
 from ocelog.client.protocol.frames import NO_LEADER_KNOWN, NO_SHARD, Item
 from ocelog.client.protocol.limits import UNCOPIED_BYTES_MIN
 from ocelog.cluster.router.core import BAD_PEERS_EVERY_S, HELLO_EVERY_S, HELLOS_UNANSWERED_MAX
+from ocelog.cluster.router.outgoing import KEEP_ALIVE_S
 
 ADA, BOB = b"ada", b"bob"
 MEBIBYTE = 1024 * 1024
@@ -49,7 +50,26 @@ def test_a_request_goes_to_the_leader_of_its_shard_unchanged(router):
 def test_every_kind_that_concerns_a_shard_is_forwarded(router, kind):
     router.leads(0)
     router.says(ADA, router.request(kind))
+    router.pass_time(KEEP_ALIVE_S)
     assert [item.route for item in router.handed()[0]] == [1]
+
+
+def test_a_keep_alive_waits_for_others_and_not_for_long(router):
+    """Idle sessions in thousands must not wake the leader once each; order is kept all the same."""
+    router.leads(0)
+    router.pass_time(0.0)
+    router.handed()
+    alive, work = router.request(frames.KEEP_ALIVE, identifier=1), router.request(identifier=3)
+    router.says(ADA, alive)
+    router.says(ADA, alive)
+    assert router.handed() == {}
+    assert router.core.next_tick() == router.core.now + KEEP_ALIVE_S
+    router.says(ADA, work)
+    assert router.handed() == {0: [Item(1, [alive]), Item(1, [alive]), Item(1, [work])]}
+    router.says(ADA, alive)
+    router.pass_time(KEEP_ALIVE_S)
+    assert router.handed() == {0: [Item(1, [alive])]}
+    assert router.core.next_tick() > router.core.now
 
 
 def test_without_a_leader_the_client_is_told_which_request_to_repeat_and_when(router):
