@@ -11,6 +11,7 @@ Invariants: a session has at most one message waiting for an answer; every call 
 from __future__ import annotations
 
 import heapq
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -109,7 +110,7 @@ class Crowd:
         }
 
     def _socket(self) -> zmq.Socket[Any]:
-        socket = self._context.socket(zmq.DEALER)
+        socket: zmq.Socket[Any] = self._context.socket(zmq.DEALER)
         for option, value in ((zmq.LINGER, 0), (zmq.SNDHWM, 100_000), (zmq.RCVHWM, 100_000)):
             socket.setsockopt(option, value)
         socket.connect(self.endpoint)
@@ -253,7 +254,7 @@ class Crowd:
         """Read what is there within `seconds`, answer events, and do what is due."""
         if self._due:
             seconds = min(seconds, self._due[0][0] - time.monotonic())
-        for socket, _ in self._poller.poll(max(0.0, seconds) * 1000):
+        for socket, _ in self._poller.poll(max(0, math.ceil(seconds * 1000))):
             self._read(socket)
         moved, self._moved = self._moved, {}
         for member, flags in moved.values():
