@@ -3,11 +3,15 @@
 Decides only; the transport it is given opens and closes sockets. A router counts as found when it has answered HELLO
 with a WELCOME of the cluster this client belongs to.
 
-Invariant: `number` rises with every connection, so replicas can tell an old route from a new one.
+The routers that a WELCOME tells of are tried too, after the endpoints that the user gave.
+
+Invariants: `number` rises with every connection, so replicas can tell an old route from a new one; `endpoint` is one of
+`endpoints`, whatever is learnt meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 from collections.abc import Sequence
@@ -17,7 +21,8 @@ from typing import Any, Protocol
 
 import msgpack
 
-from .backoff import Backoff
+from .backoff import Strategy, start
+from .endpoints import parse
 from .envelope import Envelope
 from .protocol import errors, frames
 from .protocol.frames import HELLO, NO_SHARD, Frame
@@ -29,7 +34,10 @@ ATTEMPT_SECONDS = 2.0
 """A router that has not said WELCOME by then is passed over."""
 
 ROUND_SECONDS = (0.05, 1.0)
-"""The pause after a round in which no endpoint answered."""
+"""The pause after a round in which no endpoint answered, unless the user's strategy says otherwise."""
+
+ROUTERS_MAX = 64
+"""Routers learnt from others; more than these are not remembered."""
 
 
 class Event(enum.Enum):
@@ -66,21 +74,25 @@ class _State(enum.Enum):
 
 
 class Connection:
-    """The connection to whichever router answers."""
+    """The connection to whichever router answers; `rounds` counts those in which none did since one did last."""
 
-    def __init__(self, endpoints: Sequence[str], transport: Transport, random: Random) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], transport: Transport, random: Random, retry: Strategy | None = None
+    ) -> None:
         self.endpoints = list(endpoints)
+        self._given = tuple(endpoints)
         self.reasons: dict[str, str] = {}
         self.number = 0
         self.slots: SlotTable | None = None
         self.wake_at = -inf
+        self.rounds = 0
         self._cluster: Any = None
         self._transport = transport
         self._envelope = Envelope(NO_SHARD)
         self._state = _State.PAUSED
         self._next = 0
         self._failures = 0
-        self._pause = Backoff(random, *ROUND_SECONDS)
+        self._pause = start(retry, random, *ROUND_SECONDS)
 
     @property
     def ready(self) -> bool:
@@ -147,16 +159,39 @@ class Connection:
             self._failed(f"it belongs to another cluster: {cluster}, not {self._cluster}", now)
             return False
         self._cluster, self.slots = cluster, slots
+        self._learn(welcome.get("routers"))
         self._state, self.wake_at = _State.READY, inf
+        self._failures = self.rounds = 0
         self._pause.reset()
         self.reasons.clear()
         return True
+
+    def _learn(self, routers: Any) -> None:
+        """Remember the endpoints of the cluster's other routers; what is no endpoint is passed over."""
+        if not isinstance(routers, list):
+            return
+        current, known = self.endpoint, dict.fromkeys(self._given)
+        for router in routers[:ROUTERS_MAX]:
+            with contextlib.suppress(errors.BadArgument):
+                known.update(dict.fromkeys(parse([router])))
+        known.setdefault(current)
+        self.endpoints = list(known)
+        self._next = self.endpoints.index(current)
+
+    def move_on(self, now: float) -> None:
+        """This router answers and is of no use: try the others, and this one again after them."""
+        if self.ready and len(self.endpoints) > 1:
+            logger.info("leaving the router at %s for another one", self.endpoint)
+            self._failures = 0
+            self._leave(now)
 
     def _failed(self, reason: str, now: float) -> None:
         self.reasons[self.endpoint] = reason
         self._failures += 1
         self._leave(now)
-        if self._failures % len(self.endpoints) == 0:
+        if self._failures >= len(self.endpoints):
+            self._failures = 0
+            self.rounds += 1
             self.wake_at = now + self._pause.next()
 
     def _leave(self, now: float) -> None:

@@ -13,7 +13,11 @@ def milliseconds(seconds: float) -> int:
 
 
 class Envelope:
-    """What the headers of one shard's messages have in common; `seen` is the highest log index seen so far."""
+    """What the headers of one shard's messages have in common.
+
+    `seen` is the highest log index seen: of the session itself, of results and events received, of answers to queries that
+    were delivered. Not what other answers say is applied: that would make a query wait for what nobody here has seen.
+    """
 
     __slots__ = ("connection", "endpoint", "key", "request", "seen", "session", "shard")
 
@@ -37,6 +41,8 @@ class Envelope:
         request: int,
         body: Frame = b"",
         *,
+        level: int = LINEARIZABLE,
+        flags: int = 0,
         count: int = 0,
         first_sequence: int = 0,
         acknowledged: int = 0,
@@ -47,8 +53,8 @@ class Envelope:
             VERSION,
             kind,
             self.shard,
-            LINEARIZABLE,
-            0,
+            level,
+            flags,
             count,
             request,
             self.session,

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from random import Random
 
+from .backoff import Strategy
 from .calls import Call, Outbox, Resource
 from .envelope import Envelope, milliseconds
 from .parts import Parts, leaving
-from .protocol.frames import COMMAND, QUERY, UNREGISTER, pack_parts, unpack_parts
+from .protocol.frames import COMMAND, QUERY, TRACED, UNREGISTER, pack_parts, unpack_parts
 from .protocol.limits import Limits
 from .queries import Queries, QueryBatch
 from .window import Window
@@ -23,9 +24,11 @@ from .window import Window
 class Flight:
     """The unanswered commands (`window`) and queries of one session."""
 
-    def __init__(self, envelope: Envelope, outbox: Outbox, limits: Limits, random: Random) -> None:
-        self.window = Window(limits, random)
-        self.queries = Queries(random)
+    def __init__(
+        self, envelope: Envelope, outbox: Outbox, limits: Limits, random: Random, retry: Strategy | None = None
+    ) -> None:
+        self.window = Window(limits, random, retry)
+        self.queries = Queries(random, retry)
         self.unregister: Call | None = None
         self._envelope = envelope
         self._send = outbox.messages.append
@@ -38,15 +41,16 @@ class Flight:
     def send_commands(self, parts: Parts, now: float) -> None:
         """Send the commands collected, which have their sequences, and empty `parts`."""
         if parts.calls:
-            self._send_command(parts.calls, parts.operations, now)
+            self._send_command(parts.calls, parts.operations, now, parts.flags)
             parts.clear()
 
-    def _send_command(self, calls: Sequence[Call], operations: Sequence[bytes], now: float) -> None:
+    def _send_command(self, calls: Sequence[Call], operations: Sequence[bytes], now: float, flags: int) -> None:
         request, first, deadline = self._envelope.next_request(), calls[0].sequence, leaving(calls)
         message = self._envelope.message(
             COMMAND,
             request,
             pack_parts(operations),
+            flags=flags,
             count=len(calls),
             first_sequence=first,
             acknowledged=self.window.acknowledged,
@@ -55,18 +59,25 @@ class Flight:
         self._send(message)
         self.window.sent(request, first, len(calls), now)
 
-    def send_queries(self, parts: Parts, after: int, now: float) -> None:
-        """Send the queries collected, to run after command `after`, and empty `parts`."""
+    def send_queries(self, parts: Parts, now: float) -> None:
+        """Send the queries collected, and empty `parts`."""
         if parts.calls:
-            batch = self.queries.sent(self._envelope.next_request(), after, parts.calls, parts.operations, now)
-            self._send_query(batch, now)
+            request = self._envelope.next_request()
+            level, flags, after = parts.level, parts.flags, parts.after
+            calls, operations = parts.calls, parts.operations
+            self.send_query(
+                self.queries.sent(request, calls, operations, now, level=level, flags=flags, after=after), now
+            )
             parts.clear()
 
-    def _send_query(self, batch: QueryBatch, now: float) -> None:
+    def send_query(self, batch: QueryBatch, now: float) -> None:
+        """Send a batch of queries, first or again."""
         message = self._envelope.message(
             QUERY,
             batch.request,
             batch.body,
+            level=batch.level,
+            flags=batch.flags,
             count=len(batch.calls),
             first_sequence=batch.after,
             acknowledged=self.window.acknowledged,
@@ -81,13 +92,14 @@ class Flight:
         """
         if not positions:
             return
+        place = self.queries.place(batch)
         self.queries.answered(batch.request)
         operations, half = unpack_parts(batch.body, len(batch.calls)), (len(positions) + 1) // 2
-        for part in (positions[:half], positions[half:]):
-            if part:
-                calls, asked = [batch.calls[n] for n in part], [operations[n] for n in part]
-                request = self._envelope.next_request()
-                self._send_query(self.queries.sent(request, batch.after, calls, asked, now), now)
+        for turn, part in enumerate(filter(None, (positions[:half], positions[half:])), place):
+            calls, asked = [batch.calls[n] for n in part], [operations[n] for n in part]
+            request, level, flags, after = self._envelope.next_request(), batch.level, batch.flags, batch.after
+            smaller = self.queries.sent(request, calls, asked, now, level=level, flags=flags, after=after, place=turn)
+            self.send_query(smaller, now)
 
     def end(self, now: float) -> None:
         """Unregister: it takes the next sequence, behind everything sent."""
@@ -110,7 +122,8 @@ class Flight:
         for batch in self.window.batches(first):
             last = batch.pop() if batch[-1] is self.unregister else None
             if batch:
-                self._send_command(batch, [call.operation for call in batch], now)
+                flags = TRACED if any(call.traced for call in batch) else 0
+                self._send_command(batch, [call.operation for call in batch], now, flags)
             if last:
                 self._send_unregister(last, now)
 
@@ -118,7 +131,7 @@ class Flight:
         """Send all that is unanswered again, now."""
         self.repeat_commands(0, now)
         for batch in self.queries.due(now, everything=True):
-            self._send_query(batch, now)
+            self.send_query(batch, now)
 
     def tick(self, now: float) -> None:
         """Repeat what waited long enough."""
@@ -127,7 +140,7 @@ class Flight:
             self.repeat_commands(first, now)
         if now >= self.queries.resend_at:
             for batch in self.queries.due(now):
-                self._send_query(batch, now)
+                self.send_query(batch, now)
 
     def wake_at(self) -> float:
         """When `tick` has something to do."""

@@ -16,27 +16,31 @@ from random import Random
 import msgpack
 
 from . import outcomes
+from .arrivals import Arrivals
+from .backoff import Strategy
 from .calls import Call, Outbox, Resource
 from .envelope import Envelope
+from .event_receiver import EventReceiver
 from .flight import Flight
 from .parts import Parts
-from .protocol import errors, frames
-from .protocol.frames import Reply
+from .protocol import errors
+from .protocol.frames import CAUSAL
 from .protocol.limits import Limits
 from .protocol.operations import OPEN, SHARD
 from .queries import QueryBatch
-from .settle import opened, settle
+from .settle import opened
+from .settling import Settling
 
 SWEEP_SECONDS = 0.02
 """Deadlines are looked at no more often than this: a call may give up so much late."""
-
-_TOO_LARGE = bytes((errors.TOO_LARGE,))
 
 
 class Flow:
     """The queue, the commands and the queries of one session."""
 
-    def __init__(self, envelope: Envelope, outbox: Outbox, limits: Limits, random: Random) -> None:
+    def __init__(
+        self, envelope: Envelope, outbox: Outbox, limits: Limits, random: Random, retry: Strategy | None = None
+    ) -> None:
         self.envelope = envelope
         self.queue: deque[Call] = deque()
         self.sweep_at = inf
@@ -44,6 +48,9 @@ class Flow:
         self._swept_at = -inf
         self._outbox = outbox
         self._random = random
+        self._retry = retry
+        self.events = EventReceiver(envelope, outbox, random)
+        self.settling = Settling(envelope, outbox, random, retry)
         self._shard = Resource("", "shard", envelope.shard)
         self._shard.index = SHARD
         self._pack = msgpack.Packer(use_bin_type=True).pack
@@ -52,7 +59,17 @@ class Flow:
     def begin(self, limits: Limits) -> None:
         """A new session: its sequences start at 1."""
         self.limits = limits
-        self.flight = Flight(self.envelope, self._outbox, limits, self._random)
+        self.flight = Flight(self.envelope, self._outbox, limits, self._random, self._retry)
+        self.events.begin()
+        self.arrivals = Arrivals(
+            self.flight,
+            self.envelope,
+            self._outbox,
+            self.events,
+            self.settling,
+            self._run_again,
+            self._opened,
+        )
 
     # -- in ------------------------------------------------------------------------------------------
 
@@ -88,10 +105,10 @@ class Flow:
     def pump(self, now: float) -> None:
         """Send what waits and has room, in order; commands and queries of a turn travel as one message each."""
         queue, flight, window = self.queue, self.flight, self.flight.window
-        commands, queries = Parts(self.limits), Parts(self.limits)
+        commands = Parts(self.limits)
+        questions: dict[tuple[int, int], Parts] = {}
         room = window.room
         query_room = self.limits.in_flight_max - flight.queries.count
-        after = 0
         while queue:
             call = queue[0]
             if call.done:
@@ -110,10 +127,7 @@ class Flow:
                 continue
             if call.is_query:
                 query_room -= 1
-                if not queries.add(call, operation):
-                    flight.send_queries(queries, after, now)
-                    queries.add(call, operation)
-                after = window.last_sequence
+                self._add_query(questions, call, operation, now)
             else:
                 room -= 1
                 if not commands.add(call, operation):
@@ -122,7 +136,19 @@ class Flow:
                 window.add(call, operation)
         # Commands first: a query may wait at the shard for those before it, never the other way round.
         flight.send_commands(commands, now)
-        flight.send_queries(queries, after, now)
+        for queries in questions.values():
+            flight.send_queries(queries, now)
+
+    def _add_query(self, questions: dict[tuple[int, int], Parts], call: Call, operation: bytes, now: float) -> None:
+        kind = (call.level, call.selection)
+        queries = questions.get(kind)
+        if queries is None:
+            queries = questions[kind] = Parts(self.limits, *kind)
+        if not queries.add(call, operation):
+            self.flight.send_queries(queries, now)
+            queries.add(call, operation)
+        if call.level != CAUSAL:
+            queries.after = self.flight.window.last_sequence
 
     def _encode(self, call: Call, now: float) -> bytes | None:
         """The bytes of an operation; None when the call fails because it cannot be encoded or is too large."""
@@ -139,43 +165,13 @@ class Flow:
 
     # -- back ----------------------------------------------------------------------------------------
 
-    def results(self, reply: Reply, body: memoryview, now: float) -> None:
-        """A RESULTS message: it is about sequences, whatever message brought them. Raises BadFrame."""
-        _, results = frames.unpack_results(body, reply.count)
-        again: list[Call] = []
-        for call, result in zip(self.flight.window.answered(reply.first_sequence, reply.count), results, strict=True):
-            if call is None:
-                continue
-            if call.owner is None and call.waiter is not None:
-                self._opened(call.waiter, result, now)
-            elif not call.done and not self._settle(call, result, now):
-                again.append(call)
-        self.flight.window.advance(now)
-        self._run_again(again)
-
-    def answers(self, reply: Reply, body: memoryview, now: float) -> None:
-        """An ANSWERS message; one to a batch that was answered before is ignored. Raises BadFrame."""
-        batch = self.flight.queries.get(reply.request)
-        if batch is None:
-            return
-        if reply.count != len(batch.calls):
-            raise frames.BadFrame(f"{reply.count} answers to {len(batch.calls)} queries")
-        answers = frames.unpack_parts(body, reply.count)
-        self.flight.queries.answered(reply.request)
-        again, crowded = [], []
-        for position, (call, answer) in enumerate(zip(batch.calls, answers, strict=True)):
-            if call.done:
-                continue
-            if answer[:1] == _TOO_LARGE and len(answers) > 1:
-                crowded.append(position)
-            elif not self._settle(call, answer, now):
-                again.append(call)
-        # Answers that had no room in one message with the others are asked for in smaller ones.
-        self.flight.split_queries(batch, crowded, now)
-        self._run_again(again)
-
-    def _settle(self, call: Call, result: bytes, now: float) -> bool:
-        return settle(call, result, self._outbox, self.envelope, now)
+    def end_turn(self, now: float) -> None:
+        """Deliver what has its turn now, and ask and tell what was gathered in this turn."""
+        self.arrivals.end_turn(now)
+        if self.settling.due:
+            self.settling.ask(now)
+        if self.events.due:
+            self.events.tell(now)
 
     def _run_again(self, calls: list[Call]) -> None:
         # The log refused them (UNKNOWN_RESOURCE), which is definite: they run again under new sequences, in their
@@ -219,16 +215,32 @@ class Flow:
         for call in batch.calls:
             self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
 
-    def expire(self, now: float) -> None:
-        """The session is over: what was sent fails, what was not goes on under the next session."""
-        for call in self.flight.calls():
+    def expire(self, now: float, *, final: bool = False) -> None:
+        """The session is over: what was sent fails, what was not goes on under the next session, unless this is the last.
+
+        What was answered already is delivered first. Callers that wait for events ask under the next session.
+        """
+        self.arrivals.flush(now)
+        calls = list(self.flight.calls())
+        if final:
+            calls += self.queue
+            self.queue.clear()
+            self._stop_settling("the session ended before all its events were handled", now)
+        for call in calls:
             self._outbox.fail(call, outcomes.expired(call, self.envelope, now))
             if call.owner is None and call.waiter is not None:
                 call.waiter.opening = False
         self.begin(self.limits)
 
+    def _stop_settling(self, why: str, now: float) -> None:
+        for call in self.settling.clear():
+            self._outbox.fail(call, outcomes.events_pending(call, call.result, why, self.envelope, now))
+
     def abandon(self, now: float, *, waiting_only: bool = False) -> None:
         """The client closes: fail what waits in the queue, or everything."""
+        if not waiting_only:
+            self.arrivals.flush(now)
+            self._stop_settling("the client was closed before all its events were handled", now)
         calls = list(self.queue)
         self.queue.clear()
         if not waiting_only:
@@ -250,19 +262,30 @@ class Flow:
         """Let every call whose deadline passed give up. Cheap while nothing is due: the earliest deadline is kept."""
         earliest = inf
         overdue = []
-        for call in [*self.flight.calls(), *self.queue]:
+        for call in [*self.flight.calls(), *self.arrivals.calls(), *self.settling.calls(), *self.queue]:
             if call.done:
                 continue
             if call.deadline <= now:
                 overdue.append(call)
             elif call.deadline < earliest:
                 earliest = call.deadline
-        for call in overdue:
-            self._outbox.fail(call, outcomes.deadline_passed(call, self.envelope, now, waited_for))
+        self._fail_overdue(overdue, waited_for, now)
         self.flight.window.void([call for call in overdue if call.sequence])
         self._drop_done()
         self._earliest, self._swept_at = earliest, now
         self.sweep_at = max(earliest, now + SWEEP_SECONDS)
+
+    def _fail_overdue(self, overdue: list[Call], waited_for: str, now: float) -> None:
+        if not overdue:
+            return
+        held, settling = self.arrivals.overdue(now), set(self.settling.calls())
+        for call in overdue:
+            error = held.get(call)
+            if call in settling:
+                why = "not all of its events were handled before the deadline"
+                error = outcomes.events_pending(call, call.result, why, self.envelope, now)
+            self._outbox.fail(call, error or outcomes.deadline_passed(call, self.envelope, now, waited_for))
+        self.settling.forget_done()
 
     def _drop_done(self) -> None:
         waiting = [call for call in self.queue if not call.done]

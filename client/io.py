@@ -20,6 +20,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
+from .backoff import Once
 from .calls import Call, ClientState, Delivery, EventBatch, Owner, Resource, StateChange
 from .connection import Connection
 from .options import Options
@@ -48,8 +49,16 @@ class IoThread:
         self.pid = os.getpid()
         random = Random(os.urandom(16))
         self._transport = ZmqTransport()
-        self.connection = Connection(options.endpoints, self._transport, random)
-        self._sessions = Sessions(random, client_id=options.client_id, timeout=options.session_timeout)
+        self.connection = Connection(options.endpoints, self._transport, random, options.retry)
+        self._sessions = Sessions(
+            random,
+            client_id=options.client_id,
+            timeout=options.session_timeout,
+            recovery=options.recovery,
+            retry=options.retry,
+        )
+        self._once = isinstance(options.retry, Once)
+        self._rounds = 0
         self._started = monotonic()
         self._connect_by = self._started + options.timeout
         self._close_by = inf
@@ -148,10 +157,25 @@ class IoThread:
         if spoke:
             self._read(now)
         self.connection.tick(now)
+        if self.connection.rounds != self._rounds:
+            self._round_over()
         self._sessions.tick(now)
+        if self._sessions.wants_router:
+            self._change_router(now)
         self._send()
         self._deliver()
         return self._is_over(now)
+
+    def _round_over(self) -> None:
+        self._rounds = self.connection.rounds
+        if self._rounds:
+            self._sessions.unreachable()
+
+    def _change_router(self, now: float) -> None:
+        self._sessions.wants_router = False
+        self.connection.move_on(now)
+        if not self.connection.ready:
+            self._sessions.disconnected()
 
     def _wake_at(self) -> float:
         connect_by = inf if self.ready.done() else self._connect_by
@@ -231,7 +255,7 @@ class IoThread:
             raise AssertionError(f"{item} has nobody to be delivered to")
 
     def _is_over(self, now: float) -> bool:
-        if not self.ready.done() and now >= self._connect_by:
+        if not self.ready.done() and (now >= self._connect_by or (self._once and self._rounds)):
             self.ready.set_exception(connect_failed(self.connection, now - self._started))
             return True
         return self._close_by < inf and (now >= self._close_by or self._sessions.closed)

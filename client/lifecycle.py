@@ -17,7 +17,7 @@ from typing import Any
 
 import msgpack
 
-from .backoff import Backoff
+from .backoff import Backoff, Strategy, start
 from .envelope import Envelope
 from .protocol.frames import KEEP_ALIVE, NO_KEY, REGISTER, Frame
 from .protocol.limits import Limits
@@ -39,10 +39,21 @@ class State(enum.Enum):
 
 
 class Lifecycle:
-    """Registration and keep-alives of one session. `send` takes messages; `timeout` is in seconds, as granted."""
+    """Registration and keep-alives of one session.
+
+    `send` takes messages; `timeout` is in seconds, as granted; `handled` is the body of a keep-alive: what was received
+    and handled of the session's events.
+    """
 
     def __init__(
-        self, envelope: Envelope, client_id: str, timeout: float, random: Random, send: Callable[[list[Frame]], None]
+        self,
+        envelope: Envelope,
+        client_id: str,
+        timeout: float,
+        random: Random,
+        send: Callable[[list[Frame]], None],
+        handled: Callable[[], bytes] = bytes,
+        retry: Strategy | None = None,
     ) -> None:
         self.state = State.IDLE
         self.limits = Limits()
@@ -53,8 +64,9 @@ class Lifecycle:
         self._registration = msgpack.packb([client_id, round(timeout * 1000)])
         self._random = random
         self._send = send
+        self._handled = handled
         self._silence = Backoff(random, *RESEND_SECONDS)
-        self._refusals = Backoff(random, *REFUSED_SECONDS)
+        self._refusals = start(retry, random, *REFUSED_SECONDS)
         self._planned_at = inf
 
     def begin(self, now: float) -> None:
@@ -76,7 +88,7 @@ class Lifecycle:
         limits, timeout = Limits.from_dict(fields), int(fields["timeout_ms"]) / 1000
         self.limits, self.timeout = limits, timeout
         self.state = State.OPEN
-        self._envelope.session = session
+        self._envelope.session = self._envelope.seen = session
         self.request = 0
         self._patience_again()
         self._plan(now)
@@ -113,7 +125,8 @@ class Lifecycle:
         self._tell_lateness(now - self._planned_at)
         self._planned_at = inf
         self.request = self.request or self._envelope.next_request()
-        self._send(self._envelope.message(KEEP_ALIVE, self.request, acknowledged=acknowledged))
+        message = self._envelope.message(KEEP_ALIVE, self.request, self._handled(), acknowledged=acknowledged)
+        self._send(message)
         self.wake_at = now + min(self._silence.next(), self._interval)
 
     def _tell_lateness(self, late: float) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from random import Random
 
+from .backoff import Strategy
 from .calls import Call, EventBatch, Outbox
 from .protocol import frames
 from .protocol.errors import Closed
@@ -20,14 +21,28 @@ logger = logging.getLogger("ocelog.client")
 
 
 class Sessions:
-    """The sessions of a client by shard. `timeout` is the session timeout asked for, in seconds."""
+    """The sessions of a client by shard. `timeout` is the session timeout asked for, in seconds.
 
-    def __init__(self, random: Random, *, client_id: str, timeout: float) -> None:
+    `wants_router` is set when a shard does not answer through this router and another one may do better.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        *,
+        client_id: str,
+        timeout: float,
+        recovery: str = "recover",
+        retry: Strategy | None = None,
+    ) -> None:
         self.outbox = Outbox()
+        self.wants_router = False
         self.shards: dict[int, ShardSession] = {}
         self._random = random
         self._client_id = client_id
         self._timeout = timeout
+        self._recovery = recovery
+        self._retry = retry
         self._terms: dict[int, tuple[int, int]] = {}
         self._closing = False
         self._connection: tuple[str, int] | None = None
@@ -36,7 +51,15 @@ class Sessions:
         """The shard's session, made when first asked for."""
         session = self.shards.get(shard)
         if session is None:
-            session = ShardSession(shard, self.outbox, self._random, client_id=self._client_id, timeout=self._timeout)
+            session = ShardSession(
+                shard,
+                self.outbox,
+                self._random,
+                client_id=self._client_id,
+                timeout=self._timeout,
+                recovery=self._recovery,
+                retry=self._retry,
+            )
             session.leader_changed(*self._terms.get(shard, (0, frames.NO_LEADER_KNOWN)), now)
             if self._connection:
                 session.connected(*self._connection, now)
@@ -78,6 +101,11 @@ class Sessions:
         for session in self.shards.values():
             session.disconnected()
 
+    def unreachable(self) -> None:
+        """Every router was tried and none answers."""
+        for session in self.shards.values():
+            session.unreachable()
+
     def receive(self, message: Sequence[Frame], now: float) -> None:
         """One message from a router; what cannot be read is logged and dropped."""
         try:
@@ -103,6 +131,7 @@ class Sessions:
         for session in self.shards.values():
             if now >= session.wake_at():
                 session.tick(now)
+                self.wants_router |= session.wants_router()
             session.pump(now)
 
     def wake_at(self) -> float:

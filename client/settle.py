@@ -10,12 +10,18 @@ from .calls import Call, Outbox, Resource
 from .envelope import Envelope
 from .protocol import errors
 from .protocol.values import decode
+from .settling import Settling
 
 _OK_NIL = bytes((errors.OK, 0xC0))
 
 
-def settle(call: Call, result: bytes, outbox: Outbox, envelope: Envelope, now: float) -> bool:
-    """Finish a call; False when it shall run again instead, on its resource opened anew."""
+def settle(
+    call: Call, result: bytes, outbox: Outbox, envelope: Envelope, now: float, settling: Settling | None = None
+) -> bool:
+    """Finish a call, or let it wait in `settling` once it is applied; False when it shall run again instead.
+
+    It runs again when its resource is to be opened anew.
+    """
     if result != _OK_NIL:
         code = result[0] if result else errors.BAD_MESSAGE
         if code == errors.UNKNOWN_RESOURCE and not call.reopened:
@@ -28,9 +34,25 @@ def settle(call: Call, result: bytes, outbox: Outbox, envelope: Envelope, now: f
         except errors.OcelogError as error:
             outbox.fail(call, outcomes.unreadable(call, error, envelope, now))
             return True
+    if settling is not None:
+        settling.add(call)
+        return True
     call.done = True
     outbox.finished.append(call)
     return True
+
+
+def applied_late(call: Call, index: int, result: bytes, envelope: Envelope, now: float) -> errors.OcelogError:
+    """What a caller is told that waits no longer, though the result of its command has come."""
+    code = result[0] if result else errors.BAD_MESSAGE
+    if code != errors.OK:
+        return outcomes.refused(call, code, text_of(result), envelope, now)
+    try:
+        value = decode(result[1:])
+    except errors.OcelogError as error:
+        return outcomes.unreadable(call, error, envelope, now)
+    call.index = index
+    return outcomes.events_pending(call, value, "the events published before it have not arrived", envelope, now)
 
 
 def opened(resource: Resource, result: bytes) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from random import Random
 
-from .backoff import Backoff
+from .backoff import Backoff, Strategy, start
 from .calls import Call
 from .protocol.frames import REQUEST_BYTES
 from .protocol.limits import Limits
@@ -32,7 +32,7 @@ GAP_SECONDS = 0.1
 class Window:
     """Sequences, acknowledgement and repetition for the commands of one session."""
 
-    def __init__(self, limits: Limits, random: Random) -> None:
+    def __init__(self, limits: Limits, random: Random, retry: Strategy | None = None) -> None:
         self.limits = limits
         self.last_sequence = 0
         self.acknowledged = 0
@@ -43,7 +43,7 @@ class Window:
         self._all_sent_at = -inf
         self._messages: dict[int, tuple[int, int]] = {}
         self._silence = Backoff(random, *RESEND_SECONDS)
-        self._refusals = Backoff(random, *REFUSED_SECONDS)
+        self._refusals = start(retry, random, *REFUSED_SECONDS)
         self._gap = (0, -inf)
 
     @property
@@ -87,6 +87,13 @@ class Window:
             self._silence.reset()
             self._refusals.reset()
             self.resend_at = now + self._silence.next() if self.pending else inf
+
+    def lowest_waited(self) -> int:
+        """The lowest sequence whose result somebody still waits for; the next one to be given when there is none."""
+        for sequence, call in self.pending.items():
+            if not call.done:
+                return sequence
+        return self.last_sequence + 1
 
     def _forget_messages(self) -> None:
         while self._messages:

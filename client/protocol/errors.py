@@ -157,8 +157,6 @@ class OutcomeUnknown(Unresolved, TimeoutError):
     The session settles the sequence in the background: it is either applied once or spent without effect.
     """
 
-    definite = False
-
 
 class EventsPending(OcelogError, TimeoutError):
     """The command was applied, and the deadline passed before all its events were handled.
@@ -174,10 +172,8 @@ class EventsPending(OcelogError, TimeoutError):
         super().__init__(message, index=index, **context)
 
 
-class SessionExpired(OcelogError):
-    """The shard ended the session; commands in flight may or may not have been applied."""
-
-    definite = False
+class SessionExpired(Unresolved):
+    """The shard ended the session; commands in flight may or may not have been applied. One never sent is definite."""
 
 
 class Closed(OcelogError):

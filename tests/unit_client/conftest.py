@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 import pytest
 import zmq
-from ocelog.client.calls import Call, Outbox, Resource
+from ocelog.client.calls import Call, Delivery, EventBatch, Outbox, Resource, StateChange
 from ocelog.client.protocol import errors, frames
 from ocelog.client.protocol.limits import SLOTS, Limits
 from ocelog.client.session import ShardSession
@@ -93,16 +93,25 @@ class Harness:
 
     SESSION = 77
 
-    def __init__(self, *, seed: int = 1, timeout: float = 30.0) -> None:
+    def __init__(self, *, seed: int = 1, timeout: float = 30.0, **options: Any) -> None:
         self.now = 1000.0
         self.outbox = Outbox()
-        self.session = ShardSession(0, self.outbox, Random(seed), client_id="test", timeout=timeout)
+        self.session = ShardSession(0, self.outbox, Random(seed), client_id="test", timeout=timeout, **options)
         self.resource = Resource("numbers", "map", 0)
         self.resource.index = 5
+        self.changes: list[StateChange] = []
 
-    def call(self, *parts: Any, query: bool = False, timeout: float = 10.0, resource: Resource | None = None) -> Call:
-        """Submit one call; it leaves with the next `pump`."""
-        call = Call(resource or self.resource, parts, query, self.now, self.now + timeout, Recorder(), None)
+    def call(
+        self,
+        *parts: Any,
+        query: bool = False,
+        timeout: float = 10.0,
+        resource: Resource | None = None,
+        **options: Any,
+    ) -> Call:
+        """Submit one call; it leaves with the next `pump`. `options` are those of a Call: level, nested, traced..."""
+        resource = resource or self.resource
+        call = Call(resource, parts, query, self.now, self.now + timeout, Recorder(), None, **options)
         self.session.submit(call)
         return call
 
@@ -133,14 +142,32 @@ class Harness:
         header, rest = frames.parse_reply(reply(kind, body=body, **fields))
         self.session.receive(header, rest, self.now)
 
-    def results(self, first: int, *results: bytes) -> None:
-        """RESULTS for the sequences from `first` on."""
-        body = frames.pack_results([9] * len(results), results)
-        self.receive(frames.RESULTS, body=body, first_sequence=first, count=len(results), index=9)
+    def results(self, first: int, *results: bytes, index: int = 100, **fields: int) -> None:
+        """RESULTS for the sequences from `first` on, of consecutive log indexes from `index` on."""
+        indexes = range(index, index + len(results))
+        body = frames.pack_results(indexes, results)
+        fields = {"first_sequence": first, "count": len(results), "index": indexes[-1], **fields}
+        self.receive(frames.RESULTS, body=body, **fields)
 
-    def answers(self, request: int, *answers: bytes) -> None:
+    def answers(self, request: int, *answers: bytes, **fields: int) -> None:
         """ANSWERS to a query message."""
-        self.receive(frames.ANSWERS, body=frames.pack_parts(answers), request=request, count=len(answers))
+        fields = {"request": request, "count": len(answers), **fields}
+        self.receive(frames.ANSWERS, body=frames.pack_parts(answers), **fields)
+
+    def events(self, previous: int, *indexes: int, after: int = 0, payload: bytes | None = None, **fields: int) -> None:
+        """EVENTS with one event in each batch: "change" with the batch's index as its value; `after` is session.last."""
+        payloads = [msgpack.packb([[5, "change", index]]) if payload is None else payload for index in indexes]
+        body = frames.pack_results(indexes, payloads)
+        fields = {"request": previous, "count": len(indexes), "first_sequence": after, **fields}
+        self.receive(frames.EVENTS, body=body, **fields)
+
+    def done(self, *batches: EventBatch) -> None:
+        """These batches were handled, as the I/O thread tells it."""
+        for batch in batches:
+            batch.done()
+        handled, self.outbox.handled[:] = self.outbox.handled[:], []
+        for batch in handled:
+            self.session.handled(batch, self.now)
 
     def refuse(self, sent: Sent, code: int, *, first: int | None = None, text: str = "", after: int = 0) -> None:
         """REFUSED for a message that was sent."""
@@ -170,9 +197,15 @@ class Harness:
         return self
 
     def finished(self) -> list[Call]:
-        """The calls that were finished since the last time."""
-        calls, self.outbox.finished = self.outbox.finished, []
-        return calls
+        """The calls that were finished since the last time; what else was delivered is passed over."""
+        return [item for item in self.delivered() if isinstance(item, Call)]
+
+    def delivered(self) -> list[Call | EventBatch]:
+        """Calls and batches of events since the last time, in the order of delivery."""
+        items: list[Delivery] = self.outbox.finished
+        self.outbox.finished = []
+        self.changes += [item for item in items if isinstance(item, StateChange)]
+        return [item for item in items if not isinstance(item, StateChange)]
 
 
 class FakeSession:

@@ -8,15 +8,16 @@ from ocelog.client.protocol.errors import Refused
 
 
 def test_queries_of_one_turn_travel_as_one_message_and_name_the_last_command_before_them(harness, kit):
-    harness.call("put", b"a", b"1")
+    put = harness.call("put", b"a", b"1")
     queries = [harness.call("get", b"%d" % n, query=True) for n in range(3)]
     command, question = harness.pump()
     assert (command.kind, question.kind) == (frames.COMMAND, frames.QUERY)
     assert question.header.level == frames.LINEARIZABLE
     assert question.first == 2
     assert question.operations == [[5, "get", b"%d" % n] for n in range(3)]
+    harness.results(2, kit.NIL)
     harness.answers(question.request, kit.ok(b"x"), kit.NIL, kit.ok(b"z"))
-    assert harness.finished() == queries
+    assert harness.finished() == [put, *queries]
     assert [query.result for query in queries] == [b"x", None, b"z"]
 
 

@@ -402,8 +402,9 @@ class Run:
     def _client_turn(self, client: Client) -> None:
         client.turn(self.now)
         finished, client.outbox.finished = client.outbox.finished, []
-        for call in finished:
-            self._finished(call)
+        for item in finished:
+            if isinstance(item, Call):
+                self._finished(item)
         self.requests += [(client.number, message) for message in client.outbox.messages]
         client.outbox.messages.clear()
 
