@@ -52,7 +52,7 @@ class SimClient:
         # A reader: its reads do not wait behind commands of its own that a cut-off leader cannot commit.
         self.query_share = 0.98 if scheduler.chance(plan.readers) else plan.query_share
         self._transport = SimTransport(self.name, scheduler, network, routers, self.act_soon)
-        self._routers = [router.name for router in routers]
+        self._routers = [router.listen for router in routers]
         self.begin()
         self._work()
 

@@ -79,6 +79,11 @@ class SimRouter:
             seen_to_close = self.scheduler.chance(self.plan.gone_notice) or self.scheduler.chance(0.5)
             self.scheduler.after(self.scheduler.between(0, 20 * MS) if seen_to_close else 2 * HEARTBEAT, lost)
 
+    @property
+    def listen(self) -> str:
+        """Where its clients find it."""
+        return f"ipc://{self.name}"
+
     def _config(self) -> RouterConfig:
         return RouterConfig(
             data="data",
@@ -88,7 +93,7 @@ class SimRouter:
             shards=1,
             replicas=len(self.hosts),
             sockets="sockets",
-            listen=f"ipc://{self.name}",
+            listen=self.listen,
             slots=((0, 16383, 0),),
             message_bytes_max=1 << 20,
         )

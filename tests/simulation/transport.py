@@ -22,7 +22,7 @@ class SimTransport:
         self.owner = owner
         self.scheduler = scheduler
         self.network = network
-        self.routers = {router.name: router for router in routers}
+        self.routers = {router.listen: router for router in routers}
         self._wake = wake
         self._router: SimRouter | None = None
         self._identity = b""
