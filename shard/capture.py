@@ -7,7 +7,8 @@ what was not written yet is set aside first, as it is, so the pieces hold the st
 
 It knows nothing of files. Its pieces are made of the state alone: no order of the process, no time of its own.
 
-A session's results are bytes that nobody changes, so setting them aside is a copy of references. A machine is asked for
+A session's results and events are bytes that nobody changes, so setting them aside is a copy of references; so are the
+records of ended sessions, all of which are copied at once. A machine is asked for
 its `snapshot()` in one go, when it is its turn or before the first change: a machine should keep in its snapshot no more
 than it can hand out within one turn.
 """
@@ -18,10 +19,24 @@ from collections.abc import Iterator
 from heapq import heapify, heappop
 from typing import TYPE_CHECKING, NamedTuple
 
+from .ended import EndedSession
 from .errors import CaptureFailed
-from .pieces import FORMAT_VERSION, HEAD, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, PieceWriter, pack, unpack
+from .pieces import (
+    BATCHES_PER_ROW,
+    ENDED,
+    FORMAT_VERSION,
+    HEAD,
+    PIECE_BYTES,
+    RESOURCES,
+    RESULTS_PER_ROW,
+    SESSIONS,
+    TIMERS,
+    PieceWriter,
+    pack,
+    unpack,
+)
 from .resource import MissingMachine, Resource
-from .sessions import ResultAt, Session
+from .sessions import Batch, ResultAt, Session
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -35,10 +50,11 @@ READ_BACK_MAX = 64 * 1024
 
 
 class _Aside(NamedTuple):
-    """A session as it was at S: its row, and the results to be written behind it."""
+    """A session as it was at S: its row, and the results and events to be written behind it."""
 
     row: bytes
     results: tuple[ResultAt, ...]
+    events: tuple[Batch, ...]
 
 
 class Capture:
@@ -58,6 +74,7 @@ class Capture:
         self._resources = executor.resources.copy()
         self._sessions_aside: dict[int, _Aside] = {}
         self._resources_aside: dict[int, bytes] = {}
+        self._ended = executor.ended_records.records()
         self._timers = executor.timers.unowned()
         missing = [r.machine for r in self._resources.values() if type(r.machine) is MissingMachine]
         if missing:
@@ -113,14 +130,16 @@ class Capture:
         """The rows, one by one; what is set aside meanwhile is taken from there."""
         session_ids = sorted((*self._sessions, *self._sessions_aside))
         indexes = sorted((*self._resources, *self._resources_aside))
-        counts = (len(session_ids), len(indexes), len(self._timers))
+        counts = (len(session_ids), len(indexes), len(self._timers), len(self._ended))
         yield HEAD, pack((FORMAT_VERSION, self.index, self.time, self.digest, *counts))
         for session_id in session_ids:
             session = self._sessions.pop(session_id, None)
             found = self._sessions_aside.pop(session_id) if session is None else _set_aside(session)
             yield SESSIONS, found.row
-            for start in range(0, len(found.results), RESULTS_PER_ROW):
-                yield SESSIONS, pack(found.results[start : start + RESULTS_PER_ROW])
+            for row in _result_rows(found.results):
+                yield SESSIONS, row
+            for row in _batch_rows(found.events):
+                yield SESSIONS, row
         for index in indexes:
             if index in self._resources:
                 yield RESOURCES, self._pack_resource(self._resources.pop(index))
@@ -128,6 +147,10 @@ class Capture:
                 yield RESOURCES, self._resources_aside.pop(index)
         while self._timers:
             yield TIMERS, pack(heappop(self._timers))
+        for record in self._ended:
+            yield ENDED, _pack_record(record)
+            for row in _result_rows(tuple(record.results.values())):
+                yield ENDED, row
 
     def _pack_resource(self, resource: Resource) -> bytes:
         machine = resource.machine
@@ -157,5 +180,29 @@ def _pack_state(state: object) -> bytes:
 
 
 def _set_aside(session: Session) -> _Aside:
+    results, events = tuple(session.results.values()), tuple(session.events)
     fields = (session.id, session.client_id, session.key, session.timeout_ms, session.last, session.acknowledged)
-    return _Aside(pack(fields), tuple(session.results.values()))
+    return _Aside(pack((*fields, session.event_index, session.handled)), results, events)
+
+
+def _pack_record(record: EndedSession) -> bytes:
+    return pack((record.id, record.key, record.last, record.acknowledged, record.ended_at))  # type: ignore[no-any-return]
+
+
+def _result_rows(results: tuple[ResultAt, ...]) -> Iterator[bytes]:
+    for start in range(0, len(results), RESULTS_PER_ROW):
+        yield pack(results[start : start + RESULTS_PER_ROW])
+
+
+def _batch_rows(events: tuple[Batch, ...]) -> Iterator[bytes]:
+    """Rows that end where a piece would, since batches may be large."""
+    row: list[Batch] = []
+    size = 0
+    for batch in events:
+        row.append(batch)
+        size += len(batch.payload)
+        if len(row) == BATCHES_PER_ROW or size >= PIECE_BYTES:
+            yield pack(row)
+            row, size = [], 0
+    if row:
+        yield pack(row)

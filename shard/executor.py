@@ -38,6 +38,7 @@ from ..log.entry import (
 )
 from .asking import answer_query
 from .digest import Digest
+from .ended import EndedSession, EndedSessions
 from .errors import CannotDelete
 from .machines.base import Commit, StateMachine
 from .publishing import Publishing
@@ -67,6 +68,7 @@ class Executor:
         self.applied_index = 0
         self.time = 0
         self.sessions = SessionTable()
+        self.ended_records = EndedSessions()
         self.resources: dict[int, Resource] = {}
         self.by_name: dict[str, Resource] = {}
         self.timers = Timers()
@@ -274,6 +276,7 @@ class Executor:
             self._releases += (index, index)
 
     def _apply_unsequenced(self, kind: int, index: int, session_id: int, payload: bytes) -> None:
+        self.ended_records.forget(self.time)
         if kind == UNREGISTER:
             session = self.sessions.get(session_id)
             if session is not None:
@@ -320,6 +323,9 @@ class Executor:
                 self._queue_events()
             publishing.gathered.pop(session, None)
         self.sessions.end(session.id)
+        # A client's own end has spent a sequence that leaves no result.
+        last = session.last if expired else session.last - 1
+        self.ended_records.add(EndedSession.of(session, last, self.time))
         self.ended.append((session, expired))
         self._unasked.tell(self, "session_expired" if expired else "session_closed", index, session.id)
 

@@ -3,12 +3,15 @@
 A piece is one byte, its kind, and msgpack rows. Pieces come in the order of the kinds, and rows in an order of the state's
 own, so that equal states give equal pieces:
 
-    HEAD       one row: [format version, index, log time, digest, sessions, resources, timers]; the last three are counts
-    SESSIONS   by ascending id, each: [id, client id, key, timeout (ms), last, acknowledged], then rows of its results, at most
-               RESULTS_PER_ROW in each: [[index, result], ...], one for every sequence above `acknowledged` up to `last`
+    HEAD       one row: [format version, index, log time, digest, sessions, resources, timers, ended]; the last four are counts
+    SESSIONS   by ascending id, each: [id, client id, key, timeout (ms), last, acknowledged, event index, handled], then rows of
+               its results, RESULTS_PER_ROW in each but the last: [[index, result], ...], one for every sequence above
+               `acknowledged` up to `last`; then, if `handled` is below the event index, rows of its events, at most
+               BATCHES_PER_ROW in each: [[index, previous, events, payload], ...], the last of them at the event index
     RESOURCES  by ascending index: [index, name, type, version, kept, released, state]; the state is the msgpack of what the
                machine's `snapshot` returned, as bytes, or nil for a machine without
     TIMERS     that no live entry owns, in the order in which they fire: [due, armed at, number, resource, method, arguments]
+    ENDED      in the order in which they ended, each: [id, key, last, acknowledged, ended at], then rows of its results as above
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ import msgpack
 
 from .errors import StateMismatch
 
-FORMAT_VERSION = 1
-KINDS = HEAD, SESSIONS, RESOURCES, TIMERS = range(4)
+FORMAT_VERSION = 2
+KINDS = HEAD, SESSIONS, RESOURCES, TIMERS, ENDED = range(5)
 RESULTS_PER_ROW = 64
+BATCHES_PER_ROW = 64
 PIECE_BYTES = 64 * 1024
 """A piece is closed with the row that brings it to this size."""
 
@@ -76,3 +80,15 @@ def _rows(data: bytes | memoryview) -> Iterator[Any]:
         raise StateMismatch(f"a piece of the snapshot is not msgpack: {type(error).__name__}: {error}") from error
     if unpacker.tell() != len(data):
         raise StateMismatch(f"a piece of the snapshot ends in the middle of a row, at byte {unpacker.tell()}")
+
+
+def fields_of(row: Any, what: str, *types: type | None) -> list[Any]:
+    """The fields of a row: so many, of these types (None: any), integers neither negative nor over 64 bits."""
+    if type(row) is not list or len(row) != len(types):
+        raise StateMismatch(f"{what} of the snapshot has {len(types)} fields: {row!r:.60}")
+    for value, wanted in zip(row, types, strict=True):
+        if wanted is not None and type(value) is not wanted:
+            raise StateMismatch(f"{what} of the snapshot holds {value!r:.60} where a {wanted.__name__} is: {row!r:.60}")
+        if type(value) is int and not 0 <= value <= INTEGER_MAX:
+            raise StateMismatch(f"{what} of the snapshot holds {value}: {row!r:.60}")
+    return row

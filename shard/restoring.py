@@ -1,8 +1,8 @@
 """The state of a shard out of a snapshot: what its pieces hold, then the live entries in index order.
 
 Restoring an entry is not applying it. It is live, so its effect is in the state: every condition is taken as met, nothing
-is answered, counted or digested, no timer fires. It may arm timers, which get the numbers they had; those that were due
-at the snapshot's time have fired and are left out. A snapshot comes from a file or from a peer, so nothing in it is
+is answered, published, counted or digested, no timer fires. It may arm timers, which get the numbers they had; those that
+were due at the snapshot's time have fired and are left out. A snapshot comes from a file or from a peer, so nothing in it is
 believed: a count, a type, an order or an entry that is not as it must be raises StateMismatch, and the executor is of no
 use then.
 
@@ -20,9 +20,9 @@ from .digest import DIGEST_BYTES
 from .errors import StateMismatch
 from .executor import Executor
 from .machines.base import Commit, StateMachine
-from .pieces import FORMAT_VERSION, HEAD, INTEGER_MAX, RESOURCES, RESULTS_PER_ROW, SESSIONS, TIMERS, read_piece, unpack
+from .pieces import ENDED, FORMAT_VERSION, HEAD, KINDS, RESOURCES, SESSIONS, TIMERS, fields_of, read_piece, unpack
 from .resource import Handler, MissingMachine, Resource
-from .sessions import Session
+from .restoring_sessions import SessionRows
 from .timers import Timer
 
 
@@ -41,10 +41,8 @@ class Restoring:
         self._last = 0
         self._restorers: dict[int, tuple[Resource, dict[str, Handler]]] = {}
         self._kind = HEAD
-        self._expected = {HEAD: 1, SESSIONS: 0, RESOURCES: 0, TIMERS: 0}
-        self._session: Session | None = None
-        self._last_session = 0
-        self._last_result = 0
+        self._expected = dict.fromkeys(KINDS, 0) | {HEAD: 1}
+        self._sessions = SessionRows(executor, index)
         self._last_resource = 0
         self._last_timer = (0, 0, 0)
         self._handlers: dict[int, Callable[[Any], None]] = {
@@ -52,6 +50,7 @@ class Restoring:
             SESSIONS: self._install_session,
             RESOURCES: self._install_resource,
             TIMERS: self._install_timer,
+            ENDED: self._install_ended,
         }
 
     # -- the pieces ----------------------------------------------------------------------------------
@@ -59,7 +58,7 @@ class Restoring:
     def install(self, piece: bytes | memoryview) -> None:
         """Take the next piece. Raises StateMismatch."""
         kind, rows = read_piece(piece)
-        if kind < self._kind:
+        if kind < self._kind or (kind != self._kind and self._sessions.missing):
             raise StateMismatch(f"a piece of kind {kind} after one of kind {self._kind}")
         self._kind = kind
         handler = self._handlers[kind]
@@ -76,55 +75,26 @@ class Restoring:
         if type(row) is list and row and type(row[0]) is int and row[0] != FORMAT_VERSION:
             age = "a newer" if row[0] > FORMAT_VERSION else "an older"
             raise StateMismatch(f"its pieces are of format {row[0]}, of {age} Ocelog; this one reads {FORMAT_VERSION}")
-        fields = _fields(row, "the head", int, int, int, bytes, int, int, int)
-        _, index, time, digest, sessions, resources, timers = fields
+        fields = fields_of(row, "the head", int, int, int, bytes, int, int, int, int)
+        _, index, time, digest, sessions, resources, timers, ended = fields
         if index != self.index or len(digest) != DIGEST_BYTES:
             text = f"the pieces are of entry {index} with a digest of {len(digest)} bytes"
             raise StateMismatch(text, index=self.index)
-        self._expected |= {SESSIONS: sessions, RESOURCES: resources, TIMERS: timers}
+        self._expected |= {SESSIONS: sessions, RESOURCES: resources, TIMERS: timers, ENDED: ended}
         self.executor.time = time
         self.executor.rolling.adopt(digest)
 
     def _install_session(self, row: Any) -> None:
-        if self._session is not None:
-            self._install_results(self._session, row)
-            return
-        self._count(SESSIONS, "sessions")
-        fields = _fields(row, "a session", int, str, bytes, int, int, int)
-        session_id, client_id, key, timeout_ms, last, acknowledged = fields
-        sessions = self.executor.sessions
-        if not self._last_session < session_id <= self.index or not acknowledged <= last or sessions.knows(key):
-            raise StateMismatch(
-                f"session {session_id} after {self._last_session}, with {acknowledged} of {last} results acknowledged"
-                + (", and its key is another's" if sessions.knows(key) else "")
-            )
-        self._last_session = self._last_result = session_id
-        session = Session(session_id, client_id, key, timeout_ms)
-        session.last, session.acknowledged = last, acknowledged
-        sessions.adopt(session)
-        if acknowledged < last:
-            self._session = session
+        if self._sessions.session(row):
+            self._count(SESSIONS, "sessions")
 
-    def _install_results(self, session: Session, row: Any) -> None:
-        sequence = session.acknowledged + len(session.results)
-        if type(row) is not list or len(row) != min(RESULTS_PER_ROW, session.last - sequence):
-            raise StateMismatch(f"results of session {session.id} from sequence {sequence + 1} on: {row!r:.60}")
-        last = self._last_result
-        for item in row:
-            index, result = _fields(item, "a result", int, bytes)
-            sequence += 1
-            if not last < index <= self.index or not result:
-                raise StateMismatch(f"result {sequence} of session {session.id} is of entry {index}, after {last}")
-            last = index
-            session.results[sequence] = (index, result)
-            session.result_bytes += len(result)
-        self._last_result = last
-        if sequence == session.last:
-            self._session = None
+    def _install_ended(self, row: Any) -> None:
+        if self._sessions.ended(row):
+            self._count(ENDED, "ended sessions")
 
     def _install_resource(self, row: Any) -> None:
         self._count(RESOURCES, "resources")
-        index, name, type_name, version, kept, released, state = _fields(
+        index, name, type_name, version, kept, released, state = fields_of(
             row, "a resource", int, str, str, int, int, int, None
         )
         executor = self.executor
@@ -140,7 +110,7 @@ class Restoring:
 
     def _install_timer(self, row: Any) -> None:
         self._count(TIMERS, "timers")
-        due, armed_at, number, index, method, arguments = _fields(row, "a timer", int, int, int, int, str, list)
+        due, armed_at, number, index, method, arguments = fields_of(row, "a timer", int, int, int, int, str, list)
         executor = self.executor
         resource = executor.resources.get(index)
         if resource is None or armed_at > self.index or not self._last_timer < (due, armed_at, number):
@@ -193,6 +163,8 @@ class Restoring:
             raise
         except Exception as error:
             raise StateMismatch(f"{type(error).__name__}: {error}", index=index) from error
+        for resource, _ in restorers.values():
+            resource.machine.pending_events.clear()  # the sessions got them when the entries were applied
         self._last = last
         self.restored += len(offsets)
 
@@ -206,9 +178,9 @@ class Restoring:
     def _check_complete(self) -> None:
         """All that the head counts has come."""
         missing = {kind: count for kind, count in self._expected.items() if count}
-        if missing or self._session is not None:
-            open_results = "" if self._session is None else f", results of session {self._session.id} are missing"
-            raise StateMismatch(f"pieces are missing: of each kind {missing} rows{open_results}", index=self.index)
+        if missing or self._sessions.missing:
+            unfinished = f", {self._sessions.missing} are missing" if self._sessions.missing else ""
+            raise StateMismatch(f"pieces are missing: of each kind {missing} rows{unfinished}", index=self.index)
 
     def finish(self) -> None:
         """Everything is restored: the executor's state is that of the snapshot's index from here on."""
@@ -223,8 +195,8 @@ class Restoring:
                 except Exception as error:
                     text = f"restored() of {resource.name!r}, a {resource.type_name}: {type(error).__name__}: {error}"
                     raise StateMismatch(text) from error
-                if machine.pending_releases or machine.pending_timers:
-                    text = f"restored() of {resource.name!r}, a {resource.type_name}, releases or schedules"
+                if machine.pending_releases or machine.pending_timers or machine.pending_events:
+                    text = f"restored() of {resource.name!r}, a {resource.type_name}, releases, schedules or publishes"
                     raise StateMismatch(text)
         self.executor.applied_index = self.index
         self.abandon()
@@ -260,8 +232,8 @@ def _machine(
         raise
     except Exception as error:
         raise StateMismatch(f"install() of a {type_name}: {type(error).__name__}: {error}") from error
-    if machine.pending_releases or machine.pending_timers:
-        raise StateMismatch(f"install() of a {type_name} releases or schedules")
+    if machine.pending_releases or machine.pending_timers or machine.pending_events:
+        raise StateMismatch(f"install() of a {type_name} releases, schedules or publishes")
     return machine
 
 
@@ -272,15 +244,3 @@ def _keep_unread(resource: Resource, index: int, command: str) -> None:
         text = f"it is live, and a {resource.type_name} has no RELEASE command {command!r:.60}"
         raise StateMismatch(text, index=index)
     machine.live.append(index)
-
-
-def _fields(row: Any, what: str, *types: type | None) -> list[Any]:
-    """The fields of a row: so many, of these types (None: any), integers neither negative nor over 64 bits."""
-    if type(row) is not list or len(row) != len(types):
-        raise StateMismatch(f"{what} of the snapshot has {len(types)} fields: {row!r:.60}")
-    for value, wanted in zip(row, types, strict=True):
-        if wanted is not None and type(value) is not wanted:
-            raise StateMismatch(f"{what} of the snapshot holds {value!r:.60} where a {wanted.__name__} is: {row!r:.60}")
-        if type(value) is int and not 0 <= value <= INTEGER_MAX:
-            raise StateMismatch(f"{what} of the snapshot holds {value}: {row!r:.60}")
-    return row

@@ -227,6 +227,7 @@ def state_of(executor: Executor) -> dict[str, Any]:
         "resources": [(r.index, r.name, r.type_name, dict(vars(r.machine))) for r in executor.resources.values()],
         "timers": (sorted(executor.timers.unowned()), sorted(executor.timers.owned())),
         "released": executor.released,
+        "ended": executor.ended_records.records(),
     }
 
 

@@ -324,7 +324,7 @@ def test_a_newer_format_is_told_as_such(shard):
     """One clear sentence."""
     rows = rows_of(shard.pieces)
     rows[HEAD][0] = [FORMAT_VERSION + 1, "something", "new"]
-    with pytest.raises(StateMismatch, match="of format 2, of a newer Ocelog; this one reads 1"):
+    with pytest.raises(StateMismatch, match="of format 3, of a newer Ocelog; this one reads 2"):
         shard.start(pieces=pieces_of(rows))
 
 
@@ -399,7 +399,9 @@ def test_entries_come_after_the_state(shard):
         restoring.finish()
 
 
-@pytest.mark.parametrize(("word", "reason"), [("bad end", "releases or schedules"), ("worse end", "ValueError: worse")])
+@pytest.mark.parametrize(
+    ("word", "reason"), [("bad end", "releases, schedules or pub"), ("worse end", "ValueError: worse")]
+)
 def test_the_last_call_may_not_fail_either(kit, shard, word, reason):
     """`restored` puts together and changes nothing else."""
     rows = rows_of(shard.pieces)

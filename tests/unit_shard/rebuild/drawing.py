@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
+from ocelog.shard.ended import KEPT_MS
 
 from .histories import Step
 
@@ -23,12 +24,16 @@ OPERATIONS: dict[str, Choices] = {
         "replace": (BYTES_KEYS, (b"2", b"3")),
         "remove": (BYTES_KEYS,),
         "clear": (),
+        "listen": ((b"a", None),),
+        "unlisten": ((b"a", None),),
         "no such command": (),
     },
     "counter": {
         "set": ((0, 5, (1 << 63) - 1),),
         "add": ((1, -1),),
         "compare_and_set": (SMALL, SMALL),
+        "listen": ((None,),),
+        "unlisten": ((None,),),
     },
     "keyed": {
         "put": (KEYS, SMALL),
@@ -52,6 +57,14 @@ OPERATIONS: dict[str, Choices] = {
         "pointless": (DELAYS,),
     },
     "presence": {"listen": ()},
+    "choir": {
+        "join": (),
+        "sing": (("la", "do"), ("re", "mi")),
+        "sing_to_all": (),
+        "sing_and_raise": (),
+        "hold": (KEYS, (2, 50)),
+        "sing_later": (DELAYS,),
+    },
 }
 """Per machine, the arguments that each command is called with."""
 
@@ -61,10 +74,12 @@ FRAMEWORK: tuple[tuple[str, tuple[tuple[Any, ...], ...]], ...] = (
     ("nowhere", ((0, 1),)),
     ("void", ((0, 1),)),
     ("acknowledge", ((0, 1), SMALL)),
+    ("handled", ((0, 1), SMALL)),
     ("close", ((0, 1),)),
     ("expire", ((0, 1),)),
     ("register", ((0, 1),)),
     ("noop", ()),
+    ("wait", ((1, KEPT_MS // 2),)),
 )
 
 

@@ -105,6 +105,10 @@ def facts_of(executor: AuditedExecutor) -> dict[str, Any]:
             (s.id, s.client_id, s.key, s.timeout_ms, s.last, s.acknowledged, list(s.results.items()), s.result_bytes)
             for s in executor.sessions
         ],
+        "events": [
+            (s.id, s.event_index, s.handled, list(s.events), s.event_count, s.event_bytes) for s in executor.sessions
+        ],
+        "ended": executor.ended_records.records(),
         "resources": [(r.index, r.name, r.kept, r.released, _state(r.machine)) for r in executor.resources.values()],
         "names": sorted(executor.by_name),
         "pieces": capture.pieces,

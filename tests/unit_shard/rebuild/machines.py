@@ -349,5 +349,73 @@ class Presence(StateMachine):
         return self.listeners.values()
 
 
-TEST_MACHINES: tuple[type[StateMachine], ...] = (Keyed, Lock, Alarm, Presence)
+class Choir(StateMachine):
+    """Publishes from everywhere: commands of both modes, timers with and without an owner, listeners, failing handlers."""
+
+    type_name = "choir"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members: list[int] = []
+        self.held: dict[int, str] = {}
+
+    @command(mode=SNAPSHOT)
+    def join(self, commit: Commit) -> None:
+        if commit.session not in self.members:
+            self.members.append(commit.session)
+
+    @command(mode=SNAPSHOT)
+    def sing(self, commit: Commit, *words: str) -> int:
+        for word in words:
+            self.publish(self.members, "sung", [word, commit.time])
+        return len(words)
+
+    @command(mode=SNAPSHOT)
+    def sing_to_all(self, commit: Commit) -> None:
+        """To every session there was, is, or may be."""
+        self.publish(range(commit.index + 2), "sung to all", commit.index)
+
+    @command(mode=SNAPSHOT)
+    def sing_and_raise(self, commit: Commit) -> None:
+        self.publish(self.members, "never sung")
+        raise ValueError("hoarse")
+
+    @command(mode=RELEASE)
+    def hold(self, commit: Commit, word: str, for_ms: int) -> None:
+        """Restored by the command itself, which publishes again; nobody may hear of that."""
+        self.held[commit.index] = word
+        self.publish([commit.session, *self.members], "held", word)
+        self.schedule(commit.time + for_ms, "fade", commit.index)
+
+    @command(mode=SNAPSHOT)
+    def sing_later(self, commit: Commit, delay_ms: int) -> None:
+        self.schedule(commit.time + delay_ms, "fade", commit.index)
+
+    def fade(self, commit: Commit, index: int) -> None:
+        self.publish(self.members, "faded", [index, commit.index, self.held.get(index)])
+        if index in self.held:
+            del self.held[index]
+            self.release(index)
+
+    def session_opened(self, commit: Commit) -> None:
+        self.publish([commit.session, *self.members], "welcome", commit.session)
+
+    def session_closed(self, commit: Commit) -> None:
+        self.publish(self.members, "farewell", commit.session)
+        if commit.session in self.members:
+            self.members.remove(commit.session)
+
+    session_expired = session_closed
+
+    def snapshot(self) -> Any:
+        return self.members
+
+    def install(self, state: Any) -> None:
+        self.members = state
+
+    def live_entries(self) -> Iterable[int]:
+        return self.held
+
+
+TEST_MACHINES: tuple[type[StateMachine], ...] = (Keyed, Lock, Alarm, Presence, Choir)
 MACHINES = registry((*BUILT_IN, *TEST_MACHINES))

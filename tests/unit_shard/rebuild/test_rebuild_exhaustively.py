@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from ocelog.shard.ended import KEPT_MS
 from ocelog.shard.machines.registry import registry
 
 from .histories import History, Snapshot, Step, compacted, facts_of
@@ -33,6 +34,7 @@ def spell(type_name: str, *commands: tuple[object, ...]) -> tuple[Letter, ...]:
 
 AGAIN: Letter = (("wait", 1), ("again",))
 PAUSE: Letter = (("wait", 3), ("noop",))
+AN_HOUR: Letter = (("wait", KEPT_MS), ("noop",))
 CLOSE: Letter = (("wait", 1), ("close", 1))
 EXPIRE: Letter = (("wait", 1), ("expire", 1))
 ACKNOWLEDGE: Letter = (("acknowledge", 0, 0),)
@@ -80,6 +82,7 @@ ALPHABETS = (
             *spell("map", ("listen", b"a"), ("put", b"a", b"1"), ("clear",)),
             by_other("map", "listen"),
             by_other("map", "unlisten"),
+            AN_HOUR,
             HANDLED,
             HANDLED_BY_OTHER,
             CLOSE,
@@ -143,6 +146,23 @@ ALPHABETS = (
         4,
         6,
         (*spell("presence", ("listen",)), by_other("presence", "listen"), AGAIN, CLOSE, EXPIRE, (("register", 1),)),
+    ),
+    Alphabet(
+        "choir",
+        3,
+        5,
+        (
+            *spell("choir", ("join",), ("sing", "la", "do"), ("sing_to_all",), ("sing_and_raise",), ("hold", "mi", 2)),
+            *spell("choir", ("sing_later", 2)),
+            by_other("choir", "join"),
+            HANDLED,
+            HANDLED_BY_OTHER,
+            PAUSE,
+            CLOSE,
+            EXPIRE,
+            (("register", 1),),
+        ),
+        "events",
     ),
 )
 

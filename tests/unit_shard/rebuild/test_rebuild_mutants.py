@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from ocelog.shard import capture, digest, executor, resource, restoring, timers, unasked
+from ocelog.shard import capture, digest, executor, publishing, resource, restoring, restoring_sessions, timers, unasked
 from ocelog.shard.machines import base
 
 from ...simulation.breaking import Edit, broken
@@ -99,8 +99,8 @@ MUTANTS = (
             Edit(
                 capture,
                 "_set_aside",
-                "return _Aside(pack(fields), tuple(session.results.values()))",
-                "return _Aside(pack((*fields[:5], session.last)), ())",
+                "results, events = tuple(session.results.values()), tuple(session.events)",
+                "results, events = (), tuple(session.events); session.acknowledged = session.last",
             ),
         ),
     ),
@@ -119,6 +119,63 @@ MUTANTS = (
     Break(
         "acknowledgements do not tell the capture",
         (Edit(executor.Executor, "_keep_alive", "if self.capture is not None:", "if False:"),),
+    ),
+    Break(
+        "unhandled events are lost",
+        (
+            Edit(
+                capture,
+                "_set_aside",
+                "return _Aside(pack((*fields, session.event_index, session.handled)), results, events)",
+                "return _Aside(pack((*fields, session.event_index, session.event_index)), results, ())",
+            ),
+        ),
+    ),
+    Break(
+        "the index of the last event is forgotten once it is handled",
+        (
+            Edit(
+                capture,
+                "_set_aside",
+                "pack((*fields, session.event_index, session.handled))",
+                "pack((*fields, session.event_index if events else 0, session.handled if events else 0))",
+            ),
+        ),
+    ),
+    Break(
+        "a session that is published to during the capture is written as it is later",
+        (Edit(publishing.Publishing, "queue", "if capture is not None:", "if False:"),),
+    ),
+    Break(
+        "what a restored entry publishes is heard again",
+        (Edit(restoring.Restoring, "restore", "resource.machine.pending_events.clear()", "pass"),),
+    ),
+    Break(
+        "what a handler published counts although it raised",
+        (Edit(base.StateMachine, "forget_pending", "self.pending_events.clear()", "pass"),),
+    ),
+    Break(
+        "events wait for their batch while others are handled",
+        (Edit(executor.Executor, "_keep_alive", "if self._publishing.gathered:", "if False:"),),
+    ),
+    Break(
+        "events wait for their batch while a session ends",
+        (Edit(executor.Executor, "_end", "if publishing.index != index:", "if False:"),),
+    ),
+    Break(
+        "ended sessions are forgotten at once",
+        (Edit(capture.Capture, "__init__", "self._ended = executor.ended_records.records()", "self._ended = []"),),
+    ),
+    Break(
+        "the hour of an ended session begins with the rebuild",
+        (
+            Edit(
+                restoring_sessions.SessionRows,
+                "ended",
+                "records.add(record._replace(",
+                "records.add(record._replace(ended_at=self._executor.time, ",
+            ),
+        ),
     ),
     Break(
         "log time begins anew",
