@@ -10,7 +10,7 @@ from ocelog.shard.errors import CaptureFailed
 from ocelog.shard.executor import Executor
 from ocelog.shard.machines.base import Commit, StateMachine, command
 from ocelog.shard.machines.registry import BUILT_IN, registry
-from ocelog.shard.pieces import HEAD, PIECE_BYTES, RESOURCES, SESSIONS, TIMERS
+from ocelog.shard.pieces import ENDED, HEAD, PIECE_BYTES, RESOURCES, SESSIONS, TIMERS
 from ocelog.shard.restoring import install_state
 
 
@@ -80,6 +80,52 @@ def test_a_capture_is_exact_while_everything_changes(entries, kit, busy):
         pass
     assert capture.pieces == before
     assert whole(entries.executor) != before
+
+
+def test_events_after_the_index_are_not_in_the_capture(entries, kit, busy):
+    """Nor is what is handled after it, or who ends: all sessions are set aside as they were."""
+    ids, _ = busy(20)
+    things = entries.open(ids[0], 2, "map", "things")
+    for session in ids[1:]:
+        entries.command(session, 5, kit.operation(things, "listen"), window=5)
+    put = kit.operation(things, "put", b"k", b"v")
+    for sequence in range(3, 6):
+        entries.command(ids[0], sequence, put, mode=RELEASE)
+    entries.add((UNREGISTER, SNAPSHOT, 0, ids[18], 0, b""))
+    entries.executor.take_released()
+    before = whole(entries.executor)
+    capture = Capture(entries.executor)
+    capture.step(rows_max=3)
+    entries.command(ids[0], 6, put, mode=RELEASE)
+    handled = [(session, 0, 1 << 60) for session in ids[5:10]]
+    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb(handled)), (UNREGISTER, SNAPSHOT, 0, ids[12], 0, b""))
+    entries.executor.take_released()
+    while not capture.step(rows_max=1):
+        pass
+    assert capture.pieces == before
+    assert kinds(before) == [HEAD, SESSIONS, RESOURCES, TIMERS, ENDED]
+    installed = Executor(kit.MACHINES)
+    install_state(installed, capture.index, before)
+    assert [session.event_count for session in installed.sessions] == [0] + [3] * 18
+
+
+def test_large_events_are_written_row_by_row(entries, kit):
+    """No row is larger than a piece and one batch; listeners that share a payload share it again when it is restored."""
+    ids = [entries.register(key=number.to_bytes(16, "big")) for number in range(3)]
+    things = entries.open(ids[0], 1, "map")
+    for session in ids[1:]:
+        entries.command(session, 1, kit.operation(things, "listen"))
+    for sequence in range(2, 12):
+        put = kit.operation(things, "put", b"k%d" % sequence, bytes(20_000))
+        entries.command(ids[0], sequence, put, mode=RELEASE, window=1)
+    entries.executor.take_released()
+    pieces = whole(entries.executor)
+    assert max(map(len, pieces)) < 2 * PIECE_BYTES + 21_000
+    installed = Executor(kit.MACHINES)
+    install_state(installed, len(entries.log), pieces)
+    one, other = (installed.sessions.get(session).events for session in ids[1:])
+    assert [batch.index for batch in one] == [batch.index for batch in other] == list(range(7, 17))
+    assert all(mine.payload is theirs.payload for mine, theirs in zip(one, other, strict=True))
 
 
 def test_a_timer_that_fires_changes_its_machine_after_the_capture(entries, kit, busy):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import weakref
 
+import msgpack
 import pytest
 from ocelog.client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
 from ocelog.log.compactor import rewrite
+from ocelog.log.entry import KEEP_ALIVE
+from ocelog.log.entry import SNAPSHOT as SNAPSHOT_MODE
 from ocelog.log.errors import NoSpace
 from ocelog.log.segment import Segment
 from ocelog.shard import housekeeping
@@ -103,6 +106,34 @@ def test_a_restart_rebuilds_from_snapshot_and_live_entries(trio, kit):
     assert not trio.replicas[follower].rebuilding
     assert kit.state_of(trio.replicas[follower].executor) == before
     assert trio.replicas[follower].executor.digest == digest
+
+
+def test_events_and_the_chain_of_their_indexes_survive_restarts(trio, kit):
+    """Unhandled events come back byte for byte; the index of the last one, also when all were handled and compacted away."""
+    load = Load(trio, kit)
+    load.run(kit.operation(load.map, "listen"), kit.operation(load.counter, "listen"))
+    load.overwrite(30)
+    handled = trio.replicas[load.leader].executor.sessions.get(load.session).event_index
+    record = (KEEP_ALIVE, SNAPSHOT_MODE, 0, 0, 0, msgpack.packb([(load.session, 0, handled)]))
+    trio.replicas[load.leader].leadership.intake.records.append(record)
+    settle(trio)
+    for member in range(3):
+        compact(trio, member)
+    for member in range(3):
+        trio.restart(member)
+    load.leader = trio.elect()
+    settle(trio)
+    for replica in trio.replicas:
+        session = replica.executor.sessions.get(load.session)
+        assert (session.event_index, session.handled, list(session.events)) == (handled, handled, [])
+    load.overwrite(2)
+    settle(trio)
+    batches = list(trio.replicas[load.leader].executor.sessions.get(load.session).events)
+    assert [batch.previous for batch in batches] == [handled, *[batch.index for batch in batches[:-1]]]
+    assert len(batches) == 4
+    trio.restart((load.leader + 1) % 3)
+    settle(trio)
+    assert [list(replica.executor.sessions.get(load.session).events) for replica in trio.replicas] == [batches] * 3
 
 
 def test_all_restart_and_go_on(trio, kit):

@@ -8,14 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ocelog.client.protocol import errors, operations
 from ocelog.client.protocol.limits import Limits
-from ocelog.log.entry import COMMAND, MODE_AT, NOOP, RELEASE, RESOURCE, SNAPSHOT, VOID
+from ocelog.log.entry import COMMAND, KEEP_ALIVE, MODE_AT, NOOP, RELEASE, RESOURCE, SNAPSHOT, UNREGISTER, VOID
+from ocelog.shard import ended
 from ocelog.shard.admission import judge
 from ocelog.shard.capture import Capture
 from ocelog.shard.errors import StateMismatch
 from ocelog.shard.executor import Executor
 from ocelog.shard.machines.base import Commit, StateMachine, command
 from ocelog.shard.machines.registry import BUILT_IN, registry
-from ocelog.shard.pieces import FORMAT_VERSION, HEAD, RESOURCES, SESSIONS, TIMERS, pack
+from ocelog.shard.pieces import ENDED, FORMAT_VERSION, HEAD, RESOURCES, SESSIONS, TIMERS, pack
 from ocelog.shard.restoring import Restoring, install_state
 
 
@@ -119,11 +120,19 @@ def restore(restoring, entries):
 
 @pytest.fixture
 def shard(kit):
-    """Two sessions with results, a map, a counter, a lease with timers in live entries and in the snapshot."""
+    """Two sessions with results, one of them with events, a map, a counter, a lease with timers in live entries and in the
+    snapshot, and two sessions that have ended."""
     entries = kit.Entries(MACHINES)
     session = entries.register()
     other = entries.register(key=b"o" * 16, timeout_ms=5)
     names = {name: entries.open(session, number, name, name) for number, name in enumerate(MACHINES, 1)}
+    for sequence, kind in ((1, "map"), (2, "counter")):
+        entries.command(other, sequence, kit.operation(names[kind], "listen"))
+    for number, expired in ((1, True), (2, False)):
+        ended = entries.register(key=bytes([number]) * 16)
+        for sequence in (1, 2):
+            entries.command(ended, sequence, kit.operation(names["counter"], "get"), window=number)
+        entries.add((UNREGISTER, SNAPSHOT, 1, ended, 0 if expired else 3, b""), pass_ms=number)
     steps = [
         ("map", "put", b"a", b"1"),
         ("map", "put", b"b", b"2"),
@@ -137,7 +146,9 @@ def shard(kit):
     for sequence, (kind, name, *arguments) in enumerate(steps, 4):
         mode = MACHINES[kind].operations[name].mode
         entries.command(session, sequence, kit.operation(names[kind], name, *arguments), mode=mode, window=sequence)
-    entries.command(other, 1, kit.operation(names["counter"], "add", 1))
+    entries.command(other, 3, kit.operation(names["counter"], "add", 1))
+    first = entries.executor.sessions.get(other).events[0].index
+    entries.add((KEEP_ALIVE, SNAPSHOT, 0, 0, 0, msgpack.packb([(other, 0, first)])))
     entries.add((NOOP, SNAPSHOT, 0, 0, 0, b""), pass_ms=9)
     return Shard(entries).capture()
 
@@ -197,7 +208,7 @@ def test_only_a_new_executor_is_given_a_state(shard):
 
 def rows_of(pieces):
     """The rows of all pieces, by kind."""
-    rows = {HEAD: [], SESSIONS: [], RESOURCES: [], TIMERS: []}
+    rows = {HEAD: [], SESSIONS: [], RESOURCES: [], TIMERS: [], ENDED: []}
     for piece in pieces:
         unpacker = msgpack.Unpacker(strict_map_key=False)
         unpacker.feed(piece[1:])
@@ -210,7 +221,8 @@ def pieces_of(rows):
     return [bytes([kind]) + b"".join(map(pack, found)) for kind, found in rows.items()]
 
 
-SESSION, RESULTS, OTHER = 0, 1, 2
+SESSION, RESULTS, OTHER, EVENTS = 0, 1, 2, 4
+EXPIRED, EXPIRED_RESULTS, CLOSED = 0, 1, 2
 MAP, COUNTER, LEASE = 0, 1, 2
 INDEX = 1 << 40
 
@@ -231,6 +243,8 @@ INDEX = 1 << 40
         (HEAD, 0, 5, 4),
         (HEAD, 0, 6, 0),
         (HEAD, 0, 6, 2),
+        (HEAD, 0, 7, 1),
+        (HEAD, 0, 7, 3),
         (SESSIONS, SESSION, 0, 0),
         (SESSIONS, SESSION, 0, INDEX),
         (SESSIONS, SESSION, 0, True),
@@ -243,6 +257,11 @@ INDEX = 1 << 40
         (SESSIONS, SESSION, 4, 12),
         (SESSIONS, SESSION, 5, 1),
         (SESSIONS, SESSION, 5, INDEX),
+        (SESSIONS, SESSION, 6, 5),
+        (SESSIONS, OTHER, 6, 0),
+        (SESSIONS, OTHER, 6, INDEX),
+        (SESSIONS, OTHER, 7, INDEX),
+        (SESSIONS, OTHER, 7, -1),
         (SESSIONS, RESULTS, 0, [0, b"\x00\xc0"]),
         (SESSIONS, RESULTS, 0, [INDEX, b"\x00\xc0"]),
         (SESSIONS, RESULTS, 1, [3, b"\x00\xc0"]),
@@ -273,6 +292,19 @@ INDEX = 1 << 40
         (TIMERS, 0, 4, "no such method"),
         (TIMERS, 0, 4, "held"),
         (TIMERS, 0, 5, "word"),
+        (ENDED, EXPIRED, 0, 1),
+        (ENDED, EXPIRED, 0, 0),
+        (ENDED, EXPIRED, 0, INDEX),
+        (ENDED, EXPIRED, 1, "text"),
+        (ENDED, EXPIRED, 2, 0),
+        (ENDED, EXPIRED, 2, 3),
+        (ENDED, EXPIRED, 3, 3),
+        (ENDED, EXPIRED, 4, INDEX << 8),
+        (ENDED, EXPIRED, 4, "now"),
+        (ENDED, EXPIRED_RESULTS, 0, [INDEX, b"\x00\xc0"]),
+        (ENDED, EXPIRED_RESULTS, 0, [1, b"\x00\xc0"]),
+        (ENDED, CLOSED, 4, 5),
+        (ENDED, CLOSED, 2, 3),
     ],
 )
 def test_a_field_that_cannot_be_so_is_refused(shard, kind, row, field, value):
@@ -285,7 +317,7 @@ def test_a_field_that_cannot_be_so_is_refused(shard, kind, row, field, value):
         shard.start(pieces=pieces_of(rows))
 
 
-@pytest.mark.parametrize("kind", [HEAD, SESSIONS, RESOURCES, TIMERS])
+@pytest.mark.parametrize("kind", [HEAD, SESSIONS, RESOURCES, TIMERS, ENDED])
 @pytest.mark.parametrize("change", ["missing", "twice", "no array", "one field more", "in the middle"])
 def test_rows_that_are_wrong_as_a_whole_are_refused(shard, kind, change):
     """More or fewer than were counted, of another form, or cut."""
@@ -305,17 +337,69 @@ def test_rows_that_are_wrong_as_a_whole_are_refused(shard, kind, change):
         shard.start(pieces=pieces)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batches: batches[0].__setitem__(0, batches[0][1]),
+        lambda batches: batches[-1].__setitem__(0, batches[-1][0] + 1),
+        lambda batches: batches[-1].__setitem__(0, batches[-2][0]),
+        lambda batches: batches[0].__setitem__(1, batches[0][0]),
+        lambda batches: batches[1].__setitem__(1, batches[1][1] - 1),
+        lambda batches: batches[1].__setitem__(1, 0),
+        lambda batches: batches[1].__setitem__(2, 2),
+        lambda batches: batches[1].__setitem__(2, 0),
+        lambda batches: batches[1].__setitem__(3, "text"),
+        lambda batches: batches[1].__setitem__(3, b""),
+        lambda batches: batches[1].__setitem__(3, b"\xc1"),
+        lambda batches: batches[1].__setitem__(3, b"\x90"),
+        lambda batches: batches[1].__setitem__(3, b"\x91\x93\x05\x05\x05"),
+        lambda batches: batches[1].append(0),
+        lambda batches: batches.pop(0) and batches.pop(0),
+        lambda batches: batches.pop(1),
+        lambda batches: batches.pop(),
+        lambda batches: batches.clear(),
+    ],
+)
+def test_events_that_cannot_be_so_are_refused(shard, change):
+    """One lost, one twice, in another order, of other indexes, or unreadable for the client that waits for them."""
+    rows = rows_of(shard.pieces)
+    batches = rows[SESSIONS][EVENTS]
+    assert [len(batches), len(batches[0])] == [4, 4]
+    change(batches)
+    with pytest.raises(StateMismatch):
+        shard.start(pieces=pieces_of(rows))
+
+
+def test_events_in_other_rows_are_the_same_events(kit, shard):
+    """How many are in a row is the writer's choice, up to a bound."""
+    rows = rows_of(shard.pieces)
+    batches = rows[SESSIONS].pop(EVENTS)
+    rows[SESSIONS] += [[batch] for batch in batches]
+    executor = shard.start(pieces=pieces_of(rows))
+    assert without_private(kit, executor) == without_private(kit, shard.executor)
+
+
+def test_more_records_than_are_kept_are_refused(shard, monkeypatch):
+    """A state that no replica can have had."""
+    assert shard.start()
+    monkeypatch.setattr(ended, "RECORDS_MAX", 1)
+    with pytest.raises(StateMismatch, match="2 records"):
+        shard.start()
+
+
 def test_pieces_come_in_their_order(shard):
-    """Timers need their resources, and everything the counts of the head."""
-    head, sessions, resources, timers = pieces_of(rows_of(shard.pieces))
+    """Timers need their resources, records of ended sessions the open ones, and everything the counts of the head."""
+    head, sessions, resources, timers, ended = pieces_of(rows_of(shard.pieces))
     for wrong in (
-        [sessions, resources, timers],
-        [head, resources, sessions, timers],
-        [head, sessions, timers, resources],
+        [sessions, resources, timers, ended],
+        [head, resources, sessions, timers, ended],
+        [head, sessions, timers, resources, ended],
+        [head, sessions, resources, ended, timers],
+        [head, ended, sessions, resources, timers],
     ):
         with pytest.raises(StateMismatch):
             shard.start(pieces=wrong)
-    for wrong in ([], [b""], [b"\x09"], [head, sessions, resources]):
+    for wrong in ([], [b""], [b"\x09"], [head, sessions, resources], [head, sessions, resources, timers]):
         with pytest.raises(StateMismatch):
             shard.start(pieces=wrong)
 
@@ -374,8 +458,8 @@ def live_with(kit, shard, index, *record):
 )
 def test_an_entry_that_cannot_be_live_is_refused(kit, shard, record, reason):
     """Naming its index."""
-    with pytest.raises(StateMismatch, match=f"cannot be rebuilt at entry 12: .*{reason}"):
-        shard.start(live=live_with(kit, shard, 12, *record))
+    with pytest.raises(StateMismatch, match=f"cannot be rebuilt at entry 24: .*{reason}"):
+        shard.start(live=live_with(kit, shard, 24, *record))
 
 
 def test_entries_come_in_index_order_and_none_is_later(kit, shard):

@@ -346,3 +346,64 @@ def test_the_audit_sees_what_a_machine_may_not_release() -> None:
 def test_the_machines_of_these_tests_are_known() -> None:
     """All of them are in every history of the property."""
     assert set(History().resources) == set(MACHINES)
+
+
+# -- events --------------------------------------------------------------------------------------------
+
+
+def test_the_last_acknowledged_events_index() -> None:
+    """Every event was handled and nothing is left of it but its index, which the next batch must name: a client that has
+    the old one would otherwise wait for ever for what lies between, or take a gap for none.
+    """
+    history = History().run(
+        [("command", 1, "map", "listen"), ("command", 0, "map", "put", b"a", b"1"), ("handled", 1, 0)],
+    )
+    executor = rebuilt(history, ("command", 0, "map", "put", b"a", b"2"))
+    (_, listener) = executor.sessions
+    assert (list(listener.events), listener.handled, listener.event_index) == ([], listener.event_index, 11)
+    (_, listener) = history.executor.sessions
+    assert [(batch.index, batch.previous) for batch in listener.events] == [(13, 11)]
+
+
+def test_events_that_were_not_handled() -> None:
+    """They come again byte for byte, though the entries that published them are gone and could not be run again."""
+    history = History().run(
+        [
+            ("command", 1, "map", "listen"),
+            ("command", 0, "map", "put", b"a", b"1"),
+            ("command", 0, "map", "put", b"a", b"2"),
+            ("command", 0, "map", "remove", b"a"),
+            ("handled", 1, 2),
+        ],
+    )
+    (_, before) = history.executor.sessions
+    batches = list(before.events)
+    assert [batch.previous for batch in batches] == [11, 12]
+    executor = rebuilt(history, ("command", 0, "map", "put", b"a", b"3"))
+    (_, listener) = executor.sessions
+    assert list(listener.events) == batches
+    assert not executor.live
+
+
+def test_a_listener_whose_session_ended() -> None:
+    """It is dropped with its session, and stays dropped."""
+    history = History().run([("command", 1, "map", "listen"), ("command", 0, "map", "listen"), ("close", 1)])
+    executor = rebuilt(history, ("command", 0, "map", "put", b"a", b"1"))
+    assert list(machine_of(executor, "map").listeners.all()) == [1]
+
+
+def test_an_entry_that_published_is_restored() -> None:
+    """Restored by the command itself, it publishes again, and nobody hears of it."""
+    history = History().run([("command", 1, "choir", "join"), ("command", 0, "choir", "hold", "a", 5)])
+    executor = rebuilt(history, ("wait", 9), ("noop",))
+    assert machine_of(executor, "choir").held
+    assert [session.event_count for session in executor.sessions] == [1, 1]
+
+
+def test_the_results_of_a_session_that_ended() -> None:
+    """They outlive it, so that its client learns what became of its last commands."""
+    history = History().run([("command", 1, "map", "put", b"a", b"1"), ("void", 1), ("expire", 1)])
+    executor = rebuilt(history, ("wait", 3_600_000), ("noop",))
+    record = executor.ended_records.get(2)
+    assert record is not None and sorted(record.results) == [2]
+    assert history.executor.ended_records.get(2) is None
