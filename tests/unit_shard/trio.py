@@ -157,7 +157,7 @@ class Trio:
         for _ in range(60):
             self.run(1)
             for reply, answer in self.answers[member]:
-                if reply.request == request:
+                if reply.request == request and reply.kind != frames.EVENTS:
                     return reply, bytes(answer)
         raise AssertionError(f"request {request} was not answered in 60 turns")
 
