@@ -1,22 +1,26 @@
-"""The verbs `ocelog map` and `ocelog counter`: one operation on one resource, through the blocking client.
+"""The verbs `ocelog map` and `ocelog counter`: one operation on one resource, or watching it, through the blocking client.
 
 Keys and values are JSON where the text is JSON, else the text itself. On a terminal the answer is written for people;
 in a pipe it is the bare value, and with `--json` always JSON. What is absent or false ends with exit code 1, and an
-absent value prints nothing (`null` with `--json`).
+absent value prints nothing (`null` with `--json`). With `--trace` the receipt of the call goes to the standard error.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
+import contextlib
 import json
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from . import watch
 from .endpoints import DEFAULT, VARIABLE
+from .plain import bare, to_json
 
 TIMEOUT_S = 10.0
+
+CONSISTENCIES = ("linearizable", "bounded-linearizable", "sequential", "causal")
 
 
 class Operation(NamedTuple):
@@ -103,6 +107,22 @@ def _configure(parser: argparse.ArgumentParser, operations: dict[str, Operation]
             numeric = argument in ("number", "expected")
             choice.add_argument(argument, metavar=argument.upper(), type=int if numeric else _KINDS[argument])
         add_connection_options(choice)
+        choice.add_argument(
+            "--consistency", choices=CONSISTENCIES, help="the level (docs/clients.md); the default is safe"
+        )
+        choice.add_argument("--trace", action="store_true", help="tell how it was served, on the standard error")
+    _configure_watch(choices.add_parser("watch", help=WATCH, description=WATCH), resource)
+
+
+WATCH = "print each change as JSON, or run a command for it; until Ctrl-C"
+
+
+def _configure_watch(parser: argparse.ArgumentParser, resource: str) -> None:
+    parser.add_argument("name", metavar="NAME", help=f"the {resource}'s name")
+    if resource == "map":
+        parser.add_argument("--key", type=parse_key, help="this key only")
+    add_connection_options(parser)
+    watch.configure(parser)
 
 
 def parse_value(text: str) -> Any:
@@ -137,47 +157,50 @@ def run_counter(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, operations: dict[str, Operation], resource: str) -> int:
+    from .consistency import Consistency
     from .sync import connect  # needs ZeroMQ, which `--help` should not wait for
 
+    if options.operation == "watch":
+        return _watch(options, resource)
     method = options.operation.replace("-", "_")
     operation = operations[method]
     arguments = [getattr(options, argument) for argument in operation.arguments]
+    level = Consistency[options.consistency.upper().replace("-", "_")] if options.consistency else None
     with connect(options.endpoints, timeout=options.timeout) as client:
         target = getattr(client, resource)(options.name)
-        result = getattr(target, method)(*arguments)
+        with client.receipts() if options.trace else contextlib.nullcontext(()) as receipts:
+            try:
+                result = getattr(target, method)(*arguments, consistency=level)
+            finally:
+                for receipt in receipts:
+                    print(to_json(receipt.as_dict()) if options.json else receipt, file=sys.stderr)
     if method == "keys" and not options.json:
-        print("".join(f"{_bare(key)}\n" for key in result), end="")
+        print("".join(f"{bare(key)}\n" for key in result), end="")
     else:
         _show(result, as_json=options.json, to_person=sys.stdout.isatty())
     return 1 if operation.is_absent(result) else 0
 
 
+def _watch(options: argparse.Namespace, resource: str) -> int:
+    from .sync import connect
+
+    keys = () if getattr(options, "key", None) is None else (options.key,)
+    with (
+        connect(options.endpoints, timeout=options.timeout) as client,
+        getattr(client, resource)(options.name).events(*keys) as events,
+    ):
+        return watch.watch(events, options.command)
+
+
 def _show(result: Any, *, as_json: bool, to_person: bool) -> None:
     if as_json:
-        print(_json(result))
+        print(to_json(result))
     elif result is None:
         return
     elif to_person:
-        print(_json(result, indent=2))
+        print(to_json(result, indent=2))
     elif isinstance(result, bytes):
         sys.stdout.flush()
         sys.stdout.buffer.write(result)  # exactly these, since they may be on their way to a file
     else:
-        print(_bare(result))
-
-
-def _bare(value: Any) -> str:
-    return value if isinstance(value, str) else _json(value)
-
-
-def _json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(_plain(value), ensure_ascii=False, indent=indent)
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can say it: bytes as `{"base64": ...}`, a key that is no text as its JSON."""
-    if isinstance(value, bytes):
-        return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else _json(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        print(bare(result))
