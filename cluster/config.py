@@ -19,7 +19,7 @@ from typing import Any
 
 from ..client.endpoints import DEFAULT
 from ..client.protocol.limits import Limits
-from .endpoint import PORT_MAX, parse_listen
+from .endpoint import listen_of
 from .errors import ConfigError
 
 KIB = 1024
@@ -68,7 +68,8 @@ def _check_whole(section: str, name: str, value: object, low: int, high: int) ->
 class ClusterSection(Section):
     """What runs, where clients connect to and where the data is.
 
-    `listen` is the first router's endpoint, port 0 lets the system choose; further routers take the ports after it.
+    `listen` is the first router's endpoint, port 0 lets the system choose; further routers take the ports after it, or for
+    an `ipc:///PATH` that path with their number behind it.
     """
 
     shards: int = _whole(2, 1, 1024)
@@ -78,9 +79,8 @@ class ClusterSection(Section):
     data: str = "./data"
 
     def check(self) -> None:
-        _, port = parse_listen(self.listen)
-        if port + self.routers - 1 > PORT_MAX:
-            raise ConfigError(f"cluster.listen is {self.listen!r}: {self.routers} routers need ports up to {PORT_MAX}")
+        for router in (0, self.routers - 1):
+            listen_of(self.listen, router)
         if not self.data:
             raise ConfigError("cluster.data is empty, and must name a directory")
 

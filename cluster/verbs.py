@@ -30,6 +30,7 @@ from ..client.protocol.errors import BadArgument
 from ..client.verbs import add_connection_options
 from . import maintenance, metrics, run_record, scrape, sources, status
 from .config import Settings
+from .endpoint import is_ipc
 from .error_file import ErrorFile
 from .errors import StopTimeout
 from .run_record import RunRecord
@@ -39,6 +40,7 @@ STOP_S_MAX = 60.0
 MAINTENANCE_S = 300.0
 POLL_S = 0.05
 STYLES = {"leader": "green", status.DOWN: "red", status.DIVERGED: "bold red"}
+FOR_THIS_USER = "a socket file; no encryption, no authentication: this user alone may connect"
 SECURITY = "loopback only; no encryption, no authentication: every user of this machine may connect"
 
 
@@ -123,7 +125,7 @@ def _heading(settings: Settings, data: Path) -> str:
             f"  shards    {cluster.shards}, {cluster.replicas} replicas each",
             f"  routers   {cluster.routers}",
             f"  data      {data}",
-            f"  security  {SECURITY}",
+            f"  security  {FOR_THIS_USER if is_ipc(cluster.listen) else SECURITY}",
             "starting",
         )
     )

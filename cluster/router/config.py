@@ -9,10 +9,8 @@ from typing import Any
 
 from ...client.protocol.routing import SlotTable
 from ..config import LoggingSection, Settings
-from ..endpoint import listen_of
+from ..endpoint import SOCKET_PATH_BYTES_MAX, listen_of
 from ..errors import ConfigError
-
-SOCKET_PATH_BYTES_MAX = 107  # sockaddr_un.sun_path holds 108 bytes with the closing zero
 
 
 @dataclass(frozen=True, kw_only=True)

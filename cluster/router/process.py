@@ -16,11 +16,13 @@ import psutil
 import zmq
 
 from ...client.protocol.frames import HELLO, Item, pack_bundle
+from ..endpoint import ipc_path, is_ipc
 from ..run_record import RecordReader
 from . import sockets
 from .attendance import Attendance
 from .config import RouterConfig
 from .core import Router
+from .socket_file import SocketFile, for_this_user_only
 from .sockets import Socket
 
 _HELLO = bytes([HELLO])
@@ -29,14 +31,17 @@ logger = logging.getLogger(__name__)
 
 
 class RouterProcess:
-    """The sockets of one router, and its loop. Raises zmq.ZMQError when it cannot listen."""
+    """The sockets of one router, and its loop. Raises zmq.ZMQError or StartFailed when it cannot listen."""
 
     def __init__(self, config: RouterConfig) -> None:
         self.config = config
         self.core = Router(config, RecordReader(Path(config.data)), _usage)
         self._stopping = False
         self.context = zmq.Context()
-        self.clients = sockets.listen(self.context, config.listen, config.message_bytes_max)
+        # Held while this process lives.
+        self._socket_file = SocketFile(ipc_path(config.listen)) if is_ipc(config.listen) else None
+        with for_this_user_only():
+            self.clients = sockets.listen(self.context, config.listen, config.message_bytes_max)
         self.core.host.endpoint = self.clients.getsockopt_string(zmq.LAST_ENDPOINT)
         self._attendance = Attendance()
         self._endings = sockets.watch(self.clients)
@@ -81,6 +86,8 @@ class RouterProcess:
                 self._turn(parent)
         finally:
             self.context.destroy(linger=0)
+            if self._socket_file is not None:
+                self._socket_file.close()
 
     def _turn(self, parent: int) -> None:
         core = self.core

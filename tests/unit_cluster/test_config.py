@@ -63,7 +63,9 @@ def test_what_does_not_hold_is_refused_naming_field_value_and_bound(sections, sa
         ("tcp://192.168.1.5:7400", "needs CURVE"),
         ("tcp://eth0:7400", "must be an IPv4 address"),
         ("tcp://[::1]:7400", "must be an IPv4 address"),
-        ("ipc:///tmp/x", "must be tcp://HOST:PORT"),
+        ("ipc://x", "must begin with /"),
+        ("ipc:///" + 107 * "x", "longer than 107 bytes"),
+        ("inproc://x", "must be tcp://HOST:PORT"),
         ("127.0.0.1:7400", "must be tcp://HOST:PORT"),
         ("tcp://127.0.0.1", "must be tcp://HOST:PORT"),
         ("tcp://127.0.0.1:http", "must be tcp://HOST:PORT"),
@@ -78,8 +80,14 @@ def test_a_router_listens_on_loopback_only(listen, said):
 
 
 def test_ports_of_all_routers_must_exist():
-    with pytest.raises(ConfigError, match="2 routers need ports up to 65535"):
+    with pytest.raises(ConfigError, match="router 1 needs port 65536, and a port is at most 65535"):
         Settings.from_sections({"cluster": {"listen": "tcp://127.0.0.1:65535", "routers": 2}})
+
+
+def test_socket_files_of_all_routers_must_have_short_names():
+    Settings.from_sections({"cluster": {"listen": "ipc:///" + 99 * "x", "routers": 1}})
+    with pytest.raises(ConfigError, match="longer than 107 bytes"):
+        Settings.from_sections({"cluster": {"listen": "ipc:///" + 105 * "x", "routers": 2}})
 
 
 def test_sections_survive_json():

@@ -60,6 +60,8 @@ def test_routers_stop_before_replicas():
         ("tcp://127.0.0.1:7400", 2, "tcp://127.0.0.1:7402"),
         ("tcp://127.0.0.1:0", 2, "tcp://127.0.0.1:0"),
         ("tcp://localhost:7400", 1, "tcp://127.0.0.1:7401"),
+        ("ipc:///run/ocelog", 0, "ipc:///run/ocelog"),
+        ("ipc:///run/ocelog", 2, "ipc:///run/ocelog.2"),
     ],
 )
 def test_routers_take_the_ports_after_the_first(listen, router, own):
