@@ -65,13 +65,16 @@ REPLICA_FIELDS = (
     # For collectors.
     "events_waiting",
     "event_bytes_waiting",
+    "pushes",
+    "expiries",
     "digests_compared",
     "digests_differing",
     "cpu_seconds",
 )
 """`compaction` is a map: `running`, `runs`, `failures`, `snapshots`, `last_seconds`, `segments`, `bytes_before`,
 `bytes_after`, `error`. `events_waiting` are those that sessions have not acknowledged in the log, `digests_compared` those
-of members that it compared as a leader, `cpu_seconds` what the process has used.
+of members that it compared as a leader, `pushes` the messages of events that it sent and `expiries` the sessions that it
+expired as one, `cpu_seconds` what the process has used.
 `install_bytes_sent` went to members that entries alone could not bring up to date, since the process began.
 
 `membership` is active, passive or reserve; `installing` while it receives a snapshot, `rebuilding` while it restores its

@@ -25,6 +25,7 @@ from .admission import Verdict, judge, void
 from .early import Early, EarlyCommands
 from .executor import Executor
 from .outbox import Origin, Outbox
+from .receipts import Receipts, Trace
 from .results import ACKNOWLEDGED
 from .sessions import ResultAt, Session
 from .settling import Settling
@@ -41,12 +42,13 @@ UNAPPLIED_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Waiting(NamedTuple):
-    """A message of commands whose results, of sequences `first` to `last`, are owed to `origin`."""
+    """A message of commands whose results, of sequences `first` to `last`, are owed to `origin`; traced or not."""
 
     origin: Origin
     request: int
     first: int
     last: int
+    trace: Trace | None = None
 
 
 class Spent(NamedTuple):
@@ -75,6 +77,7 @@ class Intake:
         limits: Limits,
         next_index: int,
         settling: Settling,
+        receipts: Receipts,
         *,
         results_bytes_max: int = RESULTS_BYTES_MAX,
         unapplied_bytes_max: int = UNAPPLIED_BYTES_MAX,
@@ -87,6 +90,7 @@ class Intake:
         self.records: list[Record] = []
         self.next_index = next_index
         self.settling = settling
+        self.receipts = receipts
         self.acknowledgements = Acknowledgements()
         self._expected: dict[int, int] = {}
         self._waiting: dict[int, deque[Waiting]] = {}
@@ -147,6 +151,7 @@ class Intake:
         """Log what is new in a message and remember who waits for all of it."""
         first = header.first_sequence
         last = first + header.count - 1
+        trace = self.receipts.begin() if header.flags & frames.TRACED else None
         if last >= expected:
             room = self._room(session, header, expected)
             if last > room:
@@ -156,9 +161,11 @@ class Intake:
                 self._record(session, header, self._verdicts(header, body, expected, last), expected)
                 self._turn_bytes += len(body)
                 self._unapplied_bytes += len(body)
+                if trace is not None:
+                    self.receipts.recorded(trace, self.next_index + len(self.records) - 1)
         if last < first:
             return
-        waiting = Waiting(origin, header.request, first, last)
+        waiting = Waiting(origin, header.request, first, last, trace)
         if last >= expected:
             self._spend(session, expected, waiting)
         elif last > session.last:
@@ -221,6 +228,8 @@ class Intake:
         known = session.results
         forgotten = (0, ACKNOWLEDGED)
         found = [known.get(sequence, forgotten) for sequence in range(first, last + 1)]
+        if waiting.trace is not None:
+            self.receipts.send(waiting.origin, waiting.request, session, first, waiting.trace, found[-1][0])
         if session.result_bytes <= self.limits.message_bytes_max:
             self._send_results(session, waiting, first, found)
             return
@@ -281,13 +290,13 @@ class Intake:
             self._refuse(_waiting_of(early), session.id, errors.UNKNOWN_SESSION, text)
 
     def _answer_unregister(self, session: Session, waiting: Waiting) -> None:
-        origin, request, _, _ = waiting
+        origin, request, *_ = waiting
         self.outbox.answer(origin, frames.UNREGISTERED, request, session.id, event_index=session.event_index)
 
     # -- refusals ------------------------------------------------------------------------------------
 
     def _refuse(self, waiting: Waiting, session_id: int, code: int, text: str, retry_after_ms: int = 0) -> None:
-        origin, request, first, _ = waiting
+        origin, request, first, *_ = waiting
         session = self.executor.sessions.get(session_id)
         self.outbox.refuse(
             origin,
@@ -321,6 +330,8 @@ class Intake:
         """The records are in the log; what comes next gets `next_index` and up."""
         self.records = []
         self._spent = []
+        if self.receipts.open:
+            self.receipts.appended()
         self.next_index = next_index
         self._unapplied.append((next_index - 1, self._turn_bytes))
         self._turn_bytes = 0
@@ -340,6 +351,7 @@ class Intake:
         self._spent = []
         self._unapplied_bytes -= self._turn_bytes
         self._turn_bytes = 0
+        self.receipts.refused()
 
     def step_down(self) -> None:
         """Answer everyone who waits NOT_LEADER; this intake is not used again."""

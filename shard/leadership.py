@@ -14,6 +14,7 @@ from ..client.protocol import errors, frames
 from ..client.protocol.events import unpack_handled, unpack_routes
 from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import CLIENT_ID_BYTES_MAX, Limits
+from ..client.protocol.outcomes import unpack_outcome_query
 from ..log.entry import CONFIGURATION, NOOP, REGISTER, SNAPSHOT, TICK, UNREGISTER
 from . import queries
 from .clock import LogClock
@@ -23,6 +24,7 @@ from .outbox import Origin, Outbox
 from .push import Pushes
 from .queries import READ_WAIT_MS_MAX, Read
 from .reads import Reads
+from .receipts import Receipts
 from .sessions import Session
 from .settling import Settling
 from .upkeep import Patience
@@ -34,7 +36,9 @@ NOOP_RECORD = (NOOP, SNAPSHOT, 0, 0, 0, b"")
 
 
 class Leadership:
-    """One term of one leader. `noop_index` is the index of the no-op that the term began with."""
+    """One term of one leader. `noop_index` is the index of the no-op that the term began with; `clock` (seconds) is for
+    receipts and decides nothing.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Leadership:
         sessions_max: int,
         noop_index: int,
         results_bytes_max: int,
+        clock: Callable[[], float] = float,
     ) -> None:
         self.executor = executor
         self.outbox = outbox
@@ -54,8 +59,15 @@ class Leadership:
         self.noop_index = noop_index
         self.clock = LogClock()
         self.settling = Settling(outbox, operations_max=limits.operations_max)
+        self.receipts = Receipts(outbox, clock)
         self.intake = Intake(
-            executor, outbox, limits, noop_index + 1, self.settling, results_bytes_max=results_bytes_max
+            executor,
+            outbox,
+            limits,
+            noop_index + 1,
+            self.settling,
+            self.receipts,
+            results_bytes_max=results_bytes_max,
         )
         self.reads = Reads(executor, outbox)
         self.patience = Patience(tick_ms)
@@ -75,6 +87,7 @@ class Leadership:
             frames.UNREGISTER: self._unregister,
             frames.HANDLED: self._handled,
             frames.SETTLE: self._settle,
+            frames.OUTCOME: self._outcome,
         }
 
     # -- messages ------------------------------------------------------------------------------------
@@ -148,6 +161,14 @@ class Leadership:
             self._refuse(origin, header, errors.BAD_MESSAGE, str(error))
             return
         self.pushes.acknowledged(session, received, handled, again=bool(header.flags & frames.AGAIN))
+
+    def _outcome(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        try:
+            unpack_outcome_query(body)
+        except BadFrame as error:
+            self._refuse(origin, header, errors.BAD_MESSAGE, str(error))
+            return
+        self.reads.add(Read(origin, header._replace(first_sequence=0), [bytes(body)], self._deadline(header)))
 
     def _settle(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
         applied, deadline = self.executor.applied_index, self._deadline(header)

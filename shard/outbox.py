@@ -20,12 +20,14 @@ class Origin(NamedTuple):
 class Outbox:
     """Answers by router, in the order they were given.
 
-    `term`, `leader` and `index` go into every header and are kept current by the replica. A question of a few bytes may
-    have an answer of megabytes, so whoever makes large answers stops when the turn's are `full`.
+    `member` is the replica that answers. `term`, `leader` and `index` go into every header and are kept current by the
+    replica. A question of a few bytes may have an answer of megabytes, so whoever makes large answers stops when the turn's
+    are `full`.
     """
 
-    def __init__(self, shard: int) -> None:
+    def __init__(self, shard: int, member: int = 0) -> None:
         self.shard = shard
+        self.member = member
         self.term = 0
         self.leader = frames.NO_LEADER_KNOWN
         self.index = 0

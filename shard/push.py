@@ -36,7 +36,8 @@ REPEAT_LAST_MS = 4000
 """How long a push waits for its answer before it is repeated, at first and at last; doubled each time."""
 
 AGAIN_MS = 100
-"""A client that lost one message complains about each one behind it: for so long they are one complaint."""
+"""What was sent less long ago may still be on its way when a client says that it misses it; and one that lost a message says
+so of each one behind it."""
 
 SUSPECT_AGAIN_MS = 1000
 
@@ -171,17 +172,19 @@ class Pushes:
                 reader.suspected = False
         if progress:
             self._wait_again(reader)
-        if again and self._may_repeat(reader):
-            reader.begin_again()
+        if again:
+            self._begin_again(reader)
         if reader.unsent:
             self._to_send[session.id] = reader
 
-    def _may_repeat(self, reader: Reader) -> bool:
-        received, tick = reader.asked_again
-        if reader.received_index == received and (self.ticks - tick) * self.tick_ms < AGAIN_MS:
-            return False
-        reader.asked_again = (reader.received_index, self.ticks)
-        return True
+    def _begin_again(self, reader: Reader) -> None:
+        """The client misses something: it is lost, or still on its way, which a short while will tell."""
+        soonest = reader.sent_at + self._ticks_of(AGAIN_MS)
+        if self.ticks >= soonest:
+            reader.begin_again()
+        elif reader.batches:
+            reader.repeat_at = min(reader.repeat_at, soonest)
+            self._set_timer(reader)
 
     # -- sending -------------------------------------------------------------------------------------
 

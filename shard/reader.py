@@ -23,12 +23,12 @@ class Reader:
     """See the module. `under_way` are the bytes sent and not received, `events` and `size` count everything unhandled.
 
     `handled` is the highest batch index that the client said it has handled. `marks` says when the unhandled batches were
-    sent first: (batch index, tick), where each stands for the batches behind the mark before. `repeat_at` is the tick at
-    which to send again, `delay` the ticks that were waited for it; `timer` the tick at which the reader is looked at, or 0.
+    sent first: (batch index, tick), where each stands for the batches behind the mark before; `sent_at` is the tick of the
+    latest message. `repeat_at` is the tick at which to send again, `delay` the ticks that were waited for it; `timer` the
+    tick at which the reader is looked at, or 0.
     """
 
     __slots__ = (
-        "asked_again",
         "batches",
         "delay",
         "events",
@@ -39,6 +39,7 @@ class Reader:
         "received_index",
         "repeat_at",
         "sent",
+        "sent_at",
         "session",
         "size",
         "suspected",
@@ -53,8 +54,7 @@ class Reader:
         self.received_index = self.handled = self.queued = session.handled
         self.under_way = self.events = self.size = 0
         self.marks: list[tuple[int, int]] = []
-        self.asked_again = (-1, 0)
-        self.repeat_at = self.delay = self.timer = 0
+        self.sent_at = self.repeat_at = self.delay = self.timer = 0
         self.suspected = False
 
     @property
@@ -97,6 +97,7 @@ class Reader:
 
     def mark(self, last: Batch, now: int) -> None:
         """A message that ends with this batch was sent in this tick."""
+        self.sent_at = now
         marks = self.marks
         if marks and marks[-1][0] >= last.index:
             return  # it is a repetition

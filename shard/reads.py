@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..client.protocol import errors, frames
-from . import queries
+from . import outcomes, queries
 from .executor import Executor
 from .outbox import Outbox
 from .queries import ANSWERS_BYTES_MAX, Read
@@ -123,6 +123,8 @@ class Reads:
         elif read.header.kind == frames.KEEP_ALIVE:
             event_index = session.event_index
             self.outbox.answer(read.origin, frames.KEPT_ALIVE, read.header.request, session.id, event_index=event_index)
+        elif read.header.kind == frames.OUTCOME:
+            outcomes.answer(self.executor, self.outbox, read, session)
         else:
             queries.answer(self.executor, self.outbox, read, session, self.answers_bytes_max)
         return True

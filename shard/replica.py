@@ -61,7 +61,7 @@ APPLY_WHILE_SYNCING_MAX = 64
 class Replica:
     """See the module. `status_extra` adds what only the process knows (pid, memory, CPU) to a status report.
 
-    `clock` (seconds) measures pauses for the status and decides nothing.
+    `clock` (seconds) measures pauses for the status, and steps for receipts; it decides nothing.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Replica:
         self.sessions_max = sessions_max
         self.results_bytes_max = results_bytes_max
         self.status_extra = status_extra
+        self._clock = clock
         self._view = ReplicaLogView(log, raft_config.append_bytes_max)
         self.core = core_over(
             log,
@@ -113,7 +114,7 @@ class Replica:
         )
         self.catch_up = CatchUp(self.core, log, self.background, self.healing, shard)
         self.digests = DigestExchange(self.core, Divergence(shard, member), interval=compaction.digest_entries)
-        self.outbox = Outbox(shard)
+        self.outbox = Outbox(shard, member)
         self.state = ReplicaState(lambda: Executor(machines, nesting_max=limits.nesting_max), log, self.digests)
         self.local_reads = LocalReads(self.core, self.state, self.outbox, limits, tick_ms=tick_ms)
         self.reception = Reception(
@@ -250,6 +251,7 @@ class Replica:
 
     def apply(self, turn: Turn) -> None:
         """Apply what is committed and put the answers into the turn that `decide` returned."""
+        self.terms.note_progress()
         turn.unfinished = self._apply_committed()
         if self.leadership is not None:
             self.leadership.settle()
@@ -323,6 +325,7 @@ class Replica:
             sessions_max=self.sessions_max,
             noop_index=noop_index,
             results_bytes_max=self.results_bytes_max,
+            clock=self._clock,
         )
 
     def status(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ def status_of(replica: Replica) -> dict[str, Any]:
     core, log, house = replica.core, replica.log, replica.housekeeping
     disagreeing = replica.digests.divergence.disagreeing
     member = core.configuration.role_of(replica.member, core.incarnation)
+    sessions = replica.executor.sessions
     return {
         "id": replica.member,
         "shard": replica.shard,
@@ -26,7 +27,11 @@ def status_of(replica: Replica) -> dict[str, Any]:
         "commit_index": core.commit_index,
         "applied_index": replica.executor.applied_index,
         "last_index": log.last_index,
-        "sessions": len(replica.executor.sessions),
+        "sessions": len(sessions),
+        "events_waiting": sum(session.event_count for session in sessions),
+        "event_bytes_waiting": sum(session.event_bytes for session in sessions),
+        "pushes": replica.terms.pushes,
+        "expiries": replica.terms.expiries,
         "log_bytes": log.log_bytes,
         "no_space": log.no_space,
         "snapshot_index": log.snapshot_index,

@@ -44,11 +44,11 @@ class Routes:
         return known is None or known.origin != origin
 
     def gone(self, router: bytes, routes: Iterable[Route]) -> None:
-        """The router cannot reach these clients any more."""
+        """The router cannot reach these clients any more; connection 0 is whatever connection was there."""
         for session_id, route, connection in routes:
             known = self._places.get(session_id)
-            if known is not None and known == ((router, route), connection):
-                self._places[session_id] = Place(NOWHERE, connection)
+            if known is not None and known.origin == (router, route) and connection in (0, known.connection):
+                self._places[session_id] = Place(NOWHERE, known.connection)
 
     def forget_router(self, router: bytes) -> None:
         """The router itself cannot be reached any more."""

@@ -40,6 +40,17 @@ class Terms:
         self._lead = lead
         self.leadership: Leadership | None = None
         self._noop_due = False
+        self._pushes = self._expiries = 0
+
+    @property
+    def pushes(self) -> int:
+        """Messages of events sent, in all terms of this process."""
+        return self._pushes + (0 if self.leadership is None else self.leadership.pushes.messages)
+
+    @property
+    def expiries(self) -> int:
+        """Sessions expired, in all terms of this process."""
+        return self._expiries + (0 if self.leadership is None else self.leadership.expiries)
 
     def decide(self, monotonic_ms: int, wall_ms: int, *, ticked: bool) -> None:
         """Log what the turn brought, and ask for the round that its reads need."""
@@ -77,6 +88,11 @@ class Terms:
             leadership.configuration = None
         self.core.appended()
 
+    def note_progress(self) -> None:
+        """Tell the receipts that somebody waits for how far the log has come."""
+        if self.leadership is not None and self.leadership.receipts.open:
+            self.leadership.receipts.moved(self.log.synced_index, self.core.commit_index)
+
     def change(self, change: RoleChange) -> bool:
         """Follow the core into another role or to another leader; returns whether it is now the leader, without a term."""
         self.outbox.term = change.term
@@ -92,6 +108,7 @@ class Terms:
             )
         if self.leadership is not None and change.role is not Role.LEADER:
             self.leadership.step_down()
+            self._pushes, self._expiries = self.pushes, self.expiries
             self.leadership = None
             self._noop_due = False
         self.reception.tell_leader()
