@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import nullcontext
 
 import msgpack
 import pytest
@@ -16,8 +17,10 @@ from ocelog.log.segment import Segment
 from ocelog.shard import housekeeping
 from ocelog.shard.capture import Capture
 from ocelog.shard.compaction_run import Stage
+from ocelog.shard.digest import Digest
 from ocelog.shard.divergence import Diverged
 
+from ..simulation.breaking import Edit, Mutant, broken
 from .trio import Trio
 
 TINY = {"segment_bytes_max": 4096, "compaction": {"enabled": 0, "digest_entries": 50}}
@@ -390,6 +393,29 @@ def test_a_replica_whose_state_differs_stops(trio, kit):
         for _ in range(40):
             load.overwrite(2)
             trio.run(5)
+
+
+def otherwise(machine, kind, key, old, new):
+    """What a machine that is not deterministic might publish; its results and releases are those of the others."""
+    machine.publish(machine.listeners.of(key), "change", [kind, key, new, old])
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_replica_that_publishes_otherwise_stops(trio, kit, monkeypatch, folded):
+    """E9: the digest takes in what was published, to whom and by which entry. One without the events notices nothing."""
+    load = Load(trio, kit)
+    load.run(kit.operation(load.map, "listen"))
+    odd = (load.leader + 1) % 3
+    machine = trio.replicas[odd].executor.by_name["m"].machine
+    monkeypatch.setattr(machine, "_changed", otherwise.__get__(machine))
+    blind = Mutant("events", () if folded else (Edit(Digest, "fold", "if events:", "if False:"),), ())
+    with broken(blind), pytest.raises(Diverged, match=f"replica {odd}.*differs") if folded else nullcontext():
+        for _ in range(30):
+            load.overwrite(2)
+            trio.run(5)
+    assert trio.replicas[load.leader].executor.applied_index >= 50
+    ours, theirs = (trio.replicas[member].executor.sessions.get(load.session).events for member in (load.leader, odd))
+    assert ours[0].payload != theirs[0].payload
 
 
 @pytest.fixture
