@@ -96,7 +96,7 @@ class EventReceiver:
         if now >= self._asked_until:
             self._again = True
             self._asked_until = now + MISSING_SECONDS[0]
-        self._plan(now)
+            self._plan(now)
 
     def heard(self, index: int, now: float) -> None:
         """An answer said that batches up to this index were published to the session."""

@@ -516,6 +516,14 @@ class Kit:
         """A resource on shard 0 that is not open yet."""
         return Resource(name, type_name, 0)
 
+    @staticmethod
+    def registered_reply(sent: Sent, session: int, timeout_ms: int = 9000) -> list[bytes]:
+        """REGISTERED in answer to a REGISTER."""
+        body = msgpack.packb({**Limits().as_dict(), "timeout_ms": timeout_ms})
+        return reply(
+            frames.REGISTERED, body=body, shard=sent.header.shard, session=session, request=sent.header.request
+        )
+
     failed = staticmethod(failed)
     reply = staticmethod(reply)
 
