@@ -25,9 +25,6 @@ logger = logging.getLogger("ocelog.client")
 MISSING_SECONDS = (0.1, 5.0)
 """A batch that an answer told of usually follows at once; after so long it is asked for, again after doubling pauses."""
 
-CONFIRM_SECONDS = 1.0
-"""What was handled is told once more after this: nobody confirms it, and a call somewhere may wait for it."""
-
 
 class EventReceiver:
     """Received and handled batches of one session. Indexes are those of the log; 0 is before the first."""
@@ -46,15 +43,13 @@ class EventReceiver:
         self._known = 0
         self._again = False
         self._again_at = inf
-        self._confirm_at = inf
-        self._confirming = False
         self._asked_until = -inf
         self._batches: deque[EventBatch] = deque()
         self._missing.reset()
 
     def wake_at(self) -> float:
         """When `tick` has something to do."""
-        return min(self._again_at, self._confirm_at)
+        return self._again_at
 
     # -- in --------------------------------------------------------------------------------------------
 
@@ -133,19 +128,18 @@ class EventReceiver:
             self._again = self._known > self.received
 
     def tick(self, now: float) -> None:
-        """Ask again for what is missing, and tell once more what was handled."""
+        """Ask again for what is missing."""
         if now >= self._again_at:
             self._again = self.due = True
             self._plan(now)
-        if now >= self._confirm_at:
-            self._confirm_at = inf
-            self._confirming = self.due = True
 
-    def tell(self, now: float) -> None:
-        """Send what is due: one message, however many events came in this turn."""
+    def tell(self) -> None:
+        """Send what is due: one message, however many events came in this turn.
+
+        Nobody confirms it. The shard asks, with an empty EVENTS, when it waits for long.
+        """
         flags = AGAIN if self._again else 0
-        self._confirm_at = inf if self._confirming else now + CONFIRM_SECONDS
-        self.due = self._again = self._confirming = False
+        self.due = self._again = False
         request = self._envelope.next_request()
         body = pack_handled(self.received, self.handled)
         self._outbox.messages.append(self._envelope.message(HANDLED, request, body, flags=flags))

@@ -171,7 +171,7 @@ class Flow:
         if self.settling.due:
             self.settling.ask(now)
         if self.events.due:
-            self.events.tell(now)
+            self.events.tell()
 
     def _run_again(self, calls: list[Call]) -> None:
         # The log refused them (UNKNOWN_RESOURCE), which is definite: they run again under new sequences, in their
