@@ -6,7 +6,8 @@ from random import Random
 
 import msgpack
 import pytest
-from ocelog.client.connection import ATTEMPT_SECONDS, Connection, Event
+from ocelog.client.backoff import Fibonacci
+from ocelog.client.connection import ATTEMPT_SECONDS, ROUTERS_MAX, Connection, Event
 from ocelog.client.protocol import errors, frames
 from ocelog.client.protocol.limits import SLOTS
 
@@ -44,10 +45,10 @@ class ScriptedTransport:
 class Scene:
     """A connection, its transport and a clock."""
 
-    def __init__(self, kit, endpoints=ENDPOINTS) -> None:
+    def __init__(self, kit, endpoints=ENDPOINTS, retry=None) -> None:
         self.reply = kit.reply
         self.transport = ScriptedTransport()
-        self.connection = Connection(endpoints, self.transport, Random(1))
+        self.connection = Connection(endpoints, self.transport, Random(1), retry)
         self.now = 100.0
 
     def advance(self, seconds: float) -> None:
@@ -60,16 +61,18 @@ class Scene:
     def event(self, event: Event) -> None:
         self.connection.event(event, self.now)
 
-    def welcome(self, *, cluster: str = "c1", slots=((0, SLOTS - 1, 0),), request: int | None = None) -> bool:
-        body = msgpack.packb({"cluster_id": cluster, "slots": slots})
+    def welcome(
+        self, *, cluster: str = "c1", slots=((0, SLOTS - 1, 0),), request: int | None = None, routers=None
+    ) -> bool:
+        body = msgpack.packb({"cluster_id": cluster, "slots": slots, "routers": routers})
         number = self.transport.sent[-1].request if request is None else request
         message = self.reply(frames.WELCOME, body=body, shard=frames.NO_SHARD, request=number)
         return self.connection.receive(message, self.now)
 
-    def connect(self) -> None:
+    def connect(self, **fields) -> None:
         self.advance(0)
         self.event(Event.OPENED)
-        assert self.welcome()
+        assert self.welcome(**fields)
 
 
 @pytest.fixture
@@ -187,3 +190,80 @@ def test_an_endpoint_the_transport_cannot_use_is_passed_over(scene):
     scene.advance(0)
     assert scene.transport.opened == ["tcp://b:1"]
     assert "Invalid argument" in scene.connection.reasons["tcp://a:1"]
+
+
+def test_routers_that_a_welcome_tells_of_are_tried_after_those_that_were_given(kit):
+    scene = Scene(kit, ["tcp://a:1"])
+    scene.connect(routers=["tcp://b:2", "nonsense", 7, "tcp://a:1", "ipc:///run/c"])
+    assert scene.connection.endpoints == ["tcp://a:1", "tcp://b:2", "ipc:///run/c"]
+    scene.event(Event.LOST)
+    scene.advance(0)
+    assert scene.transport.current == "tcp://b:2"
+    scene.event(Event.OPENED)
+    assert scene.welcome()
+    assert scene.connection.endpoint == "tcp://b:2"
+
+
+def test_the_router_in_use_stays_known_when_others_no_longer_tell_of_it(kit):
+    scene = Scene(kit, ["tcp://a:1"])
+    scene.connect(routers=["tcp://b:2"])
+    scene.event(Event.LOST)
+    scene.connect(routers=["tcp://c:3"])
+    assert scene.connection.endpoint == "tcp://b:2"
+    assert scene.connection.endpoints == ["tcp://a:1", "tcp://c:3", "tcp://b:2"]
+
+
+def test_no_more_routers_are_learnt_than_are_remembered(kit):
+    scene = Scene(kit, ["tcp://a:1"])
+    scene.connect(routers=[f"tcp://r{n}:1" for n in range(1000)])
+    assert len(scene.connection.endpoints) <= 1 + ROUTERS_MAX
+
+
+@pytest.mark.parametrize("routers", [None, 3, {}, [["tcp://b:1"]], [None]])
+def test_routers_that_cannot_be_read_are_none(kit, routers):
+    scene = Scene(kit, ["tcp://a:1"])
+    scene.connect(routers=routers)
+    assert scene.connection.endpoints == ["tcp://a:1"]
+
+
+def test_a_router_that_is_of_no_use_is_left_for_the_others_and_tried_after_them(scene):
+    scene.connect()
+    scene.connection.move_on(scene.now)
+    assert not scene.connection.ready
+    for endpoint in ("tcp://b:1", "tcp://c:1"):
+        scene.advance(0)
+        assert scene.transport.current == endpoint
+        scene.event(Event.LOST)
+    scene.advance(0)
+    assert scene.transport.current == "tcp://a:1"
+    scene.event(Event.OPENED)
+    assert scene.welcome()
+
+
+def test_a_lone_router_is_not_left(kit):
+    scene = Scene(kit, ["tcp://a:1"])
+    scene.connect()
+    scene.connection.move_on(scene.now)
+    assert scene.connection.ready
+
+
+def test_rounds_in_which_no_router_answered_are_counted_until_one_does(scene):
+    for _ in range(2 * len(ENDPOINTS)):
+        scene.advance(max(0.0, scene.connection.wake_at - scene.now))
+        scene.event(Event.LOST)
+    assert scene.connection.rounds == 2
+    scene.advance(scene.connection.wake_at - scene.now)
+    scene.event(Event.OPENED)
+    assert scene.welcome()
+    assert scene.connection.rounds == 0
+
+
+def test_pauses_follow_the_users_strategy(kit):
+    scene = Scene(kit, ["tcp://a:1"], retry=Fibonacci(1.0, 8.0))
+    pauses = []
+    for _ in range(8):
+        scene.advance(max(0.0, scene.connection.wake_at - scene.now))
+        scene.event(Event.LOST)
+        pauses.append(scene.connection.wake_at - scene.now)
+    for pause, expected in zip(pauses, [1, 1, 2, 3, 5, 8, 8, 8], strict=True):
+        assert 0.75 * expected <= pause <= 1.25 * expected, pauses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import pytest
@@ -74,7 +75,7 @@ def test_many_pushes_behind_one_gap_ask_once_and_again_after_growing_pauses(harn
     asked = []
     for _ in range(200):
         asked += [harness.now for _, _, again in told(harness.advance(0.05)) if again]
-    pauses = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
     assert 4 <= len(asked) <= 9
     assert pauses[-1] > 4 * pauses[0]
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 from ocelog.client.protocol import errors, frames
-from ocelog.client.protocol.frames import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, TO_FOLLOWERS, TO_LEADER
+from ocelog.client.protocol.frames import (
+    BOUNDED_LINEARIZABLE,
+    CAUSAL,
+    LINEARIZABLE,
+    SEQUENTIAL,
+    TO_FOLLOWERS,
+    TO_LEADER,
+)
 
 
 def get(harness, level=SEQUENTIAL, **options):

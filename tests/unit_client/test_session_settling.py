@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from ocelog.client.protocol import errors, frames
 from ocelog.client.protocol.errors import EventsPending
@@ -91,7 +93,7 @@ def test_asking_is_repeated_with_growing_pauses_while_no_answer_comes(harness, k
         found = asked(harness.advance(0.05))
         assert found in ([], [[120, 121]])
         moments += [harness.now] * len(found)
-    pauses = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert 3 <= len(pauses) <= 6
     assert pauses[0] < 1.4
     assert pauses[-1] > 3
