@@ -34,6 +34,7 @@ class Options:
 
     `sections` are settings of a cluster of its own. With a `rate` operations are offered at intended times, and those
     answered within `in_time_ms` of them count as served in time. `sample_every` seconds the status is sampled; 0: never.
+    `consistency` names the level of gets, empty for the client's own.
     """
 
     workload: str
@@ -54,6 +55,7 @@ class Options:
     rate: float = 0.0
     in_time_ms: float = 100.0
     sample_every: float = 0.0
+    consistency: str = ""
 
     @property
     def counts(self) -> bool:
@@ -138,6 +140,7 @@ def _plans(options: Options, endpoints: tuple[str, ...] | None, shards: int) -> 
         value_bytes=options.value_bytes,
         timeout=options.timeout,
         seed=seed,
+        consistency=options.consistency,
     )
     return [
         replace(

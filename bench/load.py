@@ -165,6 +165,9 @@ class _Nothing:
 
     counter = map
 
+    def with_consistency(self, **levels: int) -> _Nothing:
+        return self
+
     async def get(self, key: str = "") -> int | None:
         return None
 

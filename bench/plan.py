@@ -21,6 +21,7 @@ SECONDS_MAX = 3600.0
 class Plan:
     """One process's share of a load. `seconds` bounds the load itself, `timeout` each call (both in seconds).
 
+    `consistency` names the level of gets, empty for the client's own.
     `rate` is the operations a second that are offered at intended times; with 0 each begins when another is answered.
     """
 
@@ -37,6 +38,7 @@ class Plan:
     timeout: float = 10.0
     seed: int = 0
     rate: float = 0.0
+    consistency: str = ""
 
     def to_json(self) -> str:
         """The plan as one command-line argument."""

@@ -16,6 +16,7 @@ DEFAULTS: dict[str, dict[str, int]] = {
     "copycat": {"clients": 5, "inflight": 1, "keys": 1024},
     "overwrite": {"clients": 1, "inflight": 256, "keys": 1000},
 }
+LEVELS = ("linearizable", "bounded-linearizable", "sequential", "causal")
 COUNTERS_MAX = 1_000
 RATE_MAX = 1_000_000.0
 FAULTS = ("kill_leader_at", "stop_replica_at", "return_replica_at")
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="load processes (default 1)")
     parser.add_argument("--value-bytes", type=int, default=100, metavar="N", help="bytes per value (default 100)")
     parser.add_argument("--keys", type=int, metavar="N", help="different keys, or counters")
+    parser.add_argument("--consistency", choices=LEVELS, help="the level of gets (default linearizable)")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="deadline of each call (default 10)")
     parser.add_argument("--rate", type=float, metavar="N", help="offer N operations a second at intended times")
     parser.add_argument("--in-time-ms", type=float, default=100.0, metavar="MS", help="served in time by then (100)")
@@ -125,7 +127,17 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
         "rate": args.rate or 0.0,
         "in_time_ms": args.in_time_ms,
         "sample_every": _sample_every(args),
+        "consistency": _consistency(args),
     }
+
+
+def _consistency(args: argparse.Namespace) -> str:
+    """The level by its name in the client. Raises ValueError for a workload that is checked against the strongest."""
+    if args.consistency is None:
+        return ""
+    if args.workload != "get":
+        raise ValueError(f"--consistency is for --workload get, not {args.workload}")
+    return str(args.consistency).upper().replace("-", "_")
 
 
 def _check_faults(args: argparse.Namespace, seconds: float) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any, Protocol
 
+from ..client.consistency import Consistency
 from ..client.protocol.errors import OcelogError
 from .plan import Plan
 from .rows import ABSENT, FOREIGN, NEVER, NOTHING, REMOVED, Values, first_number
@@ -96,9 +97,12 @@ class _MapWorkload:
 
         return remove
 
-    def getter(self, client: Any, choose: Callable[[], int]) -> Operate:
-        """Get the chosen key, linearizable (the default of the client)."""
-        maps = [client.map(name).get for name in self.plan.names]
+    def getter(self, client: Any, choose: Callable[[], int], consistency: str = "") -> Operate:
+        """Get the chosen key, at this level or the client's own, which is linearizable."""
+        handles = [client.map(name) for name in self.plan.names]
+        if consistency:
+            handles = [handle.with_consistency(queries=Consistency[consistency]) for handle in handles]
+        maps = [handle.get for handle in handles]
         keys, record, began, several = self.keys, self.record, self.began, len(maps)
         number_of = self.values.number_of
 
@@ -120,10 +124,10 @@ class Put(_MapWorkload):
 
 
 class Get(_MapWorkload):
-    """Linearizable gets of random keys."""
+    """Gets of random keys, at the plan's level of consistency."""
 
     def bind(self, client: Any) -> Operate:
-        return self.getter(client, self.any_key)
+        return self.getter(client, self.any_key, self.plan.consistency)
 
 
 class Copycat(_MapWorkload):
