@@ -113,14 +113,19 @@ def main(endpoints: str, name: str) -> int:
     def came(event: Any) -> None:
         now = time.perf_counter_ns()
         if isinstance(event, Resync):
+            tell("events were missed")
             over.set()
         else:
             rows.append((event.new, now))
 
+    def until_stdin_ends() -> None:
+        sys.stdin.read()
+        over.set()
+
     with connect(endpoints.split(",")) as client:
         client.map(name).on_change(came)
         tell("ready")
-        threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+        threading.Thread(target=until_stdin_ends, daemon=True).start()
         while not over.wait(SHIPMENT_SECONDS):
             if rows:
                 tell([rows.popleft() for _ in range(len(rows))])

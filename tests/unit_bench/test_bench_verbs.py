@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ocelog.bench import verbs
 from ocelog.bench.benchmark import Options
+from ocelog.client.consistency import Consistency
 
 
 def options(*words: str) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def test_a_run_bounded_by_time_is_not_bounded_by_the_default_number() -> None:
             "two different runs",
         ),
         (["put", "--rate", "0"], "--rate 0.0: from 0.1"),
+        (["copycat", "--consistency", "sequential"], "--consistency is for --workload get, not copycat"),
         (["put", "--set", "log.segment_bytes_max=5"], "--set needs --cluster"),
         (["put", "--cluster", "1x3", "--set", "logs.x=5"], "not 'logs.x=5'"),
         (["put", "--cluster", "1x3", "--set", "log"], "not 'log'"),
@@ -72,6 +74,13 @@ def test_options_without_sense_are_refused(words: list[str], said: str, capsys: 
     verbs.configure(parser)
     assert verbs.run(parser.parse_args(["--workload", *words])) == 64
     assert said in capsys.readouterr().err
+
+
+def test_the_level_of_gets_is_named_as_the_client_does() -> None:
+    assert options("get")["consistency"] == ""
+    assert options("get", "--consistency", "bounded-linearizable")["consistency"] == "BOUNDED_LINEARIZABLE"
+    names = {level.upper().replace("-", "_") for level in verbs.LEVELS}
+    assert names == set(Consistency.__members__)
 
 
 def test_an_overwrite_run_is_sampled_unless_told_otherwise() -> None:
