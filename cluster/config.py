@@ -130,7 +130,9 @@ class CompactionSection(Section):
 class RaftSection(Section):
     """Raft's times, in ticks of `tick_ms`, and how much may be under way to one follower.
 
-    The election timeout is drawn from `election_ticks` to twice that.
+    The election timeout is drawn from `election_ticks` to twice that. `clock_drift_percent` is how much faster the
+    clock of one host may run than that of another: a leader answers BOUNDED_LINEARIZABLE queries by itself for so much
+    less than an election timeout.
     """
 
     tick_ms: int = _whole(50, 1, 10_000)
@@ -139,6 +141,7 @@ class RaftSection(Section):
     append_bytes_max: int = _whole(MIB, KIB, 1024 * MIB)
     inflight_messages_max: int = _whole(64, 1, 65_536)
     inflight_bytes_max: int = _whole(8 * MIB, KIB, 4096 * MIB)
+    clock_drift_percent: int = _whole(5, 0, 100)
 
     def check(self) -> None:
         if self.election_ticks < 3 * self.heartbeat_ticks:

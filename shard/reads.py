@@ -3,6 +3,10 @@
 All that arrive in one turn share one read: after they arrived, a majority confirms that this leader still leads
 (Raft, section 8; thesis 6.4). A query then runs once the confirmed index is applied and, so that a session reads its
 own writes, once the commands that its session sent before it are applied.
+
+A BOUNDED_LINEARIZABLE query needs no read while the leader has a lease, asked about after the query arrived and in the
+turn in which it runs; without a lease it waits for a read like the others. No other level ever goes by the lease: that
+one rests on clocks.
 """
 
 from __future__ import annotations
@@ -42,6 +46,9 @@ class Reads:
         self.answers_bytes_max = answers_bytes_max
         self._arrived: list[Read] = []
         self._patient: list[Read] = []
+        self._bounded: list[Read] = []
+        self._leased: list[Read] = []
+        self._blocked: list[Read] = []
         self._suspects: list[int] = []
         self._rounds: dict[int, Round] = {}
         self._confirmed: list[tuple[int, Read]] = []
@@ -57,15 +64,36 @@ class Reads:
             return
         self._waiting += 1
         self._bytes += read.size
-        # Nobody waits for the answer to a keep-alive: it takes the next round, and begins none before the next tick, or ten
-        # thousand idle sessions would cost a thousand rounds a second.
-        patient = read.header.kind == frames.KEEP_ALIVE and read.parts is not None
-        (self._patient if patient else self._arrived).append(read)
+        header = read.header
+        if read.parts is None:
+            self._arrived.append(read)
+        elif header.kind == frames.QUERY and header.level == frames.BOUNDED_LINEARIZABLE:
+            self._bounded.append(read)
+        elif header.kind == frames.KEEP_ALIVE:
+            # Nobody waits for the answer to a keep-alive: it takes the next round, and begins none before the next tick,
+            # or ten thousand idle sessions would cost a thousand rounds a second.
+            self._patient.append(read)
+        else:
+            self._arrived.append(read)
 
     def tick(self) -> None:
         """A tick passed: what waited for a round that others begin waits no longer."""
         self._arrived += self._patient
         self._patient.clear()
+
+    @property
+    def wants_lease(self) -> bool:
+        """Whether a query may run this turn if there is a lease."""
+        return bool(self._bounded or self._blocked)
+
+    def decide_by_lease(self, has_lease: bool) -> None:
+        """Whether there is a lease in this turn; if not, what counted on it waits for the next round."""
+        waiting = self._bounded + self._blocked
+        self._bounded, self._blocked = [], []
+        if has_lease:
+            self._leased += waiting
+        else:
+            self._arrived += waiting
 
     def suspect(self, session_ids: list[int]) -> None:
         """Sessions that seem to be gone; told again by `confirm` once leadership was confirmed."""
@@ -73,7 +101,7 @@ class Reads:
 
     def has_work(self) -> bool:
         """Whether something waits for a round to begin, or could not be answered in this turn for its size."""
-        return bool(self._arrived or self._suspects) or self._postponed
+        return bool(self._arrived or self._bounded or self._suspects) or self._postponed
 
     def next_round(self) -> int | None:
         """The id of a round for what arrived since the last one, or None when nothing did."""
@@ -92,24 +120,28 @@ class Reads:
 
     def run(self, now: int) -> None:
         """Run and answer what may run at the applied index; forget what nobody waits for any more (`now` in ticks)."""
-        if not self._confirmed:
-            return
-        applied = self.executor.applied_index
-        blocked = []
         self._postponed = False
-        for index, read in self._confirmed:
-            if self.outbox.full:
-                self._postponed = True
-                blocked.append((index, read))
-                continue
-            if index <= applied and self._answered(read):
-                pass
-            elif now <= read.deadline:
-                blocked.append((index, read))
-                continue
-            self._waiting -= 1
-            self._bytes -= read.size
-        self._confirmed = blocked
+        if self._confirmed:
+            applied = self.executor.applied_index
+            confirmed, self._confirmed = self._confirmed, []
+            for index, read in confirmed:
+                if not self._is_over(read, now, may_run=index <= applied):
+                    self._confirmed.append((index, read))
+        if self._leased:
+            # What waits on is asked about again: the lease may be over by then.
+            leased, self._leased = self._leased, []
+            self._blocked += [read for read in leased if not self._is_over(read, now, may_run=True)]
+
+    def _is_over(self, read: Read, now: int, *, may_run: bool) -> bool:
+        """Answer the read if it may run and can be answered; whether nobody waits for it any more."""
+        if self.outbox.full:
+            self._postponed = True
+            return False
+        if not (may_run and self._answered(read)) and now <= read.deadline:
+            return False
+        self._waiting -= 1
+        self._bytes -= read.size
+        return True
 
     def _answered(self, read: Read) -> bool:
         """Answer a confirmed read, unless its session's own commands are to be applied before it."""
@@ -134,6 +166,7 @@ class Reads:
 
     def step_down(self) -> None:
         """Answer everyone who waits NOT_LEADER; these reads are not used again."""
-        waiting = self._arrived + self._patient + [read for each in self._rounds.values() for read in each.reads]
+        waiting = self._arrived + self._patient + self._bounded + self._leased + self._blocked
+        waiting += [read for each in self._rounds.values() for read in each.reads]
         for read in waiting + [read for _, read in self._confirmed]:
             queries.refuse(self.outbox, read, errors.NOT_LEADER, "leadership was lost")

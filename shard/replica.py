@@ -42,6 +42,7 @@ from .outbox import Outbox
 from .persist import PersistJob
 from .promises import Promises
 from .raft.config import RaftConfig
+from .raft.lease import lease_ms
 from .raft.messages import Accepted, Append, Message
 from .reception import Reception
 from .replica_status import status_of
@@ -106,6 +107,7 @@ class Replica:
             rng=rng,
             incarnation=incarnation,
             probation=probation,
+            lease_ms=lease_ms(raft_config.election_ticks, tick_ms, raft_config.clock_drift_percent),
         )
         self.background = Background()
         self.healing = Healing(self.core, log, lambda: self.housekeeping.ask(major=True))
@@ -193,6 +195,10 @@ class Replica:
         """The connection to a member of this shard broke."""
         self.core.peer_gone(member)
 
+    def peer_died(self, member: int) -> None:
+        """The process of a member of this shard that we were connected to has surely ended."""
+        self.core.peer_died(member)
+
     def job_done(self, job: PersistJob) -> None:
         """A persist job that `step` returned has run to its end."""
         if job.hard_state is not None:
@@ -225,23 +231,26 @@ class Replica:
 
     # -- the end of a turn ---------------------------------------------------------------------------
 
-    def step(self, monotonic_ms: int, wall_ms: int, *, notify: bool = True) -> Turn:
+    def step(self, monotonic_ms: int, wall_ms: int, *, notify: bool = True, lease_clock_ms: int | None = None) -> Turn:
         """The end of a turn, whole: `decide`, then `apply`."""
-        turn = self.decide(monotonic_ms, wall_ms, notify=notify)
+        turn = self.decide(monotonic_ms, wall_ms, notify=notify, lease_clock_ms=lease_clock_ms)
         self.apply(turn)
         return turn
 
-    def decide(self, monotonic_ms: int, wall_ms: int, *, notify: bool = True) -> Turn:
+    def decide(
+        self, monotonic_ms: int, wall_ms: int, *, notify: bool = True, lease_clock_ms: int | None = None
+    ) -> Turn:
         """Log what the turn brought; returns the messages to peers and the job to begin, before anything is applied.
 
         The disk and the peers then work while `apply` runs. `notify=False` keeps back messages that would tell
         followers a new commit index and nothing else; if there are any, `Turn.owes_notice` says so, and the caller
-        steps again soon.
+        steps again soon. `lease_clock_ms` was read after all that the turn brought, from a clock that nobody sets and
+        that goes on while the machine is suspended; without it there are no leases.
         """
-        self.terms.decide(monotonic_ms, wall_ms, ticked=self._ticked)
+        self.terms.decide(monotonic_ms, wall_ms, ticked=self._ticked, lease_clock_ms=lease_clock_ms)
         self._ticked = False
         messages = self._promises.kept()
-        while self._take_output(messages, notify):
+        while self._take_output(messages, notify, lease_clock_ms):
             self.terms.begin(monotonic_ms, wall_ms)
         self._view.forget_batch()
         messages += self.catch_up.messages()
@@ -272,9 +281,9 @@ class Replica:
         turn.background = self.background.next()
         turn.compaction = self.housekeeping.take_request()
 
-    def _take_output(self, messages: list[Message], notify: bool) -> bool:
+    def _take_output(self, messages: list[Message], notify: bool, now: int | None) -> bool:
         """Take the core's output; returns whether this replica has just become leader."""
-        output = self.core.take(notify=notify)
+        output = self.core.take(notify=notify, now=now)
         self._promises.add(output)
         elected = False
         for change in output.role_changes:

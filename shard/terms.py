@@ -52,8 +52,8 @@ class Terms:
         """Sessions expired, in all terms of this process."""
         return self._expiries + (0 if self.leadership is None else self.leadership.expiries)
 
-    def decide(self, monotonic_ms: int, wall_ms: int, *, ticked: bool) -> None:
-        """Log what the turn brought, and ask for the round that its reads need."""
+    def decide(self, monotonic_ms: int, wall_ms: int, *, ticked: bool, lease_clock_ms: int | None) -> None:
+        """Log what the turn brought, and ask for the round that its reads need, if they may not go by a lease."""
         leadership = self.leadership
         # A message or tick of this turn may have ended the term already; what clients sent into it must not be logged,
         # as the entry would get the next leader's term. Taking the core's output answers them NOT_LEADER.
@@ -63,6 +63,8 @@ class Terms:
             leadership.tick(leadership.clock.time(monotonic_ms, wall_ms))
             if self._noop_due and not self.core.transferring:
                 self._append_noop(leadership, monotonic_ms, wall_ms)
+        if leadership.reads.wants_lease:
+            leadership.reads.decide_by_lease(lease_clock_ms is not None and self.core.has_lease(lease_clock_ms))
         round_id = leadership.reads.next_round()
         if round_id is not None:
             self.core.read(round_id)

@@ -16,6 +16,7 @@ class RaftConfig:
     append_bytes_max       Bytes of entries in one Append (a single larger entry still travels, alone).
     inflight_messages_max  Appends that may be unanswered per follower.
     inflight_bytes_max     Bytes of entries that may be unanswered per follower; the last Append may reach past it.
+    clock_drift_percent    How much faster one member's clock may run than another's; leases are shorter by so much.
 
     Raises ValueError naming the field, its value and the bound.
     """
@@ -25,6 +26,7 @@ class RaftConfig:
     append_bytes_max: int = 1 << 20
     inflight_messages_max: int = 64
     inflight_bytes_max: int = 8 << 20
+    clock_drift_percent: int = 5
 
     def __post_init__(self) -> None:
         self._at_least("heartbeat_ticks", 1)
@@ -33,6 +35,7 @@ class RaftConfig:
         self._at_least("append_bytes_max", 1)
         self._at_least("inflight_messages_max", 1)
         self._at_least("inflight_bytes_max", self.append_bytes_max, " (append_bytes_max)")
+        self._at_least("clock_drift_percent", 0)
 
     def _at_least(self, field: str, bound: int, bound_name: str = "") -> None:
         value = getattr(self, field)

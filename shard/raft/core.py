@@ -138,6 +138,7 @@ class Raft(RaftState):
         """The connection to `member` closed: a leader may be dead, and to a follower everything under way is lost.
 
         To be called after `receive` of what had arrived before, else an old message makes the leader look alive again.
+        A leader that lives goes on and may hold a lease: until `peer_died` says better, we stay pledged to it.
         """
         if self.role is LEADER:
             if member in self.progress:
@@ -145,9 +146,22 @@ class Raft(RaftState):
             if member == self.transfer_to:
                 transfer.end(self)
         elif member == self.leader:
-            # No leader known means no stickiness: others may have our pre-vote at once.
-            self.become(FOLLOWER, None, f"the connection to the leader {member} closed")
+            self._miss_leader(member)
+
+    def peer_died(self, member: int) -> None:
+        """The process of `member` that was connected to us has surely ended, so that it holds no lease any more.
+
+        To be called after `receive` of what had arrived before, and beside `peer_gone`.
+        """
+        if self.role is not LEADER and member == self.pledged_to:
+            self.pledged_until = self.ticks
+            if member == self.leader:
+                self._miss_leader(member)
             self.shorten_timeout(self.draw_succession())
+
+    def _miss_leader(self, leader: int) -> None:
+        self.become(FOLLOWER, None, f"the connection to the leader {leader} closed")
+        self.shorten_timeout(self.draw_succession())
 
     def propose(self, change: Change, expected_version: int) -> bytes:
         """Leader: the payload of the CONFIGURATION entry that makes `change`, to be appended before anything else.
@@ -180,12 +194,18 @@ class Raft(RaftState):
         """Whether a follower that could use it has not been told the commit index yet."""
         return self.role is LEADER and replication.owes_notice(self)
 
-    def take(self, *, notify: bool = True) -> Output:
+    def has_lease(self, now: int) -> bool:
+        """Whether this leader may answer by itself what was asked before `now`, from what it has applied by then."""
+        return self.role is LEADER and replication.has_lease(self, now)
+
+    def take(self, *, notify: bool = True, now: int | None = None) -> Output:
         """End of a turn: everything to send, store, serve and report, once.
 
+        `now` is a time before anything of this leaves, in ms of the clock that leases go by; without it a leader gets none.
         `notify=False` leaves out messages that would tell a new commit index and nothing else: the next Append or
         heartbeat tells it too. For a caller that expects to be back at once (see `owes_notice`).
         """
+        self.now = now
         if self.role is LEADER:
             replication.emit(self, notify)
         else:
@@ -219,7 +239,7 @@ class Raft(RaftState):
             return self._answer_earlier_term(message)
         if isinstance(message, PreVote) or (isinstance(message, PreVoteResponse) and message.granted):
             return True  # about a term that nobody is in yet
-        if isinstance(message, Vote) and self.hears_leader and not message.transfer:
+        if isinstance(message, Vote) and self.pledged and not message.transfer:
             return False  # thesis 4.2.3: neither the vote nor the term, while a leader is heard
         leader = message.sender if isinstance(message, OF_LEADER) else None
         self.enter_term(message.term, None)

@@ -15,7 +15,7 @@ from .state import RaftState
 def tick(raft: RaftState) -> None:
     """A tick of anyone but a leader."""
     raft.elapsed += 1
-    if raft.elapsed >= raft.timeout and raft.may_campaign():
+    if raft.elapsed >= raft.timeout and not raft.pledged and raft.may_campaign():
         ask_for_pre_votes(raft)
 
 
@@ -65,7 +65,7 @@ def on_timeout_now(raft: RaftState, message: TimeoutNow) -> None:
 
 def on_pre_vote(raft: RaftState, message: PreVote) -> None:
     """Any role: say whether the sender would get our vote. Changes nothing here, the timeout neither."""
-    free = not raft.hears_leader and not raft.probation
+    free = not raft.pledged and not raft.probation
     granted = message.term > raft.term and free and is_up_to_date(raft, message)
     term = message.term if granted else raft.term
     raft.send(PreVoteResponse(term=term, sender=raft.member, to=message.sender, granted=granted))
@@ -78,6 +78,7 @@ def on_vote(raft: RaftState, message: Vote) -> None:
     own configuration is not asked: theirs may be the later one (thesis 4.1).
     """
     free = raft.voted_for == message.sender or (raft.voted_for is None and raft.leader is None)
+    free = free and (message.transfer or not raft.pledged)
     granted = message.term == raft.term and free and not raft.probation and is_up_to_date(raft, message)
     response = VoteResponse(term=raft.term, sender=raft.member, to=message.sender, granted=granted)
     if granted:

@@ -72,7 +72,8 @@ def emit(raft: RaftState) -> None:
     if raft.answer_due is not None:
         round_due, lost = raft.answer_due
         raft.answer_due = None
-        raft.send(
+        # A pledge too: if this is our first term, our next process could not know of it before the term is durable.
+        raft.promise(
             HeartbeatResponse(
                 term=raft.term,
                 sender=raft.member,

@@ -33,6 +33,7 @@ def follow_configuration(raft: RaftState, replaced: Configuration | None) -> Non
     }
     voters = raft.configuration.voters
     raft.voting = tuple([progress for peer, progress in raft.progress.items() if peer in voters])
+    raft.lease.forget()
     raft.learning = tuple([progress for peer, progress in raft.progress.items() if peer not in voters])
     raft.heartbeat_due = raft.replicate_due = True
 
@@ -115,6 +116,14 @@ def confirm_reads(raft: RaftState) -> None:
         raft.out.reads.extend(served)
 
 
+def has_lease(raft: RaftState, now: int) -> bool:
+    """Whether a majority has answered lately enough, and this leader knows all that was committed before its term."""
+    if raft.transferring or raft.commit_index < raft.term_start:
+        return False
+    rounds = _with_own(raft, raft.reads.round, [progress.round for progress in raft.voting])
+    return raft.lease.holds(reached_by_majority(rounds), now)
+
+
 def advance_commit(raft: RaftState) -> None:
     """Commit what a majority holds durably, but only if it is of our own term (paper 5.4.2)."""
     held = _with_own(raft, raft.persisted_index, [progress.match_index for progress in raft.voting])
@@ -136,7 +145,10 @@ def emit(raft: RaftState, notify: bool) -> None:
     if raft.heartbeat_due or (can_read and raft.reads.wants_round):
         raft.heartbeat_due = False
         raft.heartbeat_elapsed = 0
-        _heartbeat_all(raft, raft.reads.start(raft.commit_index if can_read else None))
+        round = raft.reads.start(raft.commit_index if can_read else None)
+        if raft.now is not None:
+            raft.lease.sent(round, raft.now)
+        _heartbeat_all(raft, round)
         confirm_reads(raft)  # a single voter needs no answer
     elif notify:
         _notify_commit(raft)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterable
 
 from .config import RaftConfig
+from .lease import Lease
 from .logview import LogView
 from .membership import ACTIVE, Configuration
 from .messages import CANDIDATE, FOLLOWER, LEADER, Message, Output, Role, RoleChange
@@ -44,14 +45,19 @@ class RaftState:
         "leader",
         "leader_commit",
         "learning",
+        "lease",
+        "lease_ms",
         "log",
         "matched",
         "member",
         "nonce",
+        "now",
         "other_voters",
         "out",
         "peers",
         "persisted_index",
+        "pledged_to",
+        "pledged_until",
         "probation",
         "probation_goal",
         "progress",
@@ -91,6 +97,7 @@ class RaftState:
         configurations: Iterable[tuple[int, bytes | memoryview]] = (),
         incarnation: int = 1,
         probation: bool = False,
+        lease_ms: int = 0,
     ) -> None:
         self.member = member
         self.incarnation = incarnation
@@ -101,6 +108,8 @@ class RaftState:
         self.config = config
         self.log = log
         self.rng = rng
+        self.lease_ms = lease_ms
+        self.now: int | None = None  # in this turn, by the clock that leases go by; None without one
         self.out = Output()
 
         # Hard state: what was told to the replica, and what the replica says is durable.
@@ -130,9 +139,20 @@ class RaftState:
         self.reported_role: tuple[Role, int | None, int] = (self.role, self.leader, self.term)
         self.ticks = 0
         self.heard_tick: int | None = None  # when a leader was last heard, whatever became of it since
+        self.pledged_to: int | None = None
+        self.pledged_until = 0 if self._never_pledged() else config.election_ticks
         self.elapsed = 0
         self.timeout = self.draw_timeout()
         self._forget_role()
+
+    def _never_pledged(self) -> bool:
+        """Whether no earlier process of this member can have kept a leader company that counts on it (see `pledged`).
+
+        It cannot have answered one if no term was ever made durable here; and nobody else can lead a group of one. A
+        member in probation has lost what it knew.
+        """
+        alone = all(configuration.voters == (self.member,) for configuration in self.configurations)
+        return alone or (self.term == 0 and not self.probation)
 
     def _forget_role(self) -> None:
         """The state of a member that has just changed its role, its leader or its term."""
@@ -152,6 +172,7 @@ class RaftState:
         self.learning: tuple[Progress, ...] = ()  # of those that do not
         self.joins: dict[int, int] = {}  # members that ask to come back, and their new incarnations
         self.reads = ReadIndex()
+        self.lease = Lease(self.lease_ms)
         self.has_queries = False  # some of the reads are of members in probation
         self.transferring = False  # nothing may be appended
         self.transfer_to: int | None = None
@@ -246,11 +267,18 @@ class RaftState:
             self.become(FOLLOWER, leader, f"heard the leader {leader}")
         self.elapsed = 0
         self.heard_tick = self.ticks
+        self.pledged_to = leader
+        self.pledged_until = self.ticks + self.config.election_ticks
 
     @property
-    def hears_leader(self) -> bool:
-        """Whether a leader was heard within the minimal election timeout: then no other gets a vote (thesis 4.2.3)."""
-        return self.role is LEADER or (self.leader is not None and self.elapsed < self.config.election_ticks)
+    def pledged(self) -> bool:
+        """Whether a leader was heard within the minimal election timeout: then nobody gets a vote (thesis 4.2.3).
+
+        Nor do we stand for election. That leader may hold a lease which rests on it, and so nothing ends a pledge before
+        its time but that leader's death, or its own word that another shall follow it: not a later term, and not a
+        connection that closed. After a start nobody remembers whom this member heard last.
+        """
+        return self.role is LEADER or self.ticks < self.pledged_until
 
     @property
     def in_contact(self) -> bool:
@@ -270,7 +298,8 @@ class RaftState:
     def draw_timeout(self) -> int:
         """The randomised election timeout (paper 5.2)."""
         if not self.has_known_leader:
-            return self.draw_retry()  # after a start nobody is known to lead: there is no silence to wait out
+            # After a start nobody is known to lead: there is no silence to wait out, but what we may have pledged.
+            return self.pledge_left + self.draw_retry()
         return self.rng.randrange(self.config.election_ticks, 2 * self.config.election_ticks)
 
     def draw_retry(self) -> int:
@@ -283,5 +312,10 @@ class RaftState:
         return self.rng.randint(1, max(1, self.config.election_ticks // 4))
 
     def shorten_timeout(self, ticks: int) -> None:
-        """Let the election timeout run out in at most `ticks` from now."""
-        self.timeout = min(self.timeout, self.elapsed + ticks)
+        """Let the election timeout run out in at most `ticks` from when we may stand for election."""
+        self.timeout = min(self.timeout, self.elapsed + self.pledge_left + ticks)
+
+    @property
+    def pledge_left(self) -> int:
+        """For how many ticks we are still pledged."""
+        return max(0, self.pledged_until - self.ticks)

@@ -50,5 +50,6 @@ def tell(raft: RaftState, to: int) -> bool:
     progress = raft.progress[to]
     if progress.state is not REPLICATE or progress.match_index < raft.log.last_index:
         return False
+    raft.lease.given_up = True  # it may campaign whenever it gets this, and nobody's pledge counts against it
     raft.send(TimeoutNow(term=raft.term, sender=raft.member, to=to))
     return True

@@ -116,6 +116,7 @@ def test_a_crash_does_not_give_a_second_vote_in_a_term():
     member.receive(Vote(term=2, sender=1, to=0, last_index=0, last_term=0))
     member.settle()
     member.crash(member.rng)
+    member.forget_pledge()
     member.receive(Vote(term=2, sender=2, to=0, last_index=0, last_term=0))
     [response] = member.settle()
     assert not response.granted
@@ -128,6 +129,7 @@ def test_a_vote_that_a_crash_took_back_had_told_nobody():
     assert member.turn() == []
     member.disk.written_hard_state = None  # the crash loses it
     member.crash(member.rng)
+    member.forget_pledge()
     member.receive(Vote(term=2, sender=2, to=0, last_index=0, last_term=0))
     [response] = member.settle()
     assert response.granted

@@ -67,7 +67,7 @@ def test_a_change_may_be_lost_with_its_leader():
     cluster.cut_off(0)
     cluster.change(0, ChangeKind.REMOVE, 2)
     for member in (1, 2):
-        cluster[member].core.peer_gone(0)
+        cluster[member].core.peer_died(0)
     cluster.time_out(2)
     cluster.run()
     assert cluster[2].core.role is LEADER, "the member that 0 has removed, as nobody else has heard of it"

@@ -107,7 +107,7 @@ def test_a_deposed_leader_serves_no_read():
     old = cluster.elect(0)
     cluster.cut_off(0)
     for member in (1, 2):
-        cluster[member].core.peer_gone(0)
+        cluster[member].core.peer_died(0)
         cluster.turn(member)
     cluster.time_out(1)
     cluster.run()

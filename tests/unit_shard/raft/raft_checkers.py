@@ -33,6 +33,28 @@ class ElectionSafety:
             assert leader == core.member, f"{leader} and {core.member} lead term {core.term}"
 
 
+class LeaseAlone:
+    """While a leader has a lease nobody else leads a later term (thesis 6.4.1); `now` is in moments.
+
+    `held` counts how often a lease was looked at that lasted.
+    """
+
+    def __init__(self, members: list[Member]) -> None:
+        self.members = members
+        self.now = 0
+        self.held = 0
+
+    def check(self, member: Member) -> None:
+        leading = [other.core for other in self.members if other.core.role is LEADER]
+        for core in leading:
+            if core.has_lease(self.now):
+                self.held += 1
+                later = max(leading, key=lambda other: other.term)
+                assert later.term <= core.term, (
+                    f"{core.member} has a lease in term {core.term}, but {later.member} leads term {later.term}"
+                )
+
+
 class LogMatching:
     """If two logs hold an entry of the same index and term, what both hold through it is the same (5.3).
 

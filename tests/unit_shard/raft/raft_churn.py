@@ -120,7 +120,14 @@ class Churn:
             self.graves[member, lost.incarnation] = lost.disk.files
         if incarnation > 1:
             self.floors[member, incarnation] = len(storm.committed.entries)
-        fresh = Member(member, storm.founders, config=self.members[0].config, seed=incarnation, incarnation=incarnation)
+        fresh = Member(
+            member,
+            storm.founders,
+            config=self.members[0].config,
+            seed=incarnation,
+            incarnation=incarnation,
+            lease_ms=self.members[0].lease_ms,
+        )
         if member < len(self.members):
             self.members[member] = fresh
         else:

@@ -82,7 +82,7 @@ class Cluster:
     def time_out(self, member: int) -> None:
         """Let a member's election timeout run out."""
         core = self.members[member].core
-        core.elapsed = core.timeout - 1
+        core.elapsed, core.pledged_until = core.timeout - 1, core.ticks
         core.tick()
         self.turn(member)
 
@@ -90,6 +90,7 @@ class Cluster:
         """Make a member the leader, with its noop committed everywhere it can be."""
         for other in self.members:
             other.core.elapsed = max(other.core.elapsed, other.core.config.election_ticks)
+            other.core.pledged_until = other.core.ticks
             if other.core.timeout <= other.core.elapsed:
                 other.core.timeout = other.core.elapsed + 1
         self.time_out(member)
@@ -111,6 +112,7 @@ class Cluster:
             self.members[member] = fresh
             for other in self.members:
                 other.core.peer_gone(member)
+                other.core.peer_died(member)
         else:
             assert member == len(self.members)
             self.members.append(fresh)

@@ -44,17 +44,26 @@ class Member:
         term: int | None = None,
         voted_for: int | None = None,
         incarnation: int = 1,
+        lease_ms: int = 0,
     ) -> None:
         self.member = member
         self.incarnation = incarnation
         self.probation = incarnation > 1
         self.voters = voters
         self.config = config or RaftConfig()
+        self.lease_ms = lease_ms
+        self.now: int | None = None
         self.rng = random.Random(seed * 1000 + member)
         entries = [(entry_term, f"old{index}") for index, entry_term in enumerate(terms or [], 1)]
         files = Files([*entries], configuration=Configuration.bootstrap(voters).encode())
         self.disk = Disk(files, (max([0, *(terms or [])]) if term is None else term, voted_for))
         self.start()
+        self.forget_pledge()  # it did not start just now
+
+    def forget_pledge(self) -> None:
+        """What the member may have pledged to a leader is over."""
+        self.core.timeout -= self.core.pledge_left
+        self.core.pledged_until = self.core.ticks
 
     def start(self) -> None:
         """Start, or start again, from the disk alone."""
@@ -72,6 +81,7 @@ class Member:
             commit_index=len(self.log.files.snapshot),
             incarnation=self.incarnation,
             probation=self.probation,
+            lease_ms=self.lease_ms,
         )
         self.quorum = self.core.configuration  # by which everything committed before this turn's end was counted
         self.after_sync: list[Message] = []
@@ -208,7 +218,7 @@ class Member:
         messages: list[Message] = []
         leading = True
         while leading:
-            output = self.core.take()
+            output = self.core.take(now=self.now)
             leading = any(change.role is LEADER for change in output.role_changes) and self.core.role is LEADER
             if output.hard_state is not None:
                 self.disk.written_hard_state = output.hard_state

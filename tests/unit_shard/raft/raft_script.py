@@ -148,6 +148,10 @@ class Script:
         self.cluster[int(member)].core.peer_gone(int(peer))
         self._turn(int(member))
 
+    def do_died(self, member: str, peer: str) -> None:
+        self.cluster[int(member)].core.peer_died(int(peer))
+        self._turn(int(member))
+
     def do_crash(self, member: str) -> None:
         subject = self.cluster[int(member)]
         subject.disk.written, subject.disk.written_hard_state = [], None

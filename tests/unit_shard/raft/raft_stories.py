@@ -25,7 +25,7 @@ def two_changes_in_two_terms() -> Cluster:
     cluster.change(0, ChangeKind.PROMOTE, 4)
     cluster.run()
     for member in (1, 2, 3):
-        cluster[member].core.peer_gone(0)
+        cluster[member].core.peer_died(0)
     cluster.cut = lambda message: bool({message.sender, message.to} & {0, 4}) or isinstance(message, Append)
     cluster.time_out(1)
     cluster.run()
@@ -38,8 +38,8 @@ def return_of_the_first_leader(cluster: Cluster) -> None:
     cluster.cut_off(1, 2)
     cluster.tick([0], ticks=cluster[0].core.config.election_ticks)
     for member in (3, 4):
-        cluster[member].core.peer_gone(1)
-        cluster[member].core.peer_gone(0)
+        cluster[member].core.peer_died(1)
+        cluster[member].core.peer_died(0)
     for _ in range(3):
         cluster.time_out(0)
         cluster.run()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from ocelog.shard.raft import LEADER, RaftConfig
 from ocelog.shard.raft.messages import Install, Message
@@ -18,6 +19,7 @@ from .raft_checkers import (
     DurableMajority,
     ElectionSafety,
     LeaderCompleteness,
+    LeaseAlone,
     LegalHoles,
     LinearizableReads,
     LogMatching,
@@ -35,6 +37,8 @@ CONFIG = RaftConfig(
     heartbeat_ticks=1, election_ticks=6, append_bytes_max=300, inflight_messages_max=3, inflight_bytes_max=700
 )
 
+PATIENT = replace(CONFIG, election_ticks=20)
+
 Link = tuple[int, int]
 
 
@@ -42,26 +46,33 @@ class Storm:
     """One run; `play` raises AssertionError if a property breaks. How bad the weather is depends on the seed, too.
 
     With `churn` there are fewer faults, so that leaders last and much happens under them: members come, go, lose their
-    files, fall behind and hand over, and logs are compacted, whatever the seed.
+    files, fall behind and hand over, and logs are compacted, whatever the seed. With `leases` clocks run evenly, pledges
+    last as short as they may, and connections break all the time between members that live.
     """
 
-    def __init__(self, seed: int, *, churn: bool = False) -> None:
+    def __init__(self, seed: int, *, churn: bool = False, leases: bool = False) -> None:
         self.rng = rng = random.Random(seed)
         self.founders = list(range(rng.choice([1, 2, 3, 3, 3, 3, 4, 5])))
-        self.members = [Member(member, self.founders, config=CONFIG, seed=seed) for member in self.founders]
+        self.config = PATIENT if leases else CONFIG
+        # In moments. A tick takes a moment or more, but the first after a member heard its leader may come at once.
+        lease = self.config.election_ticks - 1
+        self.members = [
+            Member(member, self.founders, config=self.config, seed=seed, lease_ms=lease) for member in self.founders
+        ]
+        self.leases = LeaseAlone(self.members)
         self.wire: list[Message] = []
         self.streams: dict[tuple[int, ...], dict[int, Install]] = {}  # every part that was ever sent
         self.cut: set[Link] = set()
         self.proposed = 0
 
         # Chances per moment, or per message.
-        self.clock = [rng.choice([0.3, 0.5]) for _ in range(MEMBERS_MAX)]
+        self.clock = [1.0 if leases else rng.choice([0.3, 0.5]) for _ in range(MEMBERS_MAX)]
         self.arrival = 0.9 if churn else rng.choice([0.5, 0.9])
         self.reordering = rng.random() < 0.5
         self.loss = rng.choice([0.0, 0.02, 0.1])
         self.repetition = rng.choice([0.0, 0.1])
         self.disk = [rng.choice([0.5, 1.0] if churn else [0.2, 0.5, 1.0]) for _ in range(MEMBERS_MAX)]
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and not leases:
             self.disk[rng.randrange(MEMBERS_MAX)] = 0.05
         self.proposal = rng.choice([0.1, 0.5])
         self.compaction = rng.choice([0.1, 0.3] if churn else [0.0, 0.02, 0.1, 0.3])
@@ -73,7 +84,7 @@ class Storm:
             (self.partition, rng.choice([0.01, 0.04] if churn else [0.0, 0.05, 0.15])),
             (self.crash, rng.choice([0.0, 0.02] if churn else [0.0, 0.05])),
             (self.lose_power, rng.choice([0.0, 0.002] if churn else [0.0, 0.02])),
-            (self.lose_connection, rng.choice([0.0, 0.02] if churn else [0.0, 0.05, 0.2])),
+            (self.lose_connection, 0.3 if leases else rng.choice([0.0, 0.02] if churn else [0.0, 0.05, 0.2])),
             (self.repeat_install, rng.choice([0.0, 0.05, 0.2])),
             *self.churn.faults,
         ]
@@ -92,6 +103,7 @@ class Storm:
             OneVoterAtATime(committed),
             ProbationCatchesUp(self.churn.floors),
             self.reads,
+            self.leases,
         ]
         self.listeners = [QuietTransfer(), SilentProbation()]
 
@@ -107,7 +119,9 @@ class Storm:
     def moment(self) -> None:
         """Time passes, some messages arrive, some disks finish, and clients want something of whoever leads."""
         rng = self.rng
+        self.leases.now += 1
         for member in self.members:
+            member.now = self.leases.now
             if rng.random() < self.clock[member.member]:
                 member.core.tick()
                 self.end_turn(member)
@@ -212,6 +226,10 @@ class Storm:
         member = self.rng.choice(unsynced or self.members)
         member.crash(self.rng)
         self.end_turn(member)
+        if self.rng.random() < 0.5:
+            for other in self.members:
+                other.core.peer_died(member.member)
+                self.notice_loss(member.member, other)
 
     def lose_power(self) -> None:
         """Everybody crashes at once."""
@@ -245,7 +263,7 @@ class Storm:
         self.clock, self.disk, self.arrival = [1.0] * MEMBERS_MAX, [1.0] * MEMBERS_MAX, 1.0
         self.proposal = self.compaction = self.refusal = 0.0
         self.insistence = self.publishing = 1.0
-        self.pass_time(20 * CONFIG.election_ticks)
+        self.pass_time(20 * self.config.election_ticks)
         leaders = [member for member in self.members if member.core.role is LEADER]
         leader = max(leaders, key=lambda member: member.core.term, default=None)
         assert leader is not None, f"nobody leads: {[member.core.role.name for member in self.members]}"

@@ -304,7 +304,7 @@ def test_a_configuration_goes_with_its_entry():
     cluster.change(0, REMOVE, 2)
     assert cluster[0].core.configuration.voters == (0, 1)
     for member in (1, 2):
-        cluster[member].core.peer_gone(0)
+        cluster[member].core.peer_died(0)
     cluster.time_out(1)
     cluster.run()
     cluster.cut_off()
@@ -460,7 +460,7 @@ def test_a_removed_leader_may_be_the_only_one_that_can_be_elected():
     cluster.run()
     leader.crash(leader.rng)
     cluster.cut_off()
-    cluster[1].core.peer_gone(0)
+    cluster[1].core.peer_died(0)
     cluster.time_out(1)
     cluster.run()
     assert cluster[1].core.role is not LEADER, "its log is the shorter one"
@@ -514,7 +514,7 @@ def test_a_vote_is_given_to_a_candidate_that_our_configuration_does_not_know():
     stranger.configurations = stranger.configurations[:1]
     stranger.follow_configuration()
     for member in cluster.members:
-        member.core.peer_gone(0)
+        member.core.peer_died(0)
     cluster.cut_off(0, 1)
     cluster[3].core.configurations.append(
         Configuration([*TRIO.members[1:], Member(3, 1, ACTIVE)], index=cluster[3].log.last_index)

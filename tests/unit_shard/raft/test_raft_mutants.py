@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from ocelog.shard.raft import LEADER, changes, core, election, follower, install, replication, state
+from ocelog.shard.raft import LEADER, changes, core, election, follower, install, lease, replication, state, transfer
 from ocelog.shard.raft.membership import ChangeKind
 from ocelog.shard.raft.messages import Append
 
@@ -17,6 +17,7 @@ from .raft_stories import return_of_the_first_leader, two_changes_in_two_terms
 from .raft_storm import Storm
 
 STEPS = 600
+LEASE = r"has a lease in term \d+, but"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,43 @@ MUTANTS = (
         "what follows a hole is sent",
         (Edit(replication, "_replicate", "if progress.next_index <= raft.log.dense_index:", "if False:"),),
         "of a log that is dense above|fit",
+    ),
+    Mutant(
+        "a closed connection ends a pledge",
+        (Edit(core.Raft, "_miss_leader", "self.become(", "self.pledged_until = self.ticks; self.become("),),
+        LEASE,
+        churn=False,
+    ),
+    Mutant(
+        "a restarted member has pledged nothing",
+        (Edit(state.RaftState, "_never_pledged", "return alone or", "return True or"),),
+        LEASE,
+    ),
+    Mutant(
+        "a later term ends a pledge",
+        (Edit(state.RaftState, "enter_term", "self.term = term", "self.term, self.pledged_until = term, 0"),),
+        LEASE,
+        churn=False,
+    ),
+    Mutant(
+        "a leader that hands over keeps its lease",
+        (
+            Edit(transfer, "tell", "raft.lease.given_up = True", "pass"),
+            Edit(replication, "has_lease", "if raft.transferring or", "if"),
+        ),
+        LEASE,
+    ),
+    Mutant(
+        "a round gives a lease before it is answered",
+        (Edit(lease.Lease, "holds", "or sent[0][0] > answered", ""),),
+        LEASE,
+        churn=False,
+    ),
+    Mutant(
+        "a leader has a lease that nobody is pledged for any more",
+        (Edit(lease.Lease, "holds", "< self.milliseconds", "< 2 * self.milliseconds"),),
+        LEASE,
+        churn=False,
     ),
 )
 

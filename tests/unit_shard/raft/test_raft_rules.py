@@ -159,7 +159,7 @@ def test_the_leaders_closed_connection_shortens_the_timeout():
     cluster.cut_off(0)
     ticks = cluster[1].core.config.election_ticks
     for member in (1, 2):
-        cluster[member].core.peer_gone(0)
+        cluster[member].core.peer_died(0)
         assert cluster[member].core.timeout <= ticks // 4
         assert cluster[member].core.leader is None
     for _ in range(3 * ticks):
@@ -248,7 +248,7 @@ def test_a_denied_pre_vote_is_tried_again_soon():
     cluster = Cluster(3, term=1)
     cluster.cut_off(2)
     cluster.time_out(0)
-    cluster[1].core.leader = 2  # still believes in the leader that died
+    cluster[1].core.pledged_until = 1000  # still believes in the leader that died
     cluster.run()
     core = cluster[0].core
     assert core.role is PRE_CANDIDATE
