@@ -1,13 +1,21 @@
-"""Log time: the time that a leader writes into entries, in ms since the epoch.
+"""The clocks of a replica: log time, which a leader writes into entries, and the clock that leases go by.
 
-It advances by the leader's monotonic clock, is drawn toward its wall clock at a bounded rate, and never jumps, runs
-back or stands still, whatever the wall clock does. Followers take it from the entries.
+Log time is in ms since the epoch. It advances by the leader's monotonic clock, is drawn toward its wall clock at a
+bounded rate, and never jumps, runs back or stands still, whatever the wall clock does. Followers take it from the
+entries.
 """
 
 from __future__ import annotations
 
+import time
+
 DRAW_PARTS = 10
 """Log time runs at most one tenth faster or slower than the monotonic clock while it is drawn to the wall clock."""
+
+
+def lease_clock_ms() -> int:
+    """Milliseconds since the machine started, suspended or not; nobody sets this clock."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class LogClock:

@@ -21,9 +21,11 @@ from ..client.protocol.limits import UNCOPIED_BYTES_MIN
 from ..log.files import DirectoryLock
 from . import peers
 from .background import BackgroundJob
+from .clock import lease_clock_ms
 from .compactor_link import NO_COMPACTOR, CompactorLink
 from .inbox import Inbox
 from .job_thread import JobThread
+from .lives import Lives
 from .persist import PersistJob
 from .replica import Replica
 from .turn import Turn
@@ -78,6 +80,7 @@ class Server:
         self._clients.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._to_peer: dict[int, zmq.Socket[bytes]] = {}
         self._monitors: dict[int, Inbox] = {}
+        self._lives = Lives(peer_addresses)
         self._compactor = CompactorLink(self._context, compactor_address)
         self._sync: JobThread[PersistJob] = JobThread("sync")
         self._background: JobThread[BackgroundJob] = JobThread("background")
@@ -114,7 +117,7 @@ class Server:
         socket.setsockopt(zmq.IMMEDIATE, 1)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
-        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         socket.connect(address)
         self._to_peer[member] = socket
         self._monitors[member] = Inbox(monitor)
@@ -145,7 +148,9 @@ class Server:
                     # After a pause this is one tick, not many: patience counts turns that really ran.
                     self.replica.tick()
                     next_tick = now + tick_seconds
-                turn = self.replica.decide(int(now * 1000), int(time.time() * 1000), notify=not readable)
+                turn = self.replica.decide(
+                    int(now * 1000), int(time.time() * 1000), notify=not readable, lease_clock_ms=lease_clock_ms()
+                )
                 self._send(turn)
                 self.replica.apply(turn)
                 self._answer(turn)
@@ -169,6 +174,8 @@ class Server:
         for member, monitor in self._monitors.items():
             if monitor.rest or monitor.descriptor in readable:
                 self._drain_monitor(member, monitor)
+        for member in self._lives.ended(readable):
+            self.replica.peer_died(member)
         if self._stop_fd in readable:
             self.stopping = True
 
@@ -207,6 +214,10 @@ class Server:
         for frames in monitor.messages():
             if parse_monitor_message(frames)["event"] == zmq.EVENT_DISCONNECTED:
                 self.replica.peer_gone(member)
+            else:
+                descriptor = self._lives.watch(member)
+                if descriptor is not None:
+                    self._epoll.register(descriptor, select.EPOLLIN)
 
     # -- what leaves ---------------------------------------------------------------------------------
 
@@ -246,6 +257,7 @@ class Server:
         self._sync.stop()
         self._background.stop()
         self._compactor.close()
+        self._lives.close()
         # libzmq's own thread writes events into the monitors, and blocks for ever on one that nobody holds open: peers
         # that stop at the same moment make such events, so the monitors end before their sockets are closed.
         for socket in self._to_peer.values():

@@ -137,22 +137,22 @@ class RaftState:
         self.leader: int | None = None
         self.has_known_leader = False  # since this process started
         self.reported_role: tuple[Role, int | None, int] = (self.role, self.leader, self.term)
-        self.ticks = 0
-        self.heard_tick: int | None = None  # when a leader was last heard, whatever became of it since
-        self.pledged_to: int | None = None
-        self.pledged_until = 0 if self._never_pledged() else config.election_ticks
-        self.elapsed = 0
+        self.ticks = self.elapsed = 0
+        self._pledge_anew()
         self.timeout = self.draw_timeout()
         self._forget_role()
 
-    def _never_pledged(self) -> bool:
-        """Whether no earlier process of this member can have kept a leader company that counts on it (see `pledged`).
+    def _pledge_anew(self) -> None:
+        """Begin as if a leader had just been heard, by an earlier process of this member (see `pledged`).
 
-        It cannot have answered one if no term was ever made durable here; and nobody else can lead a group of one. A
-        member in probation has lost what it knew.
+        That one cannot have answered a leader if no term was ever made durable here, unless it has lost what it knew;
+        and a group of one has no other leader.
         """
         alone = all(configuration.voters == (self.member,) for configuration in self.configurations)
-        return alone or (self.term == 0 and not self.probation)
+        never = alone or (self.term == 0 and not self.probation)
+        self.heard_tick: int | None = None  # when a leader was last heard, whatever became of it since
+        self.pledged_to: int | None = None
+        self.pledged_until = 0 if never else self.config.election_ticks
 
     def _forget_role(self) -> None:
         """The state of a member that has just changed its role, its leader or its term."""

@@ -73,11 +73,18 @@ class Faults:
     def crash(self, host: Host, *, power_loss: bool) -> None:
         """Kill one replica, let its peers see the connection close or not, and start it again later."""
         host.kill(power_loss=power_loss)
-        self._break_connections([host.name])
+        self._break_connections([host.name], dead=host.member)
         self.scheduler.after(self.scheduler.between(20 * MS, self.plan.down_max), host.start)
 
-    def _break_connections(self, group: Sequence[str]) -> None:
-        """Let the replicas on both sides see that their connections closed, or leave them to find out by silence."""
+    def _break_connections(self, group: Sequence[str], dead: int | None = None) -> None:
+        """Let the replicas on both sides see that their connections closed, or leave them to find out by silence.
+
+        Of a process that has ended the others may learn just that.
+        """
+        if dead is not None and self.scheduler.chance(self.plan.gone_notice):
+            for host in self.hosts:
+                if host.member != dead:
+                    self.scheduler.after(self.scheduler.between(0, 20 * MS), host.peer_died, dead)
         if self.scheduler.chance(self.plan.gone_notice):
             for host in self.hosts:
                 for other in self.hosts:

@@ -87,6 +87,7 @@ class Host:
         self._peers: list[Frames] = []
         self._bundles: list[tuple[str, Frames]] = []
         self._gone: list[int] = []
+        self._dead: list[int] = []
         self.jobs = self._new_jobs()
         self._next_tick = 0
         self._turn_at: int | None = None
@@ -188,7 +189,7 @@ class Host:
             self._lose_power()
         self.replica = None
         self.life += 1
-        self._peers, self._bundles, self._gone = [], [], []
+        self._peers, self._bundles, self._gone, self._dead = [], [], [], []
         self._turn_at = None
         self.paused_until = 0
         for callback in self.on_stop:
@@ -283,6 +284,12 @@ class Host:
             self._gone.append(member)
             self._wake(0)
 
+    def peer_died(self, member: int) -> None:
+        """The process of another member is known to have ended."""
+        if self.replica is not None:
+            self._dead.append(member)
+            self._wake(0)
+
     def _wake(self, delay: int) -> None:
         """Take a turn in `delay`, unless one is due before that."""
         at = self.scheduler.now + delay
@@ -325,7 +332,7 @@ class Host:
         self._drain(replica)
         if self.scheduler.now >= self._next_tick:
             replica.tick()
-            self._next_tick = self.scheduler.now + self.plan.tick
+            self._next_tick = self.scheduler.now + int(self.plan.tick / self.clock_rate)
             self._wait_for_tick()
         change, self._change = self._change, None
         # A leader with a change of its own to make has to make that one first.
@@ -333,7 +340,7 @@ class Host:
             payload = change(replica)
             if payload is not None:
                 replica.leadership.add_configuration(payload)
-        return replica.step(self._monotonic_ms(), self.wall_ms(), notify=not busy)
+        return replica.step(self._monotonic_ms(), self.wall_ms(), notify=not busy, lease_clock_ms=self._monotonic_ms())
 
     def _stop_for_space(self) -> None:
         """What the process does when it cannot go on without room: it exits, and its supervisor starts it again."""
@@ -365,6 +372,9 @@ class Host:
         gone, self._gone = self._gone, []
         for member in gone:
             replica.peer_gone(member)
+        dead, self._dead = self._dead, []
+        for member in dead:
+            replica.peer_died(member)
 
     def _monotonic_ms(self) -> int:
         return int(self.scheduler.now * self.clock_rate) // MS

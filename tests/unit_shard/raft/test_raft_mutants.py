@@ -137,7 +137,7 @@ MUTANTS = (
     ),
     Mutant(
         "a restarted member has pledged nothing",
-        (Edit(state.RaftState, "_never_pledged", "return alone or", "return True or"),),
+        (Edit(state.RaftState, "_pledge_anew", "never = alone or", "never = True or"),),
         LEASE,
     ),
     Mutant(
