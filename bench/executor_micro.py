@@ -1,8 +1,9 @@
 """What applying costs without logs and sockets: `python -m ocelog.bench.executor_micro`.
 
 One executor and entries in memory. Microseconds per entry for puts over a thousand keys and for counter adds, in batches
-of several sizes; a capture of ten thousand sessions, at rest and while puts are applied, with the longest pause it makes;
-and a million live map entries restored. As in a replica's process, what is there is left alone by the garbage collector.
+of several sizes; puts that a thousand sessions listen to; a capture of ten thousand sessions, at rest and while puts are
+applied, with the longest pause it makes; and a million live map entries restored. As in a replica's process, what is there
+is left alone by the garbage collector.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ SESSIONS = 10_000
 RESULTS = 20
 """Unacknowledged results of each session that is captured."""
 TURN = 1000
+LISTENERS = 1000
 SLICE = 4000
 VALUE = operations.encode(bytes(100))
 TIME_MS = 1_700_000_000_000
@@ -103,6 +105,32 @@ def many_sessions(sessions: int) -> tuple[Executor, list[Record]]:
     return executor, [(COMMAND, RELEASE, last, session, last, put) for session in range(sessions - TURN, sessions)]
 
 
+def heard(listeners: int, count: int = 100) -> str:
+    """Apply puts, one at a time, that so many sessions listen to."""
+    executor = Executor(registry())
+    records: list[Record] = [
+        (REGISTER, SNAPSHOT, 0, 0, 0, msgpack.packb([f"client-{number}", number.to_bytes(16, "big"), 30_000]))
+        for number in range(listeners + 1)
+    ]
+    writer = listeners + 1
+    things = writer + 1
+    records.append(
+        (RESOURCE, SNAPSHOT, 1, writer, 1, operations.encode([operations.SHARD, operations.OPEN, "map", "map"]))
+    )
+    listen = operations.encode([things, "listen", None])
+    records += [(COMMAND, SNAPSHOT, 1, session, 1, listen) for session in range(1, writer)]
+    put = operations.encode([things, "put", operations.encode("key"), VALUE])
+    records += [(COMMAND, RELEASE, 1, writer, sequence, put) for sequence in range(2, count + 2)]
+    buffer, offsets = entries(1, records)
+    executor.apply(buffer, offsets[:-count])
+    begin = time.perf_counter()
+    for offset in offsets[-count:]:
+        executor.apply(buffer, [offset])
+        executor.take_released()
+        executor.forget_moved()
+    return _line(f"put, 1 at a time, heard by {listeners}", count, time.perf_counter() - begin)
+
+
 def capturing(sessions: int, *, busy: bool) -> str:
     """Capture many sessions; after the first step a turn's puts may be applied, each of another session."""
     executor, records = many_sessions(sessions)
@@ -157,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, records in loads.items():
         for batch in (1, 64, 1000):
             sys.stdout.write(applying(name, records, batch) + "\n")
+    for listeners in (1, LISTENERS):
+        sys.stdout.write(heard(listeners) + "\n")
     # As the replica's process does; untuned, the collector takes as long again.
     gc.set_threshold(100_000, 50, 1000)
     for busy in (False, True):

@@ -294,7 +294,7 @@ class Executor:
         session, new = self.sessions.register(index, client_id, key, timeout_ms)
         self.registered.append((index, session))
         if new:
-            self._unasked.tell(self, "session_opened", index, session.id)
+            self._unasked.opened(self, index, session.id)
 
     def _keep_alive(self, index: int, payload: bytes) -> None:
         if self._publishing.gathered:
@@ -327,7 +327,7 @@ class Executor:
         last = session.last if expired else session.last - 1
         self.ended_records.add(EndedSession.of(session, last, self.time))
         self.ended.append((session, expired))
-        self._unasked.tell(self, "session_expired" if expired else "session_closed", index, session.id)
+        self._unasked.ended(self, index, session.id, expired=expired)
 
     def _open_resource(self, index: int, session: Session, payload: bytes) -> bytes:
         _, _, name, type_name = operations.decode(payload, None)

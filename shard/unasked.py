@@ -35,12 +35,21 @@ class Unasked:
             method = getattr(resource.machine, timer.method)
             self._run(executor, resource, index, method, Commit(index, executor.time, 0), *timer.arguments)
 
-    def tell(self, executor: Executor, listener: str, index: int, session_id: int) -> None:
-        """Call the listener of this name of every machine that has it, about a session, by the entry at `index`."""
+    def opened(self, executor: Executor, index: int, session_id: int) -> None:
+        """A session was opened by the entry at `index`: tell every machine that listens to that."""
         commit = Commit(index, executor.time, session_id)
         for resource in executor.resources.values():
-            method = getattr(resource.machine, listener, None)
+            method = getattr(resource.machine, "session_opened", None)
             if method is not None:
+                self._run(executor, resource, index, method, commit)
+
+    def ended(self, executor: Executor, index: int, session_id: int, *, expired: bool) -> None:
+        """A session has ended by the entry at `index`: tell every machine that watches it."""
+        commit = Commit(index, executor.time, session_id)
+        listener = "session_expired" if expired else "session_closed"
+        for resource in executor.resources.values():
+            method = getattr(resource.machine, listener, None)
+            if method is not None and _watches(resource, session_id):
                 self._run(executor, resource, index, method, commit)
 
     def _run(self, executor: Executor, resource: Resource, index: int, method: Handler, *arguments: Any) -> None:
@@ -60,6 +69,15 @@ class Unasked:
             self.at, self.number = index, UNASKED_TIMERS_FIRST
         first, self.number = self.number, self.number + len(machine.pending_timers)
         executor.take_effect(resource, index, first)
+
+
+def _watches(resource: Resource, session_id: int) -> bool:
+    try:
+        return resource.machine.watches(session_id)
+    except MemoryError:
+        raise
+    except Exception:
+        return True  # its listener may be right where this is wrong
 
 
 def check_releases(releases: list[int], last: int) -> None:

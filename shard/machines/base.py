@@ -34,7 +34,7 @@ RESERVED = frozenset(
         *("release", "schedule", "publish", "forget_pending"),
         *("pending_releases", "pending_timers", "pending_events"),
         *("snapshot", "install", "restored", "live_entries"),
-        *("session_opened", "session_closed", "session_expired"),
+        *("session_opened", "session_closed", "session_expired", "watches"),
     }
 )
 """What the base class gives a machine or calls in it, and what an operation can therefore not be called."""
@@ -201,6 +201,7 @@ class StateMachine:
       RELEASE commands cannot be deleted.
     - the session listeners `session_opened(commit)`, `session_closed(commit)` and `session_expired(commit)`, with
       `commit.session` the session in question. Not called for what a snapshot covers.
+    - `watches(session)`: whether the machine has anything to do when that session ends.
 
     Events reach sessions by `publish`, from commands, timers and session listeners.
 
@@ -275,6 +276,14 @@ class StateMachine:
             raise TypeError(f"an event is called by a string, not {event!r:.60}")
         if sessions:
             self.pending_events.append((sessions, _encode_event(event, value)))
+
+    def watches(self, session: int) -> bool:
+        """Whether `session_closed` and `session_expired` are to be called for this session; must follow from the state alone.
+
+        A shard may have thousands of resources, and thousands of sessions that end at once: a machine that knows whom it
+        has to do with says no for all others.
+        """
+        return True
 
     def forget_pending(self) -> None:
         """Drop what the handler that just ran released, scheduled and published."""

@@ -81,6 +81,10 @@ class CounterMachine(StateMachine):
 
     session_expired = session_closed
 
+    def watches(self, session: int) -> bool:
+        """Only who listens leaves anything behind."""
+        return session in self.listeners.sessions
+
     @query
     def get(self, commit: Commit) -> int:
         """The value."""

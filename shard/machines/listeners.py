@@ -18,30 +18,30 @@ Sessions = dict[int, None]
 
 
 class Listeners(dict[Key, Sessions]):
-    """The sessions by the key they listen to; empty, and so false, when nobody listens."""
+    """The sessions by the key they listen to; empty, and so false, when nobody listens. `sessions` are their keys, by session."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: dict[int, dict[Key, None]] = {}
+        self.sessions: dict[int, dict[Key, None]] = {}
 
     def listen(self, session: int, key: Key) -> None:
         """The session listens to the key, or to everything. Raises TypeError for what is no key."""
         _check(key)
         self.setdefault(key, {})[session] = None
-        self._keys.setdefault(session, {})[key] = None
+        self.sessions.setdefault(session, {})[key] = None
 
     def unlisten(self, session: int, key: Key) -> None:
         """The session listens to the key no more, if it did. Raises TypeError for what is no key."""
         _check(key)
         if session in self.get(key, ()):
             self._drop(session, key)
-            del self._keys[session][key]
-            if not self._keys[session]:
-                del self._keys[session]
+            del self.sessions[session][key]
+            if not self.sessions[session]:
+                del self.sessions[session]
 
     def end(self, session: int) -> None:
         """The session has ended."""
-        for key in self._keys.pop(session, ()):
+        for key in self.sessions.pop(session, ()):
             self._drop(session, key)
 
     def _drop(self, session: int, key: Key) -> None:
@@ -57,13 +57,9 @@ class Listeners(dict[Key, Sessions]):
             return everything or ()
         return {**everything, **self[key]} if everything else self[key]
 
-    def all(self) -> Collection[int]:
-        """Everybody, each once."""
-        return self._keys.keys()
-
     def state(self) -> list[Any]:
         """What `install` takes back; equal for equal listeners."""
-        return [[session, sorted(self._keys[session], key=_place)] for session in sorted(self._keys)]
+        return [[session, sorted(self.sessions[session], key=_place)] for session in sorted(self.sessions)]
 
     def install(self, state: Any) -> None:
         """Take what `state` returned. Raises TypeError or ValueError for anything else."""

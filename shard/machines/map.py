@@ -109,7 +109,7 @@ class MapMachine(StateMachine):
             self.release(index)
         self.release(commit.index)
         if self.listeners and self.live:
-            self.publish(self.listeners.all(), "change", ["cleared", None, None, None])
+            self.publish(self.listeners.sessions, "change", ["cleared", None, None, None])
         self.live = {}
 
     @command(mode=SNAPSHOT)
@@ -127,6 +127,10 @@ class MapMachine(StateMachine):
         self.listeners.end(commit.session)
 
     session_expired = session_closed
+
+    def watches(self, session: int) -> bool:
+        """Only who listens leaves anything behind."""
+        return session in self.listeners.sessions
 
     def snapshot(self) -> Any:
         """Who listens; the values are in their live entries."""

@@ -183,6 +183,22 @@ def test_machines_are_told_of_sessions(entries, kit, session, toy):
     assert entries.executor.resources[toy].machine.told == [("opened", other), ("closed", other)]
 
 
+def test_a_machine_is_told_of_the_end_of_sessions_that_it_watches(entries, kit, session, toy, monkeypatch):
+    """A map of thousands of which nobody listens to costs nothing when thousands of sessions end."""
+    others = [entries.register(key=bytes([number]) * 16) for number in range(2)]
+    monkeypatch.setattr(kit.Toy, "watches", lambda machine, session: session == others[1])
+    entries.add(*((UNREGISTER, SNAPSHOT, 0, other, 0, b"") for other in others))
+    told = entries.executor.resources[toy].machine.told
+    assert told == [*(("opened", other) for other in others), ("expired", others[1])]
+
+
+def test_a_machine_that_does_not_know_what_it_watches_is_told(entries, kit, session, toy, monkeypatch):
+    """Nothing that a machine does can crash a replica."""
+    monkeypatch.setattr(kit.Toy, "watches", lambda machine, session: machine.no_such_thing)
+    entries.add((UNREGISTER, SNAPSHOT, 0, session, 0, b""))
+    assert entries.executor.resources[toy].machine.told == [("expired", session)]
+
+
 # -- operations that fail ------------------------------------------------------------------------------
 
 

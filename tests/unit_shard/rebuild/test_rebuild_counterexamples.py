@@ -389,7 +389,7 @@ def test_a_listener_whose_session_ended() -> None:
     """It is dropped with its session, and stays dropped."""
     history = History().run([("command", 1, "map", "listen"), ("command", 0, "map", "listen"), ("close", 1)])
     executor = rebuilt(history, ("command", 0, "map", "put", b"a", b"1"))
-    assert list(machine_of(executor, "map").listeners.all()) == [1]
+    assert list(machine_of(executor, "map").listeners.sessions) == [1]
 
 
 def test_an_entry_that_published_is_restored() -> None:
