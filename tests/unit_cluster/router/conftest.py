@@ -138,6 +138,7 @@ class PlayedReplica:
     def __init__(self, context: zmq.Context[Any], folder: Path, shard: int, replica: int) -> None:
         self.shard, self.replica, self.term = shard, replica, 1
         self.leader = replica
+        self.router = b""
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.sndhwm = 0  # it answers each message with a bundle of its own: more than a queue of ZeroMQ holds
@@ -147,6 +148,7 @@ class PlayedReplica:
         """Serve what has arrived: greetings as a replica does, all else by `answer`."""
         while self.socket.poll(0):
             router, *message = self.socket.recv_multipart()
+            self.router = router
             for item in frames.unpack_bundle(message):
                 frames_back = self._to_router(item) if item.route == 0 else answer(item)
                 if frames_back is not None:
@@ -155,6 +157,10 @@ class PlayedReplica:
     def send(self, router: bytes, *items: Item) -> None:
         """Send one bundle."""
         self.socket.send_multipart([router, *frames.pack_bundle(items)])
+
+    def push(self, *items: Item) -> None:
+        """Send one bundle to the router that was heard last."""
+        self.send(self.router, *items)
 
     def _to_router(self, item: Item) -> list[Any]:
         header, body = frames.parse_request(item.frames)
