@@ -330,6 +330,12 @@ def _events() -> list[dict[str, Any]]:
             reply("EVENTS", count=1, request=0, first_sequence=0, event_index=131),
             *_batches([(131, [added])]),
         ),
+        told(
+            "no events, only a question",
+            "EVENTS",
+            reply("EVENTS", request=131, first_sequence=7, event_index=131),
+            *_batches([]),
+        ),
         asked("handled", "HANDLED", request("HANDLED"), handled, both),
         asked("handled, and events are missing", "HANDLED", request("HANDLED", flags=8), handled, both),
         asked(
@@ -359,7 +365,8 @@ def _settling() -> list[dict[str, Any]]:
 
 def _questions() -> list[dict[str, Any]]:
     report = {"replicas": [{"shard": 1, "replica": 0, "ok": True, "run": 4}]}
-    receipt = {"index": 131, "term": 3, "path": "log", "replica": 1}
+    receipt = {"index": 131, "term": 3, "replica": 1, "path": "log"}
+    receipt |= {"queued": 180, "synced": 420, "replicated": 690, "applied": 55}
     answers: dict[str, list[Any]] = {
         "applied": [1, 131, b"\0\xc0"],
         "acknowledged": [2, 0, b""],

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from ocelog.client.connection import ATTEMPT_SECONDS, ROUND_SECONDS
+from ocelog.client.event_receiver import MISSING_SECONDS
 from ocelog.client.protocol import events, frames, limits, operations, outcomes
 from ocelog.client.protocol.errors import TABLE
 from ocelog.client.protocol.events import Event
@@ -16,7 +17,12 @@ from ocelog.client.protocol.frames import Item, Reply, Request
 from ocelog.client.protocol.limits import Limits
 from ocelog.client.protocol.values import encode_key, encode_value
 from ocelog.client.window import GAP_SECONDS, REFUSED_SECONDS, RESEND_SECONDS
+from ocelog.shard.local_reads import BEHIND_MS
 from ocelog.shard.machines.registry import registry
+from ocelog.shard.outbox import Origin, Outbox
+from ocelog.shard.push import CREDIT_BYTES, REPEAT_FIRST_MS, REPEAT_LAST_MS
+from ocelog.shard.receipts import LEASE, LOCAL, LOG, READ_INDEX, Receipts
+from ocelog.shard.sessions import Session
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 
@@ -130,6 +136,30 @@ def test_timers_are_those_of_the_client():
     for name, (first, last) in {"round": ROUND_SECONDS, "resend": RESEND_SECONDS, "refused": REFUSED_SECONDS}.items():
         assert timers[name] == f"{first:g}, doubling to {last:g}"
     assert timers["gap"] == f"{GAP_SECONDS:g}"
+    assert timers["missing"] == f"{MISSING_SECONDS[0]:g}, doubling to {MISSING_SECONDS[1]:g}"
+
+
+def test_what_a_leader_waits_and_keeps_is_said():
+    assert (CREDIT_BYTES, REPEAT_FIRST_MS, REPEAT_LAST_MS) == (1 << 20, 500, 4000)
+    assert "at most 1 MiB of a session's events under way" in DOCUMENT
+    assert "after half a second and then after pauses that double up to four" in DOCUMENT
+    assert BEHIND_MS == 500 and "A follower waits half a second at most" in DOCUMENT
+
+
+def test_the_entries_of_a_receipt_are_those_that_are_sent():
+    outbox = Outbox(0)
+    receipts = Receipts(outbox, iter([1.0, 2.0, 3.0, 4.0, 5.0]).__next__)
+    trace = receipts.begin()
+    receipts.recorded(trace, 7)
+    receipts.appended()
+    receipts.moved(7, 7)
+    receipts.send(Origin(b"router", 1), 1, Session(5, "", b"k" * 16, 1000), 1, trace, 7)
+    ((item,),) = outbox.take().values()
+    _, body = frames.parse_reply(item.frames)
+    listed = re.findall(r"\w+", " ".join(row[0] for row in table("entry of a receipt")))
+    assert list(msgpack.unpackb(body)) == listed
+    (paths,) = [row[1] for row in table("entry of a receipt") if row[0] == "path"]
+    assert all(f"{path}`" in paths for path in (LOG, READ_INDEX, LEASE, LOCAL))
 
 
 def test_the_last_version_is_this_one():
