@@ -97,7 +97,9 @@ class Asking:
     def refused(self, reply: Reply, text: str, retry_after: float, now: float) -> None:
         """The question was not answered this time, or is refused for good."""
         question = self._questions[reply.request]
-        if reply.code in errors.ROWS and errors.ROWS[reply.code].retry:
+        # A question that was asked under a session which has ended meanwhile is asked again without one.
+        retry = reply.code in errors.ROWS and errors.ROWS[reply.code].retry
+        if retry or (reply.code == errors.UNKNOWN_SESSION and reply.session):
             question.resend_at = now + question.refusals.after(retry_after)
             self.wake_at = min(self.wake_at, question.resend_at)
         else:

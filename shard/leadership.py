@@ -102,7 +102,9 @@ class Leadership:
             self._refuse(origin, header, errors.TOO_LARGE, text)
             return
         handler = self._handlers.get(header.kind)
-        if handler is not None:
+        if header.kind == frames.OUTCOME and not header.session:
+            self._outcome(None, origin, header, body)
+        elif handler is not None:
             session = self._session_of(origin, header)
             if session is not None:
                 handler(session, origin, header, body)
@@ -162,7 +164,8 @@ class Leadership:
             return
         self.pushes.acknowledged(session, received, handled, again=bool(header.flags & frames.AGAIN))
 
-    def _outcome(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+    def _outcome(self, session: Session | None, origin: Origin, header: Request, body: memoryview | bytes) -> None:
+        """A question about any session, by whoever has its key; it may be asked without a session of one's own."""
         try:
             unpack_outcome_query(body)
         except BadFrame as error:

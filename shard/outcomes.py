@@ -41,11 +41,10 @@ def outcome_of(executor: Executor, query: OutcomeQuery) -> Outcome:
     return Outcome(APPLIED, *found)
 
 
-def answer(executor: Executor, outbox: Outbox, read: Read, session: Session) -> None:
-    """Answer an OUTCOME that may be answered now; `session` is the one that asks."""
+def answer(executor: Executor, outbox: Outbox, read: Read, session: Session | None) -> None:
+    """Answer an OUTCOME that may be answered now; `session` is the one that asks, if it is one."""
     assert read.parts is not None
     report = pack_outcome(outcome_of(executor, unpack_outcome_query(read.parts[0])))
     header = read.header
-    outbox.answer(
-        read.origin, frames.OUTCOME_REPORT, header.request, session.id, report, event_index=session.event_index
-    )
+    asker, event_index = (0, 0) if session is None else (session.id, session.event_index)
+    outbox.answer(read.origin, frames.OUTCOME_REPORT, header.request, asker, report, event_index=event_index)

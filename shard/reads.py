@@ -146,7 +146,9 @@ class Reads:
     def _answered(self, read: Read) -> bool:
         """Answer a confirmed read, unless its session's own commands are to be applied before it."""
         session = self.executor.sessions.get(read.header.session)
-        if session is None:
+        if session is None and read.header.kind == frames.OUTCOME and not read.header.session:
+            outcomes.answer(self.executor, self.outbox, read, None)
+        elif session is None:
             queries.refuse_unknown(self.outbox, read)
         elif read.parts is None:
             self._tell_busy(read, "the session has just become known here")

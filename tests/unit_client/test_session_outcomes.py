@@ -48,6 +48,17 @@ def test_a_question_needs_no_session_and_opens_none(kit):
     assert harness.finished() == [call]
 
 
+def test_a_question_outlives_the_session_it_was_asked_under(harness):
+    call = ask(harness)
+    (first,) = questions(harness.advance(0.001))
+    assert first.header.session == harness.SESSION
+    harness.refuse(first, errors.UNKNOWN_SESSION)
+    again = questions(harness.advance(1))
+    assert {(sent.request, sent.header.session) for sent in again} >= {(first.request, 0)}
+    report(harness, first.request, Outcome(outcomes.NEVER, 0, b""), session=0)
+    assert call in harness.finished()
+
+
 def test_a_question_is_repeated_while_no_answer_comes_and_at_a_new_leader(harness):
     ask(harness, timeout=60)
     (first,) = questions(harness.advance(0.001))

@@ -65,6 +65,23 @@ def test_an_applied_sequence_has_its_index_and_result(asking):
     assert asking.kit.decoded(asking.outcome(3).result)[0] == errors.MACHINE_ERROR
 
 
+def test_it_may_be_asked_without_a_session(asking):
+    """Whoever has the key may know, also when their own session has ended."""
+    asking.command(2, "echo", 7)
+    outcome = asking.outcome(2)
+    (answer,) = _without_session(asking, 2, KEY)
+    assert (answer.kind, answer.reply.session) == (frames.OUTCOME_REPORT, 0)
+    assert outcomes.unpack_outcome(answer.body) == outcome
+    (answer,) = _without_session(asking, 2, ASKER)
+    assert outcomes.unpack_outcome(answer.body).answer == FORGOTTEN
+
+
+def _without_session(asking, sequence, key):
+    body = outcomes.pack_outcome_query(OutcomeQuery(asking.session, key, sequence))
+    asking.desk.send(frames.OUTCOME, body, session=0, key=bytes(16), milliseconds_left=ASKED_MS)
+    return asking.desk.turn(confirm=True)
+
+
 def test_a_void_is_told_as_what_it_stands_for(asking):
     """Surely not applied: the error in its place says so."""
     asking.desk.commands(asking.session, 2, b"")
