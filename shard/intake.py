@@ -229,7 +229,7 @@ class Intake:
         forgotten = (0, ACKNOWLEDGED)
         found = [known.get(sequence, forgotten) for sequence in range(first, last + 1)]
         if waiting.trace is not None:
-            self.receipts.send(waiting.origin, waiting.request, session, first, waiting.trace, found[-1][0])
+            self.receipts.send(waiting.origin, waiting.request, session, first, found, waiting.trace)
         if session.result_bytes <= self.limits.message_bytes_max:
             self._send_results(session, waiting, first, found)
             return

@@ -58,7 +58,7 @@ class Leadership:
         self.sessions_max = sessions_max
         self.noop_index = noop_index
         self.clock = LogClock()
-        self.settling = Settling(outbox, operations_max=limits.operations_max)
+        self.settling = Settling(outbox)
         self.receipts = Receipts(outbox, clock)
         self.intake = Intake(
             executor,

@@ -8,13 +8,13 @@ committed), which run at the same time, and then *applied* (until its results le
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgpack
 
 from ..client.protocol import frames
 from .outbox import Origin, Outbox
-from .sessions import Session
+from .sessions import ResultAt, Session
 
 LOG = "log"
 READ_INDEX = "read index"
@@ -86,11 +86,11 @@ class Receipts:
         self.open = [trace for trace in self.open if trace.synced is None or trace.committed is None]
 
     def send(
-        self, origin: Origin, request: int, session: Session, first_sequence: int, trace: Trace, index: int
+        self, origin: Origin, request: int, session: Session, first: int, results: Sequence[ResultAt], trace: Trace
     ) -> None:
-        """Send the receipt of commands, right before their results; `index` is the log index of the last of them."""
-        times = trace.microseconds(self.clock())
-        send_receipt(self.outbox, origin, request, session, first_sequence, index=index, path=LOG, times=times)
+        """Send the receipt of the commands from sequence `first` on, right before their results."""
+        times, index = trace.microseconds(self.clock()), results[-1][0]
+        send_receipt(self.outbox, origin, request, session, first, len(results), index=index, path=LOG, times=times)
 
 
 def send_receipt(
@@ -99,15 +99,26 @@ def send_receipt(
     request: int,
     session: Session,
     first_sequence: int,
+    count: int,
     *,
     index: int,
     path: str,
     times: dict[str, int],
 ) -> None:
-    """Send one receipt; whoever answers sends it right before what it is about. `times` are microseconds by step."""
+    """Send one receipt, right before what it is about: `count` results or answers, of commands from `first_sequence` on.
+
+    `times` are microseconds by step.
+    """
     fields = {"index": index, "term": outbox.term, "replica": outbox.member, "path": path} | times
     body = msgpack.packb(fields)
     event_index = session.event_index
     outbox.answer(
-        origin, frames.RECEIPT, request, session.id, body, first_sequence=first_sequence, event_index=event_index
+        origin,
+        frames.RECEIPT,
+        request,
+        session.id,
+        body,
+        count=count,
+        first_sequence=first_sequence,
+        event_index=event_index,
     )

@@ -23,6 +23,9 @@ from .sessions import Session
 WAITERS_MAX = 65536
 """So many (session, index) may wait at once; beyond them BUSY is answered, and the client asks again."""
 
+INDEXES_MAX = 1024
+"""Indexes in one question; the same in every cluster, whatever its limits of operations are."""
+
 BUSY_RETRY_MS = 50
 
 
@@ -41,9 +44,8 @@ class Settling:
     `pending` has the number of open sessions with an unhandled batch, by index; what is applied and not in it is settled.
     """
 
-    def __init__(self, outbox: Outbox, *, operations_max: int, waiters_max: int = WAITERS_MAX) -> None:
+    def __init__(self, outbox: Outbox, *, waiters_max: int = WAITERS_MAX) -> None:
         self.outbox = outbox
-        self.operations_max = operations_max
         self.waiters_max = waiters_max
         self.pending: dict[int, int] = {}
         self._waiting: dict[int, dict[int, Asker]] = {}
@@ -85,8 +87,8 @@ class Settling:
     ) -> None:
         """Take a SETTLE: answer what is settled at once, and the rest when it is."""
         try:
-            if not 1 <= header.count <= self.operations_max:
-                raise BadFrame(f"{header.count} indexes in a message; 1 to {self.operations_max}")
+            if not 1 <= header.count <= INDEXES_MAX:
+                raise BadFrame(f"{header.count} indexes in a message; 1 to {INDEXES_MAX}")
             indexes = unpack_indexes(body, header.count)
         except BadFrame as error:
             self._refuse(origin, header.request, session, errors.BAD_MESSAGE, str(error))

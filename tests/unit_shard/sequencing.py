@@ -107,6 +107,9 @@ def term_of(entry: bytes) -> int:
 class Server:
     """One server: a log that survives restarts, and the state that is built from it."""
 
+    machines = MACHINES
+    sessions_max = 10
+
     def __init__(self, number: int, limits: Limits) -> None:
         self.number = number
         self.limits = limits
@@ -118,7 +121,7 @@ class Server:
 
     def restart(self) -> None:
         """The process begins anew: what was not in the log is gone."""
-        self.executor = Executor(MACHINES)
+        self.executor = Executor(self.machines)
         self.outbox = shard_outbox.Outbox(0)
         self.leadership: Leadership | None = None
         self.commit = 0
@@ -138,7 +141,7 @@ class Server:
             self.outbox,
             self.limits,
             tick_ms=TICK_MS,
-            sessions_max=10,
+            sessions_max=self.sessions_max,
             noop_index=len(self.log) + 1,
             results_bytes_max=1 << 20,
         )
@@ -269,6 +272,9 @@ class Client:
 class Run:
     """One seed from beginning to end; raises Violation."""
 
+    server = Server
+    client = Client
+
     def __init__(self, seed: int, plan: Plan) -> None:
         self.random = random = Random(seed)
         self.plan = plan
@@ -277,9 +283,9 @@ class Run:
             operations_max=random.choice([1, 2, 8]),
             session_timeout_ms_min=100,
         )
-        self.servers = [Server(number, limits) for number in range(3)]
+        self.servers = [self.server(number, limits) for number in range(3)]
         timeout = 1.0 if plan.expiring else 3000.0
-        self.clients = [Client(number, random, timeout, plan) for number in range(plan.clients)]
+        self.clients: list[Any] = [self.client(number, random, timeout, plan) for number in range(plan.clients)]
         self.now = 0.0
         self.requests: list[tuple[int, Any]] = []
         self.replies: list[tuple[int, Any]] = []

@@ -161,12 +161,19 @@ def test_what_is_not_applied_is_not_settled(hall):
     assert answer.code == errors.BUSY
 
 
-@pytest.mark.parametrize(("count", "body"), [(0, b""), (1, b""), (1, bytes(9)), (2, bytes(8)), (9, bytes(72))])
+@pytest.mark.parametrize(("count", "body"), [(0, b""), (1, b""), (1, bytes(9)), (2, bytes(8)), (1025, bytes(8200))])
 def test_a_question_that_cannot_be_read_is_refused(kit, count, body):
     """BAD_MESSAGE; also one with too many indexes."""
-    hall = Hall(kit, limits=Limits(operations_max=8))
+    hall = Hall(kit)
     hall.desk.send(frames.SETTLE, body, session=hall.writer, key=WRITER, count=count)
     assert [answer.code for answer in hall.desk.turn()] == [errors.BAD_MESSAGE]
+
+
+def test_a_question_may_be_longer_than_a_message_of_commands(kit):
+    """What a client asks about comes from many messages."""
+    hall = Hall(kit, limits=Limits(operations_max=1))
+    indexes = [hall.said([]) for _ in range(3)]
+    assert settled(hall.settle(*indexes)) == indexes
 
 
 def test_only_a_session_asks(hall):
