@@ -86,10 +86,8 @@ class Replica:
         status_extra: Callable[[], dict[str, Any]] = dict,
         clock: Callable[[], float] = float,
     ) -> None:
-        self.shard = shard
-        self.member = member
-        self.log = log
-        self.meta = meta
+        self.shard, self.member = shard, member
+        self.log, self.meta = log, meta
         self.limits = limits
         self.tick_ms = tick_ms
         self.sessions_max = sessions_max
