@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .ended import EndedSession
 from .errors import CaptureFailed
@@ -80,6 +80,7 @@ class Capture:
         if missing:
             self._timers += [timer for machine in missing for timer in machine.timers]
             heapify(self._timers)
+        self._payloads: dict[bytes, int] = {}
         self._problem: str | None = None
         self._writer = PieceWriter()
         self._rows = self._write()
@@ -138,7 +139,7 @@ class Capture:
             yield SESSIONS, found.row
             for row in _result_rows(found.results):
                 yield SESSIONS, row
-            for row in _batch_rows(found.events):
+            for row in self._batch_rows(found.events):
                 yield SESSIONS, row
         for index in indexes:
             if index in self._resources:
@@ -151,6 +152,28 @@ class Capture:
             yield ENDED, _pack_record(record)
             for row in _result_rows(tuple(record.results.values())):
                 yield ENDED, row
+
+    def _batch_rows(self, events: tuple[Batch, ...]) -> Iterator[bytes]:
+        """Rows that end where a piece would, since payloads may be large. Each is written once, whoever else has it.
+
+        A backlog that a thousand listeners share is kept once in memory, and would be a thousand times as large here.
+        """
+        known = self._payloads
+        row: list[tuple[Any, ...]] = []
+        size = 0
+        for index, previous, count, payload in events:
+            place = known.get(payload)
+            if place is None:
+                known[payload] = len(known)
+                row.append((index, previous, count, payload))
+                size += len(payload)
+            else:
+                row.append((index, previous, place))
+            if len(row) == BATCHES_PER_ROW or size >= PIECE_BYTES:
+                yield pack(row)
+                row, size = [], 0
+        if row:
+            yield pack(row)
 
     def _pack_resource(self, resource: Resource) -> bytes:
         machine = resource.machine
@@ -192,17 +215,3 @@ def _pack_record(record: EndedSession) -> bytes:
 def _result_rows(results: tuple[ResultAt, ...]) -> Iterator[bytes]:
     for start in range(0, len(results), RESULTS_PER_ROW):
         yield pack(results[start : start + RESULTS_PER_ROW])
-
-
-def _batch_rows(events: tuple[Batch, ...]) -> Iterator[bytes]:
-    """Rows that end where a piece would, since batches may be large."""
-    row: list[Batch] = []
-    size = 0
-    for batch in events:
-        row.append(batch)
-        size += len(batch.payload)
-        if len(row) == BATCHES_PER_ROW or size >= PIECE_BYTES:
-            yield pack(row)
-            row, size = [], 0
-    if row:
-        yield pack(row)

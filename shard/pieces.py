@@ -7,7 +7,8 @@ own, so that equal states give equal pieces:
     SESSIONS   by ascending id, each: [id, client id, key, timeout (ms), last, acknowledged, event index, handled], then rows of
                its results, RESULTS_PER_ROW in each but the last: [[index, result], ...], one for every sequence above
                `acknowledged` up to `last`; then, if `handled` is below the event index, rows of its events, at most
-               BATCHES_PER_ROW in each: [[index, previous, events, payload], ...], the last of them at the event index
+               BATCHES_PER_ROW in each: [[index, previous, events, payload], ...], the last of them at the event index; a payload
+               that came before, in whatever session, is [index, previous, place], its place among all payloads that came
     RESOURCES  by ascending index: [index, name, type, version, kept, released, state]; the state is the msgpack of what the
                machine's `snapshot` returned, as bytes, or nil for a machine without
     TIMERS     that no live entry owns, in the order in which they fire: [due, armed at, number, resource, method, arguments]

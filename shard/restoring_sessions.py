@@ -52,7 +52,7 @@ class _Results:
 class SessionRows:
     """Puts into an executor what rows say about sessions, of a snapshot at `index`.
 
-    Batches that were shared between sessions are shared again: a thousand listeners of one key need their events once.
+    A payload comes once, and is one object for all who have it: a thousand listeners of one key need their events once.
     """
 
     def __init__(self, executor: Executor, index: int) -> None:
@@ -64,7 +64,7 @@ class SessionRows:
         self._event_index = 0
         self._last_id = 0
         self._last_end = 0
-        self._payloads: dict[bytes, tuple[bytes, int]] = {}
+        self._payloads: list[tuple[int, bytes]] = []
 
     @property
     def missing(self) -> str | None:
@@ -122,7 +122,7 @@ class SessionRows:
                 f"events of session {session.id} after those of entry {session.event_index}: {row!r:.60}"
             )
         for item in row:
-            batch = Batch(*fields_of(item, "a batch of events", int, int, int, bytes))
+            batch = self._batch(session, item)
             known = session.event_index
             first = not session.events
             if not known < batch.index <= self._event_index or (
@@ -130,20 +130,25 @@ class SessionRows:
             ):
                 text = f"events of session {session.id} of entry {batch.index} that follow those of {batch.previous}"
                 raise StateMismatch(f"{text}, after {known}, of {self._event_index}")
-            payload, count = self._read(session, batch.payload)
-            if count != batch.count or not count:
-                raise StateMismatch(f"{batch.count} events of session {session.id} by entry {batch.index} are {count}")
-            session.queue(batch._replace(payload=payload))
+            session.queue(batch)
 
-    def _read(self, session: Session, payload: bytes) -> tuple[bytes, int]:
-        found = self._payloads.get(payload)
-        if found is None:
-            try:
-                found = payload, len(unpack_batch(payload))
-            except BadFrame as error:
-                raise StateMismatch(f"events of session {session.id}: {error}") from error
-            self._payloads[payload] = found
-        return found
+    def _batch(self, session: Session, item: Any) -> Batch:
+        """One batch; a payload that comes for the first time is read, as its client will have to."""
+        payloads = self._payloads
+        if type(item) is list and len(item) == 3:
+            index, previous, place = fields_of(item, "a batch of events", int, int, int)
+            if place >= len(payloads):
+                raise StateMismatch(f"events of session {session.id} are payload {place} of {len(payloads)}")
+            return Batch(index, previous, *payloads[place])
+        batch = Batch(*fields_of(item, "a batch of events", int, int, int, bytes))
+        try:
+            count = len(unpack_batch(batch.payload))
+        except BadFrame as error:
+            raise StateMismatch(f"events of session {session.id}: {error}") from error
+        if count != batch.count or not count:
+            raise StateMismatch(f"{batch.count} events of session {session.id} by entry {batch.index} are {count}")
+        payloads.append((count, batch.payload))
+        return batch
 
     def ended(self, row: Any) -> bool:
         """Take a row of a session that has ended; returns whether it began one."""

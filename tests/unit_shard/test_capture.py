@@ -110,7 +110,7 @@ def test_events_after_the_index_are_not_in_the_capture(entries, kit, busy):
 
 
 def test_large_events_are_written_row_by_row(entries, kit):
-    """No row is larger than a piece and one batch; listeners that share a payload share it again when it is restored."""
+    """No row is larger than a piece and one batch; what listeners share is written once, and shared again when restored."""
     ids = [entries.register(key=number.to_bytes(16, "big")) for number in range(3)]
     things = entries.open(ids[0], 1, "map")
     for session in ids[1:]:
@@ -121,6 +121,7 @@ def test_large_events_are_written_row_by_row(entries, kit):
     entries.executor.take_released()
     pieces = whole(entries.executor)
     assert max(map(len, pieces)) < 2 * PIECE_BYTES + 21_000
+    assert 10 * 20_000 < sum(map(len, pieces)) < 11 * 20_000
     installed = Executor(kit.MACHINES)
     install_state(installed, len(entries.log), pieces)
     one, other = (installed.sessions.get(session).events for session in ids[1:])

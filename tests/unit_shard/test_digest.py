@@ -5,27 +5,31 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ocelog.shard.digest import DIGEST_BYTES, MARK, TOGETHER_MAX, Digest
+from ocelog.shard.digest import BRIEF_BYTES, DIGEST_BYTES, MARK, TOGETHER_MAX, Digest
 from ocelog.shard.executor import Executor
 
 RESULTS = st.lists(st.binary(max_size=4), min_size=1, max_size=200)
 
 
 def digest_of(*batches):
-    """The digest over batches of (results, releases)."""
+    """The digest over batches of (results, releases, events)."""
     digest = Digest()
-    for results, releases in batches:
-        digest.fold(results, releases)
+    for batch in batches:
+        digest.fold(*batch)
     return digest.value()
 
 
-@given(RESULTS, st.lists(st.integers(1, 1 << 63), max_size=9), st.data())
-def test_it_does_not_depend_on_the_batches(results, releases, data):
+NUMBERS = st.lists(st.integers(1, 1 << 63), max_size=9)
+
+
+@given(RESULTS, NUMBERS, NUMBERS, st.data())
+def test_it_does_not_depend_on_the_batches(results, releases, events, data):
     """Replicas apply the same entries in other portions."""
-    cut = data.draw(st.integers(0, len(results)))
-    other = data.draw(st.integers(0, len(releases)))
-    parts = [(results[:cut], releases[:other]), (results[cut:], releases[other:])]
-    assert digest_of(*parts) == digest_of((results, releases))
+    streams = results, releases, events
+    cuts = [data.draw(st.integers(0, len(stream))) for stream in streams]
+    first = [stream[:cut] for stream, cut in zip(streams, cuts, strict=True)]
+    second = [stream[cut:] for stream, cut in zip(streams, cuts, strict=True)]
+    assert digest_of(first, second) == digest_of(streams)
 
 
 @given(RESULTS, st.data())
@@ -44,6 +48,20 @@ def test_what_is_compared():
     assert digest_of(([b"\x00\xc0\x00", b"\x01"], [7, 5])) != known
 
 
+def test_events_are_compared():
+    """Which entry published, to whom, and what; in what is told to others too."""
+    known = digest_of(([b""], [7, 5], [7, 3, 99]))
+    brief = Digest()
+    brief.adopt(known)
+    assert len(brief.brief()) == BRIEF_BYTES
+    for events in ([], [8, 3, 99], [7, 4, 99], [7, 3, 98], [7, 3, 99, 7, 4, 99]):
+        other = digest_of(([b""], [7, 5], events))
+        assert other != known
+        told = Digest()
+        told.adopt(other)
+        assert told.brief() != brief.brief()
+
+
 def test_many_results_are_summed_in_portions():
     """The mark stands behind every result, also where a portion ends."""
     results = [b"%d" % number for number in range(3 * TOGETHER_MAX + 1)]
@@ -54,9 +72,9 @@ def test_many_results_are_summed_in_portions():
 def test_it_goes_on_from_a_snapshot():
     """What `value` returned is taken up by `adopt`."""
     digest = Digest()
-    digest.adopt(digest_of(([b"a"], [3, 1])))
-    digest.fold([b"b"], [4, 2])
-    assert digest.value() == digest_of(([b"a", b"b"], [3, 1, 4, 2]))
+    digest.adopt(digest_of(([b"a"], [3, 1], [3, 1, 7])))
+    digest.fold([b"b"], [4, 2], [4, 1, 8])
+    assert digest.value() == digest_of(([b"a", b"b"], [3, 1, 4, 2], [3, 1, 7, 4, 1, 8]))
     with pytest.raises(ValueError, match=f"{DIGEST_BYTES} bytes, not 3"):
         digest.adopt(b"abc")
 

@@ -1,7 +1,8 @@
-"""The replicated session table: results are kept for exactly the sequences in (acknowledged, last]."""
+"""The replicated session table: results are kept for exactly the sequences in (acknowledged, last], events above `handled`."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ocelog.shard.sessions import Session, SessionTable
@@ -30,6 +31,51 @@ def test_results_are_kept_for_what_is_applied_and_not_acknowledged(steps):
         assert session.acknowledged <= session.last
         assert sorted(session.results) == list(range(session.acknowledged + 1, session.last + 1))
         assert session.result_bytes == sum(len(result) for _, result in session.results.values())
+
+
+EVENT_STEPS = st.one_of(
+    st.tuples(st.just("publish"), st.integers(1, 9), st.integers(1, 3)),
+    st.tuples(st.just("handle"), st.integers(0, 120), st.just(0)),
+)
+
+
+@given(st.lists(EVENT_STEPS, max_size=40))
+def test_events_are_kept_for_what_is_published_and_not_handled(steps):
+    """The invariants of the module: a chain of batches from the one behind `handled` to the last, with their sums."""
+    session = Session(1, "tester", KEY, 1000)
+    published = [0]
+    for action, number, count in steps:
+        if action == "publish":
+            published.append(published[-1] + number)
+            session.publish(published[-1], bytes(number), count)
+        else:
+            session.handle(number)
+        kept = [index for index in published[1:] if index > session.handled]
+        assert [batch.index for batch in session.events] == kept
+        assert [batch.previous for batch in session.events] == published[len(published) - len(kept) - 1 : -1]
+        assert session.handled <= session.event_index == published[-1]
+        assert (session.handled == session.event_index) == (not session.events)
+        assert session.event_bytes == sum(len(batch.payload) for batch in session.events)
+        assert session.event_count == sum(batch.count for batch in session.events)
+
+
+def test_sessions_without_events_share_nothing_that_can_be_changed():
+    """The empty queue is everybody's; a session that is published to gets one of its own."""
+    one, other = Session(1, "tester", KEY, 1000), Session(2, "tester", KEY, 1000)
+    one.publish(5, b"x", 1)
+    assert (len(one.events), len(other.events)) == (1, 0)
+    one.handle(5)
+    assert one.events is other.events
+    one.events.append(None)
+    assert len(other.events) == 0
+
+
+def test_one_batch_for_each_index():
+    """All events of an index are one batch, so a second one is a mistake."""
+    session = Session(1, "tester", KEY, 1000)
+    session.publish(5, b"x", 1)
+    with pytest.raises(AssertionError, match="events of entry 5 after those of 5"):
+        session.publish(5, b"x", 1)
 
 
 def test_a_session_is_found_by_its_id():

@@ -132,6 +132,10 @@ MUTANTS = (
         ),
     ),
     Break(
+        "a listener gets the events of another one",
+        (Edit(capture.Capture, "_batch_rows", "known[payload] = len(known)", "known[payload] = 0"),),
+    ),
+    Break(
         "the index of the last event is forgotten once it is handled",
         (
             Edit(
