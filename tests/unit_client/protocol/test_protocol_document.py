@@ -153,7 +153,7 @@ def test_the_entries_of_a_receipt_are_those_that_are_sent():
     receipts.recorded(trace, 7)
     receipts.appended()
     receipts.moved(7, 7)
-    receipts.send(Origin(b"router", 1), 1, Session(5, "", b"k" * 16, 1000), 1, trace, 7)
+    receipts.send(Origin(b"router", 1), 1, Session(5, "", b"k" * 16, 1000), 1, [(7, b"\0")], trace)
     ((item,),) = outbox.take().values()
     _, body = frames.parse_reply(item.frames)
     listed = re.findall(r"\w+", " ".join(row[0] for row in table("entry of a receipt")))
