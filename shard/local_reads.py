@@ -20,6 +20,7 @@ from .outbox import Origin, Outbox
 from .queries import ANSWERS_BYTES_MAX, READ_WAIT_MS_MAX, Read
 from .raft.core import Raft
 from .raft.messages import LEADER
+from .receipts import LOCAL
 from .state import ReplicaState
 
 BEHIND_MS = 500
@@ -133,7 +134,7 @@ class LocalReads:
         ):
             return False
         else:
-            queries.answer(executor, self.outbox, read, session, self.answers_bytes_max)
+            queries.answer(executor, self.outbox, read, session, self.answers_bytes_max, LOCAL)
         return True
 
     def _give_up(self, read: Read) -> None:

@@ -13,6 +13,7 @@ from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import Limits
 from .executor import Executor
 from .outbox import Origin, Outbox
+from .receipts import send_receipt
 from .results import encode_error
 from .sessions import Session
 
@@ -48,8 +49,11 @@ def parts_of(header: Request, body: memoryview | bytes, limits: Limits) -> list[
     return frames.unpack_parts(body, header.count)
 
 
-def answer(executor: Executor, outbox: Outbox, read: Read, session: Session, bytes_max: int) -> None:
-    """Run the queries of a message at the applied index and answer them, in order, as one message."""
+def answer(executor: Executor, outbox: Outbox, read: Read, session: Session, bytes_max: int, path: str) -> None:
+    """Run the queries of a message at the applied index and answer them, in order, as one message.
+
+    `path` is by what right they run now, for the receipt of one that wants to know.
+    """
     header = read.header
     room = bytes_max
     results = []
@@ -60,6 +64,18 @@ def answer(executor: Executor, outbox: Outbox, read: Read, session: Session, byt
             result = encode_error(errors.TOO_LARGE, text)
         room -= len(result)
         results.append(result)
+    if header.flags & frames.TRACED:
+        send_receipt(
+            outbox,
+            read.origin,
+            header.request,
+            session,
+            header.first_sequence,
+            len(results),
+            index=executor.applied_index,
+            path=path,
+            times={},
+        )
     body = frames.pack_parts(results)
     outbox.answer(
         read.origin,

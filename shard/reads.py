@@ -18,6 +18,7 @@ from . import outcomes, queries
 from .executor import Executor
 from .outbox import Outbox
 from .queries import ANSWERS_BYTES_MAX, Read
+from .receipts import LEASE, READ_INDEX
 
 
 class Round(NamedTuple):
@@ -125,25 +126,25 @@ class Reads:
             applied = self.executor.applied_index
             confirmed, self._confirmed = self._confirmed, []
             for index, read in confirmed:
-                if not self._is_over(read, now, may_run=index <= applied):
+                if not self._is_over(read, now, READ_INDEX, may_run=index <= applied):
                     self._confirmed.append((index, read))
         if self._leased:
             # What waits on is asked about again: the lease may be over by then.
             leased, self._leased = self._leased, []
-            self._blocked += [read for read in leased if not self._is_over(read, now, may_run=True)]
+            self._blocked += [read for read in leased if not self._is_over(read, now, LEASE, may_run=True)]
 
-    def _is_over(self, read: Read, now: int, *, may_run: bool) -> bool:
+    def _is_over(self, read: Read, now: int, path: str, *, may_run: bool) -> bool:
         """Answer the read if it may run and can be answered; whether nobody waits for it any more."""
         if self.outbox.full:
             self._postponed = True
             return False
-        if not (may_run and self._answered(read)) and now <= read.deadline:
+        if not (may_run and self._answered(read, path)) and now <= read.deadline:
             return False
         self._waiting -= 1
         self._bytes -= read.size
         return True
 
-    def _answered(self, read: Read) -> bool:
+    def _answered(self, read: Read, path: str) -> bool:
         """Answer a confirmed read, unless its session's own commands are to be applied before it."""
         session = self.executor.sessions.get(read.header.session)
         if session is None and read.header.kind == frames.OUTCOME and not read.header.session:
@@ -160,7 +161,7 @@ class Reads:
         elif read.header.kind == frames.OUTCOME:
             outcomes.answer(self.executor, self.outbox, read, session)
         else:
-            queries.answer(self.executor, self.outbox, read, session, self.answers_bytes_max)
+            queries.answer(self.executor, self.outbox, read, session, self.answers_bytes_max, path)
         return True
 
     def _tell_busy(self, read: Read, text: str) -> None:

@@ -131,3 +131,22 @@ def test_traces_do_not_pile_up(hall):
         hall.desk.turn()
         hall.desk.leadership.receipts.moved(len(hall.desk.log), len(hall.desk.log))
     assert hall.desk.leadership.receipts.open == []
+
+
+def test_queries_say_by_which_path_they_ran(kit):
+    """A confirmed read index or a lease; local ones are answered by another part, in the same way."""
+    desk = kit.Desk()
+    session = desk.register()
+    toy = desk.open(session, 1, "counter")
+    paths = []
+    for level, lease in [(frames.LINEARIZABLE, False), (frames.BOUNDED_LINEARIZABLE, True)]:
+        desk.query(session, kit.operation(toy, "get"), after=1, flags=frames.TRACED, level=level)
+        if lease:
+            desk.leadership.reads.decide_by_lease(True)
+        receipt, answer = desk.turn()
+        assert (receipt.kind, answer.kind) == (frames.RECEIPT, frames.ANSWERS)
+        assert receipt.reply.request == answer.reply.request
+        fields = msgpack.unpackb(receipt.body)
+        assert fields["index"] == answer.reply.index
+        paths.append(fields["path"])
+    assert paths == ["read index", "lease"]
