@@ -1,0 +1,222 @@
+"""A cluster of real processes under kills, clients that record what they see, and the verdict on their history.
+
+Every few seconds a leader, another replica or a router is killed or frozen, and comes back a moment later. Clients come
+and go, listen, read at every level, write with and without waiting for listeners. At the end everything is healed, everybody
+reads once more, and every listener has to have got everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from time import monotonic_ns
+
+from ocelog.client import OcelogError
+from ocelog.cluster.local import LocalCluster
+
+from .check import check
+from .recording import COUNTER, KEYS, MAP, Recorder
+from .records import OK, UNKNOWN, History
+
+logger = logging.getLogger(__name__)
+
+FINAL_SECONDS = 60.0
+BACK_SECONDS = (0.2, 2.0)
+"""A victim comes back after a while drawn from here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run. Times in seconds; `clients` work all the time, beside one that comes and goes."""
+
+    seconds: float = 60.0
+    clients: int = 5
+    routers: int = 3
+    replicas: int = 3
+    every: float = 4.0
+    pause: float = 0.02
+    seed: int = 1
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What came of it."""
+
+    history: History
+    complaints: list[str]
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How much of what there was."""
+        counts: Counter[str] = Counter()
+        for operation in self.history.operations:
+            kind = "reads" if operation.is_query else "commands"
+            counts[f"{operation.level} {kind}"] += 1
+            if operation.outcome != OK:
+                counts[f"{operation.outcome} {kind}"] += 1
+        for listener in self.history.listeners:
+            counts["listeners"] += 1
+            for given in listener.given:
+                counts["resyncs" if given.kind == "resync" else "events"] += 1
+        return counts
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{number} {name}" for name, number in sorted(self.counts.items()))
+        faults = ", ".join(f"{number} {name}" for name, number in sorted(self.faults.items()))
+        verdict = "every promise kept" if not self.complaints else f"{len(self.complaints)} complaints"
+        return f"{counts}\n{faults or 'no faults'}\n{verdict}"
+
+
+class Faults:
+    """Strikes every `every` seconds, on average, until `stop`; then everybody is back."""
+
+    def __init__(self, cluster: LocalCluster, plan: Plan) -> None:
+        self.cluster = cluster
+        self.plan = plan
+        self.counts: Counter[str] = Counter()
+        self.error: BaseException | None = None
+        self._rng = random.Random(plan.seed + 1)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Strike no more; raises what went wrong."""
+        self._over.set()
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        try:
+            while not self._over.wait(self._rng.uniform(0.5, 1.5) * self.plan.every):
+                self._strike()
+        except BaseException as error:
+            self.error = error
+
+    def _strike(self) -> None:
+        draw = self._rng.random()
+        if draw < 0.3:
+            self._router()
+            return
+        with contextlib.suppress(TimeoutError, OcelogError):
+            replica = self.cluster.leader(0, timeout=10)
+            who = "leader"
+            if draw < 0.45:
+                who, replica = "follower", (replica + 1) % self.plan.replicas
+            if draw > 0.85:
+                self.counts[f"{who}s frozen"] += 1
+                self.cluster.pause(0, replica)
+                self._wait()
+                self.cluster.resume(0, replica)
+            else:
+                self.counts[f"{who}s killed"] += 1
+                self.cluster.kill(0, replica)
+                self._wait()
+                self.cluster.restart(0, replica)
+
+    def _router(self) -> None:
+        router = self._rng.randrange(self.plan.routers)
+        self.counts["routers killed"] += 1
+        self.cluster.kill_router(router)
+        self._wait()
+        self.cluster.restart_router(router)
+
+    def _wait(self) -> None:
+        time.sleep(self._rng.uniform(*BACK_SECONDS))
+
+
+def run(plan: Plan) -> Report:
+    """Run it all in this process, with the cluster in processes of its own."""
+    with LocalCluster(shards=1, replicas=plan.replicas, routers=plan.routers) as cluster:
+        faults: list[Faults] = []
+        history = asyncio.run(_load(cluster, plan, faults))
+        report = Report(history=history, complaints=[], faults=faults[0].counts)
+    report.complaints = check(history)
+    return report
+
+
+async def _load(cluster: LocalCluster, plan: Plan, faults: list[Faults]) -> History:
+    history, serials = History(), count(1)
+    recorders = [_recorder(f"client-{number}", cluster, plan, history, serials) for number in range(plan.clients)]
+    for position, recorder in enumerate(recorders):
+        await recorder.connect()
+        await recorder.listen(*_what(position))
+        if position % 2:
+            await recorder.stream(*_what(position + 1))
+    until = asyncio.get_running_loop().time() + plan.seconds
+    faults.append(Faults(cluster, plan))
+    # Two at once for every client: what is in flight together must keep its order.
+    working = [recorder.work(until, plan.pause) for recorder in recorders for _ in range(2)]
+    await asyncio.gather(_come_and_go(cluster, plan, history, serials, until), *working)
+    await asyncio.to_thread(faults[0].stop)
+    await _finish(recorders, history)
+    for recorder in recorders:
+        await recorder.close()
+        if recorder.errors:
+            raise recorder.errors[0]
+    return history
+
+
+def _recorder(name: str, cluster: LocalCluster, plan: Plan, history: History, serials: Iterator[int]) -> Recorder:
+    rng = random.Random(f"{plan.seed} {name}")
+    endpoints = list(cluster.endpoints)
+    rng.shuffle(endpoints)
+    return Recorder(name=name, endpoints=endpoints, history=history, serials=serials, rng=rng)
+
+
+def _what(position: int) -> tuple[str, str | None]:
+    """What listeners listen to, in turn: everything, a counter, one key."""
+    return ((MAP, None), (COUNTER, None), (MAP, KEYS[0]))[position % 3]
+
+
+async def _come_and_go(
+    cluster: LocalCluster, plan: Plan, history: History, serials: Iterator[int], until: float
+) -> None:
+    """One client after the other: it listens, works for a while and closes."""
+    loop = asyncio.get_running_loop()
+    for number in count():
+        if loop.time() + 2 > until:
+            return
+        recorder = _recorder(f"guest-{number}", cluster, plan, history, serials)
+        await recorder.connect()
+        await recorder.listen(*_what(number))
+        await recorder.work(min(until, loop.time() + recorder.rng.uniform(1, 4)), plan.pause)
+        await recorder.close()
+
+
+async def _finish(recorders: list[Recorder], history: History) -> None:
+    """Everybody reads everything; one last change of everything tells the listeners' end."""
+    for recorder in recorders:
+        await recorder.read_everything()
+    last = recorders[0]
+    for key in KEYS:
+        await last.operate("put", key, "sequential")
+    await last.operate("add", None, "sequential")
+    ends = {operation.key: operation.index for operation in history.operations[-len(KEYS) - 1 :]}
+    deadline = monotonic_ns() + int(FINAL_SECONDS * 1e9)
+    for recorder in recorders:
+        for listener in recorder.listeners:
+            keys = (
+                [listener.key]
+                if listener.resource == MAP and listener.key
+                else KEYS
+                if listener.resource == MAP
+                else [None]
+            )
+            listener.until = max(ends[key] for key in keys)
+            while max((given.index for given in listener.given), default=0) < listener.until:
+                if monotonic_ns() > deadline:
+                    break  # the checker says what is missing
+                await asyncio.sleep(0.02)
+    lost = sum(operation.outcome == UNKNOWN for operation in history.operations[-len(KEYS) - 1 :])
+    assert not lost, f"{lost} of the last commands have no outcome, in a cluster that is whole"
