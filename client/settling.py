@@ -23,10 +23,11 @@ from .window import REFUSED_SECONDS, RESEND_SECONDS
 
 
 class Settling:
-    """The calls that wait for their events, by log index."""
+    """The calls that wait for their events, by log index; `operations_max` of them are asked about in one message."""
 
     def __init__(self, envelope: Envelope, outbox: Outbox, random: Random, retry: Strategy | None = None) -> None:
         self.wake_at = inf
+        self.operations_max = Limits().operations_max
         self._envelope = envelope
         self._outbox = outbox
         self._waiting: dict[int, Call] = {}
@@ -63,8 +64,8 @@ class Settling:
             self.wake_at = now + self._silence.next()
 
     def _send(self, indexes: list[int]) -> None:
-        for start_at in range(0, len(indexes), Limits().operations_max):
-            part = indexes[start_at : start_at + Limits().operations_max]
+        for start_at in range(0, len(indexes), self.operations_max):
+            part = indexes[start_at : start_at + self.operations_max]
             request = self._envelope.next_request()
             self._requests.add(request)
             message = self._envelope.message(SETTLE, request, pack_indexes(part), count=len(part))
