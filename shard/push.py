@@ -170,6 +170,9 @@ class Pushes:
                     self.settling.handled(index)
                 self.acknowledgements.handled(session, done[-1])
                 reader.suspected = False
+        if reader.received:
+            # What it has from an earlier leader was never sent in this term, and must not be waited for longer than that.
+            reader.mark(reader.batches[reader.received - 1], self.ticks)
         if progress:
             self._wait_again(reader)
         if again:
