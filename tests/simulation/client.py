@@ -208,8 +208,11 @@ class SimClient:
         self.act()
 
     def waits_for(self, sequence: int) -> bool:
-        """Whether the result of this sequence of its session is still to come, to a caller that waits for nothing else."""
-        calls = [call for call in self._operations if call.sequence == sequence and not call.is_query]
+        """Whether the result of this sequence of its session is still to come, to a caller that waits for nothing else.
+
+        When a session ends, what it was given is delivered before the calls fail that it was not given the results of.
+        """
+        calls = [call for call in self._operations if call.sequence == sequence and not call.is_query and not call.error]
         return any(call.nested or call.level != frames.LINEARIZABLE for call in calls)
 
     # -- the loop ------------------------------------------------------------------------------------
@@ -285,7 +288,7 @@ class SimClient:
             elif isinstance(item, StateChange):
                 self._changed(item)
             elif (operation := self._operations.pop(item, None)) is not None:
-                operation.session_id = session_id
+                operation.session_id = operation.session_id or session_id
                 self._ended(operation)
 
     def _given(self, batch: EventBatch) -> None:
@@ -318,5 +321,9 @@ class SimClient:
     def _note_session(self) -> None:
         envelope = self.session.envelope
         if envelope.session:
+            for call, operation in self._operations.items():
+                # A command belongs to the session that gave it its sequence, however late its call ends.
+                if call.sequence and not operation.session_id:
+                    operation.session_id = envelope.session
             latest = self._latest_command.call.sequence if self._latest_command is not None else 0
             self.workload.note_session(envelope.session, envelope.key, latest)
