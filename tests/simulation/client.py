@@ -71,7 +71,6 @@ class SimClient:
         self._operations: dict[Call, Operation] = {}
         self._latest_command: Operation | None = None
         self._closing = False
-        self.seen = 0
         self.handler.reset()
         self.act_soon()
 
@@ -186,9 +185,7 @@ class SimClient:
         return operation
 
     def _operation(self, resource: str, parts: tuple[Any, ...], serial: int) -> Operation:
-        operation = Operation(self.name, serial, resource, parts, self.workload.known_index, self._latest_command)
-        operation.seen = self.seen
-        return operation
+        return Operation(self.name, serial, resource, parts, self.workload.known_index, self._latest_command)
 
     def _begun(self, operation: Operation) -> None:
         self._operations[operation.call] = operation
@@ -212,7 +209,9 @@ class SimClient:
 
         When a session ends, what it was given is delivered before the calls fail that it was not given the results of.
         """
-        calls = [call for call in self._operations if call.sequence == sequence and not call.is_query and not call.error]
+        calls = [
+            call for call in self._operations if call.sequence == sequence and not call.is_query and not call.error
+        ]
         return any(call.nested or call.level != frames.LINEARIZABLE for call in calls)
 
     # -- the loop ------------------------------------------------------------------------------------
@@ -295,26 +294,22 @@ class SimClient:
         self.scheduler.note(f"{self.name} is given {batch}")
         for callback in self.on_given:
             callback(self, batch)
-        self.seen = max(self.seen, batch.index)
         self.handler.give(batch)
 
     def _changed(self, change: StateChange) -> None:
         self.scheduler.note(f"{self.name} is {change.state.value}: {change.reason}")
         if change.state in (ClientState.EXPIRED, ClientState.CLOSED):
-            # What the old session knew is no promise of the next one's.
-            self.seen = 0
             self.handler.recover()
 
     def _ended(self, operation: Operation) -> None:
         call = operation.call
+        operation.session_over = operation.session_id != self.session.envelope.session
         self.workload.open.discard(operation)
         self.workload.finished.append(operation)
         outcome = call.result if call.error is None else type(call.error).__name__
         self.scheduler.note(f"{self.name}: {call.parts} number {call.sequence} ends with {outcome}")
         for callback in self.on_completed:
             callback(operation)
-        if call.error is None and operation.asked is None:
-            self.seen = max(self.seen, call.index)
         if operation.then is not None:
             operation.then()
 

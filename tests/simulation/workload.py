@@ -56,7 +56,7 @@ class Operation:
     """One call and what is known of it.
 
     `serial` is 0 for a query; `known_index` is what everybody together knew of the log when it began; `behind` is the
-    command that its client had submitted last, `seen` the highest index that its session had been given. A question is about
+    command that its client had submitted last; `session_over` whether its session had ended before it did. A question is about
     `asked`: session, key and sequence. `then` is called when it has ended.
     """
 
@@ -68,7 +68,7 @@ class Operation:
     behind: Operation | None
     call: Call = field(init=False)
     session_id: int = 0
-    seen: int = 0
+    session_over: bool = False
     asked: tuple[int, bytes, int] | None = None
     then: Callable[[], None] | None = None
 
