@@ -100,7 +100,7 @@ class OpenSessionsStay(Checker):
     """A client is told that its session has ended only if the log says so."""
 
     def completed(self, operation: Operation) -> None:
-        if isinstance(operation.call.error, errors.SessionExpired):
+        if isinstance(operation.call.error, errors.SessionExpired) and operation.session_id:
             ended = operation.session_id not in self.observer.model.sessions
             self.check(ended, f"{operation} failed with {operation.call.error}, but the session is open")
 

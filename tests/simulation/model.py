@@ -6,6 +6,7 @@ wherever that replica happened to stop.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -65,7 +66,8 @@ class Refusal(Exception):
 class Model:
     """The state after the entries applied so far; `digests[i]` is the digest of the state at index i, `lives[i]` its live set.
 
-    What sessions there were is never forgotten: `keys` by session, and `spent`, the indexes at which its sequences were spent.
+    What sessions there were is never forgotten: `keys` by session, `spent`, the indexes at which its sequences were spent, and
+    `ended`, the records of those that are over (an hour of log time never passes).
     """
 
     def __init__(self) -> None:
@@ -82,6 +84,7 @@ class Model:
         self.events = ModelEvents()
         self.keys: dict[int, bytes] = {}
         self.spent: dict[int, list[int]] = {}
+        self.ended: dict[int, tuple[Any, ...]] = {}
         self.digests = [self.digest()]
         self.lives: list[list[int]] = [[]]
 
@@ -124,7 +127,7 @@ class Model:
         session.last = sequence
         self.spent.setdefault(session_id, []).append(index)
         if kind == UNREGISTER:
-            self._end(index, session_id)
+            self._end(index, session_id, last=sequence - 1)
             return None
         outcome = self._run(index, kind, session_id, payload)
         self.outcomes[session_id, sequence] = outcome
@@ -133,8 +136,12 @@ class Model:
         _acknowledge(session, sequence - window)
         return outcome
 
-    def _end(self, index: int, session_id: int) -> None:
-        if self.sessions.pop(session_id, None) is not None:
+    def _end(self, index: int, session_id: int, last: int | None = None) -> None:
+        session = self.sessions.pop(session_id, None)
+        if session is not None:
+            results = list(session.results.items())
+            last = session.last if last is None else last
+            self.ended[session_id] = (session.key, last, session.acknowledged, results, self.time)
             self.events.ended(session_id)
             for resource, leases in self.leases.items():
                 leases.ended(session_id, partial(self._wrote, resource, index))
@@ -249,7 +256,7 @@ class Model:
             for number, session in sorted(self.sessions.items())
         ]
         resources = [(number, name, self._state(number)) for name, number in self.names.items()]
-        return crc32(repr((self.time, sessions, resources)).encode())
+        return crc32(repr((self.time, sessions, list(self.ended.items()), resources)).encode())
 
     def _state(self, resource: int) -> Any:
         listeners = sorted(
@@ -272,7 +279,7 @@ def digest_of(executor: Executor) -> int:
     sessions = [
         (
             (session.id, session.key, session.last, session.acknowledged, session.timeout_ms),
-            [(n, (index, result[:1] if result[0] else result)) for n, (index, result) in session.results.items()],
+            _results(session.results),
             (
                 session.event_index,
                 session.handled,
@@ -284,7 +291,15 @@ def digest_of(executor: Executor) -> int:
     resources = [
         (resource.index, resource.name, _state(resource, executor)) for resource in executor.resources.values()
     ]
-    return crc32(repr((executor.time, sessions, resources)).encode())
+    ended = [
+        (record.id, (record.key, record.last, record.acknowledged, _results(record.results), record.ended_at))
+        for record in executor.ended_records.records()
+    ]
+    return crc32(repr((executor.time, sessions, ended, resources)).encode())
+
+
+def _results(results: Mapping[int, tuple[int, bytes]]) -> list[tuple[int, tuple[int, bytes]]]:
+    return [(n, (index, result[:1] if result[0] else result)) for n, (index, result) in results.items()]
 
 
 def _state(resource: Any, executor: Executor) -> Any:

@@ -175,7 +175,7 @@ def draw(rng: Random) -> Plan:
         weak_share=rng.choice((0.0, 0.6, 0.9)),
         settle_share=rng.choice((0.0, 0.3, 0.8)),
         listen_share=rng.choice((0.0, 0.1, 0.3)),
-        ask_share=share(0.0),
+        ask_share=share(0.1),
         handle_late=share(0.3),
         handle_max=rng.choice((10 * MS, 300 * MS, 2 * SECOND)),
         handle_never=share(0.02),
