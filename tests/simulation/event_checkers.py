@@ -125,7 +125,11 @@ class OutcomesAreTrue(Checker):
 
     def completed(self, operation: Operation) -> None:
         call, model = operation.call, self.observer.model
-        if operation.asked is None or call.error is not None:
+        if operation.asked is None:
+            return
+        fine = call.error is None or isinstance(call.error, errors.DeadlineExceeded | errors.Closed)
+        self.check(fine, f"{operation} can be answered, but failed with {call.error!r}")
+        if call.error is not None:
             return
         session, key, sequence = operation.asked
         known = model.outcomes.get((session, sequence))
