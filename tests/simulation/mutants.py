@@ -5,7 +5,7 @@ from __future__ import annotations
 from ocelog.log.durability import Durability
 from ocelog.log.log import Log, SyncJob
 from ocelog.shard import executor, intake, leadership, persist, reads, replica
-from ocelog.shard.raft import election, follower, read_index, replication, state
+from ocelog.shard.raft import election, follower, lease, read_index, replication, state
 
 from .breaking import Edit, Mutant
 from .scheduler import SECOND
@@ -223,18 +223,13 @@ MUTANTS = (
                 "while self._started:",
             ),
         ),
-        ("Linearizable", "OpenSessionsStay"),  # a leader that was replaced does not know the new sessions
-        # Two leaders for a while, with a client on either side: one writes, the other only reads.
-        overrides={
-            "cut_interval": SECOND,
-            "gone_notice": 1.0,
-            "one_way": 0.0,
-            "readers": 0.5,
-            "clients": 4,
-            "think_max": 40_000,
-            "keys": 1,
-            "election_ticks": 14,
-        },
-        seeds=120,
+        ("Linearizable",),
+        stories=("test_a_leader_that_was_paused_answers_nothing_from_the_past",),
+    ),
+    Mutant(
+        "a lease lasts as long as its leader was paused",
+        (Edit(lease.Lease, "holds", "return 0 <= now - sent[0][1] < self.milliseconds", "return True"),),
+        ("Linearizable",),
+        stories=("test_a_leader_that_was_paused_answers_nothing_from_the_past",),
     ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ocelog.client.protocol import frames
 from ocelog.log.entry import HEADER_BYTES
 from ocelog.log.segment import Segment
 
@@ -271,3 +272,31 @@ def test_a_crash_while_an_install_is_published(cut: tuple[int, bool]) -> None:
 
 
 KEYS = [f"k{number}" for number in range(12)]
+
+
+@pytest.mark.parametrize("level", [frames.LINEARIZABLE, frames.BOUNDED_LINEARIZABLE])
+def test_a_leader_that_was_paused_answers_nothing_from_the_past(level: int) -> None:
+    """Meanwhile another leads and has written; the old one's clients and their router know of nobody else."""
+    stage = Stage(clients=2, routers=2, tick=50 * MS)
+    writer, reader = stage.simulation.clients
+    reader.working = False
+    stage.run_until(lambda: not stage.simulation.workload.open)
+    while reader.connection.endpoint == writer.connection.endpoint:
+        reader.reconnect()
+        stage.run(SECOND // 4)
+    stage.put("k0")
+    stage.run(SECOND)
+    old = stage.leader
+    side = [old.name, reader.name, reader.connection.endpoint.removeprefix("ipc://")]
+    stage.network.separate(side, [name for name in stage.network.names if name not in side], inward=True, outward=True)
+    old.pause(20 * SECOND)
+    stage.run_until(lambda: stage.leader is not old)
+    stage.put("k0")
+    old.pause(0)
+    operation = reader.submit("map", ("get", b"k0"), is_query=True, level=level)
+    reader.act()
+    stage.run(SECOND // 5)
+    assert old.leads, "it does not know yet"
+    assert operation in stage.simulation.workload.open
+    stage.network.heal()
+    stage.run_until(lambda: operation not in stage.simulation.workload.open)
