@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocelog.log.durability import Durability
 from ocelog.log.log import Log, SyncJob
-from ocelog.shard import executor, intake, leadership, persist, reads, replica
+from ocelog.shard import executor, intake, leadership, persist, reads, terms
 from ocelog.shard.raft import election, follower, lease, read_index, replication, state
 
 from .breaking import Edit, Mutant
@@ -132,10 +132,10 @@ MUTANTS = (
         "a deposed leader logs what clients sent",
         (
             Edit(
-                replica.Replica,
+                terms.Terms,
                 "decide",
-                "if leadership is not None and self.core.role is Role.LEADER:",
-                "if leadership is not None:",
+                "if leadership is None or self.core.role is not Role.LEADER:",
+                "if leadership is None:",
             ),
         ),
         ("LogMatching", "AssertionError"),
@@ -228,7 +228,10 @@ MUTANTS = (
     ),
     Mutant(
         "a lease lasts as long as its leader was paused",
-        (Edit(lease.Lease, "holds", "return 0 <= now - sent[0][1] < self.milliseconds", "return True"),),
+        (
+            Edit(lease.Lease, "holds", "return 0 <= now - sent[0][1] < self.milliseconds", "return True"),
+            Edit(lease.Lease, "sent", "while sent and", "while False and"),
+        ),
         ("Linearizable",),
         stories=("test_a_leader_that_was_paused_answers_nothing_from_the_past",),
     ),
