@@ -19,3 +19,14 @@ def test_no_storm_breaks_a_safety_property(first, churn):
             Storm(seed, churn=churn).play(STEPS)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def test_nobody_is_elected_beside_a_leader_with_a_lease():
+    """Clocks run evenly and pledges are as short as they may be, while connections break all the time."""
+    storms = [Storm(seed, churn=seed % 2 == 1, leases=True) for seed in range(SEEDS_PER_TEST)]
+    for seed, storm in enumerate(storms):
+        try:
+            storm.play(STEPS)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+    assert min(storm.leases.held for storm in storms) > 100
