@@ -226,6 +226,43 @@ def test_a_killed_supervisor_leaves_nothing_and_the_data_starts_again(up):
     assert second.ocelog("map", "get", "m", "k").stdout == "v\n"
 
 
+def test_several_routers_are_named_by_every_verb_and_restarted_one_by_one(up, tmp_path):
+    settings = tmp_path / "ocelog.toml"
+    settings.write_text("[cluster]\nshards = 1\nreplicas = 1\nrouters = 2\n")
+    cluster = up(f"--config={settings}")
+    named = re.search(r"endpoints (tcp://\S+), (tcp://\S+)\n", cluster.text)
+    assert named, cluster.text
+    status = cluster.status()
+    assert status["endpoints"] == list(named.groups())
+    table = cluster.ocelog("status").stdout
+    first, second = status["routers"]
+    assert f"router 0 pid {first['pid']}, {first['endpoint']}\n" in table
+    assert f"router 1 pid {second['pid']}, {second['endpoint']}\n" in table
+
+    os.kill(second["pid"], signal.SIGKILL)
+    assert cluster.ocelog("map", "put", "m", "k", "v").returncode == 0
+    eventually(lambda: cluster.status()["routers"][1]["pid"] not in (None, second["pid"]), "another start")
+    assert cluster.status()["routers"][0]["pid"] == first["pid"]
+    assert cluster.status()["endpoints"] == status["endpoints"]
+    assert ocelog("map", "get", "m", "k", "--endpoints", second["endpoint"]).stdout == "v\n"
+
+
+def test_figures_for_collectors(up):
+    cluster = up("--shards=1", "--replicas=1", "--routers=2")
+    text = cluster.ocelog("metrics").stdout
+    assert text.startswith("# TYPE ocelog_cluster info\n")
+    assert text.endswith("# EOF\n")
+    assert text.count("ocelog_router_up{") == 2
+    found = {family["name"]: family for family in json.loads(cluster.ocelog("metrics", "--json").stdout)}
+    assert [sample["value"] for sample in found["ocelog_replica_up"]["samples"]] == [1]
+    assert found["ocelog_replica_memory_bytes"]["samples"][0]["value"] > 1 << 20
+    refused = cluster.ocelog("metrics", "--listen", "nowhere")
+    assert (refused.returncode, "expected HOST:PORT" in refused.stderr) == (64, True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = cluster.ocelog("metrics", "--listen", f":{other.getsockname()[1]}")
+    assert (taken.returncode, taken.stderr) == (74, "ocelog: Address already in use\n")
+
+
 def test_a_second_signal_stops_at_once(up):
     cluster = up("--shards=1")
     children = cluster.children()

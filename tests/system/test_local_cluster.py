@@ -103,14 +103,30 @@ def test_settings_are_checked_and_reach_the_processes(tmp_path):
 
 
 def test_several_routers_serve_the_same_data():
-    with LocalCluster(shards=1, replicas=1, cluster={"routers": 2}) as cluster:
+    with LocalCluster(shards=1, replicas=1, routers=2) as cluster:
         first, second = cluster.endpoints
         with ocelog.connect(first) as one, ocelog.connect(second) as other:
             one.map("m").put("k", 1)
             assert other.map("m").get("k") == 1
 
 
-@pytest.mark.ocelog_cluster(shards=1, replicas=1)
+def test_one_router_is_killed_and_restarted_by_its_number():
+    with LocalCluster(shards=1, replicas=1, routers=2) as cluster:
+        first = cluster.router_pid(1)
+        cluster.kill_router(1)
+        assert cluster.router_pid(1) is None
+        with ocelog.connect(cluster.endpoints) as client:
+            client.map("m").put("k", 1)
+            cluster.restart_router(1)
+            assert cluster.router_pid(1) not in (None, first)
+            cluster.restart_router(0)  # while it is up, and in use
+            assert client.map("m").get("k") == 1
+        with pytest.raises(ValueError, match="there is no router 2"):
+            cluster.pause_router(2)
+
+
+@pytest.mark.ocelog_cluster(shards=1, replicas=1, routers=2)
 def test_the_fixture_is_a_running_cluster(ocelog_cluster):
     assert [len(shard["replicas"]) for shard in ocelog_cluster.status()["shards"]] == [1]
+    assert len(ocelog_cluster.endpoints) == 2
     assert ocelog_cluster.pid(0, 0) != os.getpid()

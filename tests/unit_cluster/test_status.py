@@ -1,5 +1,7 @@
 """The verdict over a cluster's status, and its table."""
 
+from pathlib import Path
+
 import pytest
 from ocelog.cluster import status
 
@@ -83,6 +85,34 @@ def test_a_replica_that_is_down_has_dashes_and_units_are_human():
     assert up == ("0", "0", "100", "leader", "3", "9", "9", "10", "7", "4", "2", "64.0 MiB", "900 B", "12 %")
     assert down == ("0", "1", "-", "down", *["-"] * 10)
     assert len(up) == len(status.HEADINGS)
+
+
+def test_every_field_is_in_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    missing = [name for name in (*status.REPLICA_FIELDS, *status.ROUTER_FIELDS) if f"`{name}`" not in text]
+    assert missing == []
+
+
+def routed(*pids: int | None) -> dict:
+    report = {"cluster_id": "ab", "shards": [shard(0, "LFF")], "endpoints": ["tcp://a:1", "tcp://a:2"]}
+    routers = [[f"tcp://a:{number}", pid] for number, pid in enumerate(pids, 1)]
+    return status.complete(
+        {**report, "routers": routers, "router": {"id": 1, "endpoint": "tcp://a:2", "clients": 7}}, ["x"]
+    )
+
+
+def test_the_routers_are_named_with_what_the_one_that_was_asked_tells_of_itself():
+    report = routed(71, 72)
+    assert report["endpoints"] == ["tcp://a:1", "tcp://a:2"]
+    assert [(row["id"], row["pid"], row["clients"]) for row in report["routers"]] == [(0, 71, None), (1, 72, 7)]
+    assert status.router_lines(report) == ["router 0 pid 71, tcp://a:1", "router 1 pid 72, tcp://a:2"]
+    assert report["healthy"]
+
+
+def test_a_router_that_is_down_degrades_a_cluster_that_serves():
+    report = routed(None, 72)
+    assert (report["verdict"], report["healthy"]) == ("degraded: router 0 is down", False)
+    assert status.router_lines(report)[0] == "router 0 down, tcp://a:1"
 
 
 def test_columns_line_up():

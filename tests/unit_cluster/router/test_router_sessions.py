@@ -152,6 +152,17 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes_first():
     assert holders.forget(1) == {}
 
 
+@pytest.mark.parametrize("kind", [frames.ROUTES, frames.GONE])
+def test_a_client_cannot_say_where_sessions_are(router, kind):
+    router.leads(0)
+    router.core.take_for_replicas()
+    router.says(ADA, router.request(kind))
+    (header,) = router.told(ADA)
+    assert (header.kind, header.code) == (frames.REFUSED, errors.BAD_MESSAGE)
+    assert router.handed() == {}
+    assert told(router) == {}
+
+
 # -- those that are gone -----------------------------------------------------------------------------
 
 
