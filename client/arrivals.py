@@ -167,9 +167,9 @@ class Arrivals:
             self._ordering.hold_answers(HeldAnswers(batch, answers, reply.index, reply.event_index, batch.after))
             self._release(now)
 
-    def _release(self, now: float, *, everything: bool = False) -> None:
+    def _release(self, now: float) -> None:
         again: list[Call] = []
-        for held in self._ordering.release(everything=everything):
+        for held in self._ordering.release():
             if isinstance(held, HeldEvents):
                 self._outbox.finished.append(held.batch)
             elif isinstance(held, HeldAnswers):
@@ -209,6 +209,21 @@ class Arrivals:
         held = self._ordering.results()
         return {call: applied_late(call, each.index, each.result, self._envelope, now) for call, each in held.items()}
 
-    def flush(self, now: float) -> None:
-        """The session is over: what has come and waited for more is delivered as it is."""
-        self._release(now, everything=True)
+    def flush(self, error: Callable[[Call], Exception], now: float) -> None:
+        """The session is over, and what was in flight has failed: so does what has come and waits for events.
+
+        No event behind it was received, so the order holds. A command's caller is told that it was applied, all others
+        `error`.
+        """
+        self._release(now)
+        while len(self._ordering):
+            held = self._ordering.pop()
+            if isinstance(held, HeldResult):
+                late = applied_late(held.call, held.index, held.result, self._envelope, now)
+                self._outbox.fail(held.call, late)
+            elif isinstance(held, HeldAnswers):
+                for call in held.batch.calls:
+                    self._outbox.fail(call, error(call))
+            else:
+                self._outbox.finished.append(held.batch)
+            self._release(now)

@@ -10,6 +10,7 @@ turn in which it is sent.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from random import Random
 
@@ -219,45 +220,44 @@ class Flow:
     def expire(self, now: float, *, final: bool = False) -> None:
         """The session is over: what was sent fails, what was not goes on under the next session, unless this is the last.
 
-        What was answered already is delivered first. Callers that wait for events ask under the next session.
+        Callers of commands that are applied and not settled go on waiting: the next session asks for them.
         """
-        self.arrivals.flush(now)
-        calls = list(self.flight.calls())
+        self._end_flight(lambda call: outcomes.expired(call, self.envelope, now), now)
         if final:
-            calls += self.queue
-            self.queue.clear()
+            self._fail_queue(lambda call: outcomes.expired(call, self.envelope, now))
             self._stop_settling("the session ended before all its events were handled", now)
-        for call in calls:
-            self._outbox.fail(call, outcomes.expired(call, self.envelope, now))
+        self.begin(self.limits)
+
+    def abandon(self, now: float, *, waiting_only: bool = False) -> None:
+        """The client closes: fail what waits in the queue, or everything."""
+        if not waiting_only:
+            self._end_flight(lambda call: outcomes.closed(call, self.envelope, now), now)
+            self._stop_settling("the client was closed before all its events were handled", now)
+            self.begin(self.limits)
+        self._fail_queue(lambda call: outcomes.closed(call, self.envelope, now))
+
+    def _end_flight(self, error: Callable[[Call], Exception], now: float) -> None:
+        for call in self.flight.calls():
+            self._outbox.fail(call, error(call))
             if call.owner is None and call.waiter is not None:
                 call.waiter.opening = False
-        self.begin(self.limits)
+        self.arrivals.flush(error, now)
+
+    def _fail_queue(self, error: Callable[[Call], Exception]) -> None:
+        calls = list(self.queue)
+        self.queue.clear()
+        for call in calls:
+            if call.owner is None and call.waiter is not None:
+                call.waiter.opening = False
+            self._outbox.fail(call, error(call))
 
     def _stop_settling(self, why: str, now: float) -> None:
         for call in self.settling.clear():
             self._outbox.fail(call, outcomes.events_pending(call, call.result, why, self.envelope, now))
 
-    def abandon(self, now: float, *, waiting_only: bool = False) -> None:
-        """The client closes: fail what waits in the queue, or everything."""
-        if not waiting_only:
-            self.arrivals.flush(now)
-            self._stop_settling("the client was closed before all its events were handled", now)
-        calls = list(self.queue)
-        self.queue.clear()
-        if not waiting_only:
-            calls += self.flight.calls()
-            self.begin(self.limits)
-        for call in calls:
-            self._outbox.fail(call, outcomes.closed(call, self.envelope, now))
-
     def refuse_waiting(self, code: int, text: str, now: float) -> None:
         """No session can be had: fail what waits for one."""
-        calls = list(self.queue)
-        self.queue.clear()
-        for call in calls:
-            if call.owner is None and call.waiter is not None:
-                call.waiter.opening = False
-            self._outbox.fail(call, outcomes.refused(call, code, text, self.envelope, now))
+        self._fail_queue(lambda call: outcomes.refused(call, code, text, self.envelope, now))
 
     def sweep(self, now: float, waited_for: str) -> None:
         """Let every call whose deadline passed give up. Cheap while nothing is due: the earliest deadline is kept."""

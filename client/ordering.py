@@ -85,13 +85,17 @@ class Ordering:
         self._count += 1
         heappush(self._heap, (index, rank, self._count, held))
 
-    def release(self, *, everything: bool = False) -> list[Held]:
-        """Take out what has its turn now, in order; or all that is left, when nothing more can come."""
+    def release(self) -> list[Held]:
+        """Take out what has its turn now, in order."""
         released = []
         lowest = self._window.lowest_waited()
-        while self._heap and (everything or self._has_turn(self._heap[0][3], lowest)):
+        while self._heap and self._has_turn(self._heap[0][3], lowest):
             released.append(heappop(self._heap)[3])
         return released
+
+    def pop(self) -> Held:
+        """Take out what comes next, though it has not its turn: what it waits for will not come."""
+        return heappop(self._heap)[3]
 
     def _has_turn(self, held: Held, lowest: int) -> bool:
         if isinstance(held, HeldEvents):

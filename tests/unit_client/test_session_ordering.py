@@ -156,14 +156,27 @@ def test_at_its_deadline_a_result_that_waits_for_events_is_told_with_what_is_kno
     assert order(harness) == [120]
 
 
-def test_what_has_come_is_delivered_when_the_session_ends(harness, kit):
+def test_when_the_session_ends_what_has_come_is_told_and_the_order_holds(harness, kit):
     first, second, third = put(harness, 3)
+    query = harness.call("get", b"a", query=True)
+    (question,) = [sent for sent in harness.pump() if sent.kind == frames.QUERY]
     harness.results(2, kit.ok(b"1"), index=120, event_index=110)
-    harness.results(4, kit.ok(b"3"), index=140, event_index=110)
+    harness.results(4, kit.ok(b"3"), index=140, event_index=130)
+    harness.events(0, 110, after=2)
+    harness.answers(question.request, kit.NIL, index=145, event_index=130)
+    assert order(harness) == [110, first]
     harness.receive(frames.REFUSED, code=errors.UNKNOWN_SESSION, request=99)
-    assert order(harness) == [first, third, second]
-    assert (first.result, third.result) == (b"1", b"3")
+    assert order(harness) == [second, third, query]
     assert type(second.error) is errors.SessionExpired
+    assert (type(third.error), third.error.result) == (EventsPending, b"3"), "the events before it will not come"
+    assert type(query.error) is errors.SessionExpired
+
+
+def test_events_that_waited_for_a_result_are_delivered_when_the_session_ends(harness, kit):
+    (call,) = put(harness)
+    harness.events(0, 130, after=2)
+    harness.receive(frames.REFUSED, code=errors.UNKNOWN_SESSION, request=99)
+    assert order(harness) == [call, 130]
 
 
 def test_a_new_session_begins_afresh(harness, kit):
