@@ -83,7 +83,7 @@ class Arrivals:
         """An ANSWERS message; one to a batch that was answered before is ignored. Raises BadFrame."""
         queries = self._flight.queries
         batch = queries.get(reply.request)
-        if batch is None or batch.answer is not None:
+        if batch is None:
             return
         if reply.count != len(batch.calls):
             raise BadFrame(f"{reply.count} answers to {len(batch.calls)} queries")

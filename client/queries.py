@@ -125,8 +125,9 @@ class Queries:
         self.resend_at = min(self.resend_at, resend_at)
 
     def get(self, request: int) -> QueryBatch | None:
-        """The unanswered batch of that request id."""
-        return self._batches.get(request)
+        """The unanswered batch of that request id; what comes late for one that waits for its turn is for nobody."""
+        batch = self._batches.get(request)
+        return None if batch is None or batch.answer is not None else batch
 
     @property
     def ordered(self) -> bool:

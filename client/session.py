@@ -308,7 +308,7 @@ class ShardSession:
             expected = window.gap(first, now)
             if expected is not None:
                 self.flow.flight.repeat_commands(expected, now)
-        elif reply.code in (errors.BUSY, errors.NO_SPACE):
+        elif reply.code in errors.ROWS and errors.ROWS[reply.code].retry:
             window.refused(first, retry_after, now)
         elif not self.flow.refuse(max(first, message[0]), message[1], reply.code, text, now):
             self._expired(f"the shard refuses even empty commands: {errors.name_of(reply.code)}: {text}", now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import zmq
 from ocelog.client.calls import Call, Delivery, EventBatch, Outbox, Resource, StateChange
 from ocelog.client.protocol import errors, frames
+from ocelog.client.protocol.events import pack_indexes, unpack_handled, unpack_indexes
 from ocelog.client.protocol.limits import SLOTS, Limits
 from ocelog.client.session import ShardSession
 
@@ -209,23 +211,33 @@ class Harness:
 
 
 class FakeSession:
-    """What the shard keeps of one session."""
+    """What the shard keeps of one session.
+
+    `events` are unhandled batches: index, index before, payload; `published` the indexes of all there were. `received`
+    and `told` (handled) are what this leader was told by message.
+    """
 
     def __init__(self, number: int, key: bytes) -> None:
         self.number = number
         self.key = key
         self.last = 0
         self.next = 1
-        self.results: dict[int, bytes] = {}
+        self.results: dict[int, tuple[int, bytes]] = {}
+        self.event_index = 0
+        self.events: list[tuple[int, int, bytes]] = []
+        self.published: list[int] = []
+        self.received = 0
+        self.told = 0
         self.early: dict[int, Any] = {}
         self.queries: list[frames.Request] = []
 
 
 class FakeShard:
-    """One shard in memory: exactly-once sessions over a log whose tail may be lost with a leader.
+    """One shard in memory: exactly-once sessions with events over a log whose tail may be lost with a leader.
 
     `refuse` answers every command with that code; `autocommit` applies at once, else `commit` does. `history` holds
-    what was applied: (session, sequence, decoded operation).
+    what was applied: (session, sequence, decoded operation). The command `tell` publishes its argument to every session.
+    `index_of_answer` says as of which index a message of queries is answered.
     """
 
     def __init__(self, number: int = 0, *, limits: Limits | None = None, timeout_ms: int = 30_000) -> None:
@@ -240,20 +252,73 @@ class FakeShard:
         self.data: dict[int, Any] = {}
         self.refuse = 0
         self.autocommit = True
+        self.settling: list[tuple[frames.Request, int]] = []
+        self.events_per_push = 3
+        self.index_of_answer: Callable[[frames.Request], int] = lambda request: self.index
 
     # -- answers ---------------------------------------------------------------------------------------
 
     def _reply(self, kind: int, request: frames.Request, body: bytes = b"", **fields: int) -> list[bytes]:
-        fields = {"session": request.session, "request": request.request, "index": self.index, **fields}
-        return reply(kind, body=body, shard=self.number, **fields)
+        session = self.sessions.get(request.session)
+        event_index = session.event_index if session else 0
+        known = {"session": request.session, "request": request.request, "index": self.index}
+        return reply(kind, body=body, shard=self.number, **{**known, "event_index": event_index, **fields})
 
     def _refused(self, request: frames.Request, code: int, first: int, text: str = "") -> list[bytes]:
         return self._reply(frames.REFUSED, request, text.encode(), code=code, first_sequence=first, retry_after_ms=10)
 
-    def _results(self, session: FakeSession, first: int, results: list[bytes]) -> list[bytes]:
-        body = frames.pack_results([self.index] * len(results), results)
+    def _results(self, session: FakeSession, first: int, results: list[tuple[int, bytes]]) -> list[bytes]:
+        indexes, payloads = [index for index, _ in results], [result for _, result in results]
         fields = {"first_sequence": first, "count": len(results), "index": self.index, "session": session.number}
-        return reply(frames.RESULTS, body=body, shard=self.number, **fields)
+        fields["flags"] = 0 if all(map(self.settled, indexes)) else frames.UNSETTLED
+        fields["event_index"] = session.event_index
+        return reply(frames.RESULTS, body=frames.pack_results(indexes, payloads), shard=self.number, **fields)
+
+    # -- events ----------------------------------------------------------------------------------------
+
+    def _publish(self, event: list[Any]) -> None:
+        """To every open session, as one batch of this index."""
+        for session in self.sessions.values():
+            session.events.append((self.index, session.event_index, msgpack.packb([event])))
+            session.event_index = self.index
+            session.published.append(self.index)
+
+    def push(self, session: FakeSession) -> list[list[bytes]]:
+        """What the session has not received; at most so many batches in one message."""
+        batches = [batch for batch in session.events if batch[0] > session.received]
+        messages = []
+        for start in range(0, len(batches), self.events_per_push):
+            part = batches[start : start + self.events_per_push]
+            body = frames.pack_results([index for index, _, _ in part], [payload for _, _, payload in part])
+            fields = {"request": part[0][1], "first_sequence": session.last, "count": len(part)}
+            fields |= {"session": session.number, "index": self.index, "event_index": session.event_index}
+            messages.append(reply(frames.EVENTS, body=body, shard=self.number, **fields))
+        return messages
+
+    def settled(self, index: int) -> bool:
+        """Whether every open session has handled the batch of that index, as far as this leader knows."""
+        batches = ((batch[0], session.told) for session in self.sessions.values() for batch in session.events)
+        return not any(index == at > told for at, told in batches)
+
+    def _handled(self, request: frames.Request, session: FakeSession, body: bytes) -> list[list[bytes]]:
+        received, handled = unpack_handled(body)
+        session.received, session.told = max(session.received, received), max(session.told, handled)
+        if request.kind == frames.KEEP_ALIVE:
+            # Only what is in the log makes every replica forget.
+            session.events = [batch for batch in session.events if batch[0] > handled]
+        elif request.flags & frames.AGAIN:
+            return self.push(session) + self._answer_settling()
+        return self._answer_settling()
+
+    def _answer_settling(self) -> list[list[bytes]]:
+        answers, waiting = [], []
+        for request, index in self.settling:
+            if self.settled(index):
+                answers.append(self._reply(frames.SETTLED, request, pack_indexes([index]), count=1))
+            else:
+                waiting.append((request, index))
+        self.settling = waiting
+        return answers
 
     # -- requests --------------------------------------------------------------------------------------
 
@@ -266,9 +331,14 @@ class FakeShard:
         if session is None or session.key != request.key:
             return [self._refused(request, errors.UNKNOWN_SESSION, request.first_sequence, "no such session")]
         if request.kind == frames.KEEP_ALIVE:
-            return [self._reply(frames.KEPT_ALIVE, request)]
+            return [*self._handled(request, session, bytes(body)), self._reply(frames.KEPT_ALIVE, request)]
+        if request.kind == frames.HANDLED:
+            return self._handled(request, session, bytes(body))
         if self.refuse:
             return [self._refused(request, self.refuse, request.first_sequence)]
+        if request.kind == frames.SETTLE:
+            self.settling += [(request, index) for index in unpack_indexes(body, request.count)]
+            return self._answer_settling()
         if request.kind == frames.QUERY:
             session.queries.append((request, bytes(body)))
             return self._answer_queries(session)
@@ -291,7 +361,7 @@ class FakeShard:
         gap = False
         for sequence, part in enumerate(parts, request.first_sequence):
             if sequence <= session.last:
-                known = session.results.get(sequence, failed(errors.ACKNOWLEDGED))
+                known = session.results.get(sequence, (0, failed(errors.ACKNOWLEDGED)))
                 answers.append(self._results(session, sequence, [known]))
             elif sequence == session.next:
                 self.log.append((session, sequence, part))
@@ -310,7 +380,7 @@ class FakeShard:
         """Apply the log, or its first `count` entries; the results."""
         taken, self.log = (self.log, []) if count is None else (self.log[:count], self.log[count:])
         answers = []
-        touched: dict[int, tuple[FakeSession, int, list[bytes]]] = {}
+        touched: dict[int, tuple[FakeSession, int, list[tuple[int, bytes]]]] = {}
         for session, sequence, operation in taken:
             assert sequence == session.last + 1, f"applied {sequence} after {session.last}"
             self.index += 1
@@ -319,19 +389,23 @@ class FakeShard:
                 answers.append(reply(frames.UNREGISTERED, shard=self.number, session=session.number))
                 self.sessions.pop(session.number, None)
                 continue
-            result = self._apply(session, sequence, operation)
+            result = self.index, self._apply(session, sequence, operation)
             session.results[sequence] = result
             touched.setdefault(session.number, (session, sequence, []))[2].append(result)
         for session, first, results in touched.values():
             answers.append(self._results(session, first, results))
             answers += self._answer_queries(session)
+        for session in self.sessions.values():
+            answers += self.push(session)
         return answers
 
     def lose_leader(self, keep: int = 0) -> None:
         """A new leader that has only the first `keep` entries of the tail, and nobody's early commands."""
         self.log = self.log[:keep]
+        self.settling.clear()
         for session in self.sessions.values():
             session.early.clear()
+            session.received = session.told = 0
             kept = sum(1 for owner, _, _ in self.log if owner is session)
             session.next = session.last + 1 + kept
 
@@ -342,7 +416,8 @@ class FakeShard:
                 waiting.append((request, body))
                 continue
             results = [self._run(msgpack.unpackb(part)) for part in frames.unpack_parts(body, request.count)]
-            answers.append(self._reply(frames.ANSWERS, request, frames.pack_parts(results), count=len(results)))
+            fields = {"count": len(results), "index": self.index_of_answer(request)}
+            answers.append(self._reply(frames.ANSWERS, request, frames.pack_parts(results), **fields))
         session.queries = waiting
         return answers
 
@@ -396,6 +471,10 @@ class FakeShard:
         return state.pop(key, None)
 
     def _map_echo(self, _: int, state: Any, tag: Any) -> Any:
+        return tag
+
+    def _map_tell(self, resource: int, state: Any, tag: Any) -> Any:
+        self._publish([resource, "told", tag])
         return tag
 
     def _map_get(self, _: int, state: Any, key: bytes) -> Any:

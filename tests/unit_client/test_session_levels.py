@@ -166,6 +166,20 @@ def test_an_answer_that_waits_for_its_turn_is_not_repeated(harness, kit):
     assert repeated == {two.request - 1}
 
 
+def test_a_late_refusal_of_an_answer_that_waits_for_its_turn_is_ignored(harness, kit):
+    """It planned a repeat that was never due: the client's thread found something to do without end."""
+    (first, one), (second, two) = get(harness), get(harness)
+    harness.answers(two.request, kit.NIL, index=150)
+    for code in (errors.BUSY, errors.NOT_LEADER, errors.BAD_MESSAGE):
+        harness.refuse(two, code)
+        assert harness.sent() == []
+    assert harness.session.wake_at() > harness.now
+    harness.advance(5)
+    harness.answers(one.request, kit.NIL, index=140)
+    assert harness.finished() == [first, second]
+    assert second.error is None
+
+
 def test_the_first_index_seen_is_that_of_the_session(harness):
     """A replica that has not applied the registration would not know the session."""
     assert get(harness)[1].header.seen >= harness.SESSION
