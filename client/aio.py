@@ -194,6 +194,10 @@ class AsyncClient(Front):
         """Raises Closed when the client is closed or of another process, BadArgument in another event loop."""
         if not self._io.usable:
             raise self._io.why_unusable()
+        self.check_loop()
+
+    def check_loop(self) -> None:
+        """Raises BadArgument in another event loop than the client's."""
         if asyncio.get_running_loop() is not self._loop:
             raise BadArgument("this client belongs to another event loop; connect one in this loop")
 

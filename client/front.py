@@ -47,11 +47,12 @@ class Front:
 
     @property
     def state(self) -> ClientState:
-        """The worst state of the sessions that are not closed; CONNECTED while there is none, CLOSED after `close`."""
+        """The worst state of the sessions that are not closed; CONNECTED before the first, CLOSED when all are."""
+        states = self._io.states.values()
         if not self._io.usable:
             return ClientState.CLOSED
-        states = [state for state in self._io.states.values() if state is not ClientState.CLOSED]
-        return max(states, key=_WORSE.index, default=ClientState.CONNECTED)
+        default = ClientState.CLOSED if states else ClientState.CONNECTED
+        return max((state for state in states if state is not ClientState.CLOSED), key=_WORSE.index, default=default)
 
     @property
     def states(self) -> dict[int, ClientState]:

@@ -29,6 +29,9 @@ logger = logging.getLogger("ocelog.client")
 
 THREAD_NAME = "ocelog-events"
 
+TURN_CALLBACKS_MAX = 256
+"""Callbacks run in one turn of an event loop, so that a flood of events does not hold up everything else in it."""
+
 
 class Subscription:
     """A callback that is called until this is closed; closing it twice is fine. Usable with `with`."""
@@ -158,7 +161,12 @@ class LoopHandlers(Handlers):
 
     def run(self) -> None:
         """Run what waits, up to a coroutine that is not over at once; that one goes on here when it is."""
+        left = TURN_CALLBACKS_MAX
         while self._tasks and not self._busy:
+            if not left:
+                self._loop.call_soon(self.run)
+                return
+            left -= 1
             task = self._tasks.popleft()
             if not self._wanted(task):
                 self._over(task)
@@ -218,7 +226,11 @@ class ThreadHandlers(Handlers):
         with self._lock:
             if self.ident is None and not self._stopped:
                 thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # too many threads, or the interpreter is ending: the thread of the socket goes on
+                    logger.exception("the thread for callbacks cannot start; the next event tries again")
+                    return
                 self.ident = thread.ident
 
     def _run(self) -> None:

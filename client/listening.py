@@ -124,8 +124,8 @@ class Listening:
             del topic.interests[interest.key]
             if not topic.interests:
                 self._forget(topic)
-            # Also when listening was never confirmed, since the command may have been applied all the same.
-            if resource.index is not None and not self._ended:
+            # Also when listening was not confirmed: the command may be on its way, or have been applied all the same.
+            if not self._ended and not (isinstance(error, errors.OcelogError) and error.definite):
                 self._submit(self._call(interest, ("unlisten", interest.key), False, _nothing, None))
 
     def abandon(self, resource: Resource, listener: Listener) -> None:

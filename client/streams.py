@@ -134,6 +134,7 @@ class AsyncEvents(_Stream[E]):
         listener = self._listener
         while (event := listener.poll()) is None:
             self._client.check_process()
+            self._client.check_loop()
             if self._ended():
                 return None
             if listener.phase is Phase.LOST:

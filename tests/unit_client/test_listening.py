@@ -356,10 +356,20 @@ def test_an_opening_that_fails_leaves_nothing_listening(rig):
     assert parts(rig.sent()) == [("unlisten", None)]  # it may have been applied
 
 
-def test_a_listener_that_was_closed_while_it_opened_takes_nothing(rig):
+def test_an_opening_that_was_surely_not_applied_is_not_taken_back(rig):
+    listener = rig.stream(confirm=False)
+    (call,) = rig.sent()
+    rig.answer(call, error=errors.DeadlineExceeded("never sent"))
+    assert (listener.phase, rig.sent()) == (Phase.ENDED, [])
+
+
+def test_a_listener_that_was_closed_while_it_opened_takes_nothing_and_is_taken_back(rig):
+    rig.resource.index = None  # not even the resource is open
     listener = rig.stream(confirm=False)
     (call,) = rig.sent()
     rig.listening.close(rig.resource, listener)
+    assert parts(rig.sent()) == [("unlisten", None)]
+    rig.resource.index = MAP
     rig.answer(call)
     rig.change()
     assert listener.poll() is None

@@ -700,6 +700,9 @@ def test_the_state_of_a_client_is_the_worst_of_the_open_ones(io):
     assert client.states[2] is ClientState.CLOSED
     io.do(lambda: io.state(ClientState.EXPIRED, shard=0))
     assert client.state is ClientState.EXPIRED
+    for shard in (0, 1):
+        io.do(lambda shard=shard: io.state(ClientState.CLOSED, shard=shard))
+    assert client.state is ClientState.CLOSED
     client.close()
     assert client.state is ClientState.CLOSED
 
@@ -941,6 +944,41 @@ def test_a_receipt_tells_of_a_failure_too(io):
         client.map("users").put("a", 1)
     assert receipts[0].error == "OutcomeUnknown"
     assert "failed (OutcomeUnknown)" in str(receipts)
+
+
+def test_a_stream_belongs_to_the_loop_of_its_client(io):
+    async def make():
+        client = AsyncClient(io, check("tcp://nowhere:1", 5.0, 30.0, None))
+        return client, client.map("users").events()
+
+    async def use(events):
+        with pytest.raises(BadArgument, match="another event loop"):
+            await anext(events)
+
+    client, events = asyncio.run(make())
+    asyncio.run(use(events))
+    assert client.state is ClientState.CONNECTED
+
+
+def test_a_flood_of_callbacks_leaves_turns_to_others(io):
+    async def scenario(client):
+        hits, heard, turns = client.counter("hits"), [], 0
+        await hits.on_change(lambda event: heard.append(event.new))
+
+        async def others():
+            nonlocal turns
+            while len(heard) < 5000:
+                turns += bool(heard)
+                await asyncio.sleep(0)
+
+        sending = asyncio.gather(*[hits.set(number) for number in range(5000)])
+        await asyncio.sleep(0)
+        io.do(lambda: None)  # blocks the loop until all of them are there
+        await asyncio.gather(sending, others())
+        assert heard == list(range(5000))
+        assert turns >= 10
+
+    run(io, scenario)
 
 
 # -- forks -------------------------------------------------------------------------------------------
