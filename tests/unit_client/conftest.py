@@ -18,6 +18,7 @@ from ocelog.client.calls import Call, Delivery, EventBatch, Outbox, Resource, St
 from ocelog.client.protocol import errors, frames
 from ocelog.client.protocol.events import pack_indexes, unpack_handled, unpack_indexes
 from ocelog.client.protocol.limits import SLOTS, Limits
+from ocelog.client.protocol.outcomes import FORGOTTEN, Outcome, pack_outcome
 from ocelog.client.session import ShardSession
 
 NIL = bytes((errors.OK, 0xC0))
@@ -516,6 +517,8 @@ class FakeRouter:
         self.shards = shards
         self.cluster_id = cluster_id
         self.deaf = False
+        self.routers: list[str] = []
+        self.outcome = Outcome(FORGOTTEN, 0, b"")
         self.busy = 0
         self.refuse_hello = False
         self.requests: list[Sent] = []
@@ -545,6 +548,9 @@ class FakeRouter:
             return [self._welcome(request.request)]
         if self.deaf:
             return []
+        if request.kind == frames.OUTCOME:
+            body = pack_outcome(self.outcome)
+            return [reply(frames.OUTCOME_REPORT, body=body, shard=request.shard, request=request.request)]
         if request.kind == frames.STATUS:
             body = msgpack.packb({"cluster_id": self.cluster_id, "shards": []})
             return [reply(frames.STATUS_REPORT, body=body, shard=frames.NO_SHARD, request=request.request)]
@@ -571,10 +577,11 @@ class FakeRouter:
         count = len(self.shards)
         slots = [[SLOTS * n // count, SLOTS * (n + 1) // count - 1, n] for n in range(count)]
         welcome = {"version": 1, "server": "0", "cluster_id": self.cluster_id, "shards": count, "slots": slots}
+        welcome["routers"] = self.routers
         return reply(frames.WELCOME, body=msgpack.packb(welcome), shard=frames.NO_SHARD, request=request)
 
     def stop(self) -> None:
-        """Close the socket and end the thread."""
+        """Close the socket and end the thread; again does nothing."""
         self._stop.set()
         self._thread.join(5)
         assert not self._thread.is_alive(), "the fake router does not stop"

@@ -121,7 +121,9 @@ class Storm:
     def call(self, name: str, **options: Any) -> None:
         """One call that answers its own number."""
         tag = len(self.calls)
-        self.calls[tag] = self.harness.call(name, tag, timeout=self.random.choice((0.2, 2.0, 30.0)), **options)
+        self.calls[tag] = self.harness.call(
+            name, tag, timeout=self.random.choice((0.2, 2.0, 30.0, 10_000.0)), **options
+        )
 
     def handle(self, count: int) -> None:
         """Handlers run to their end, in any order, and may make calls themselves."""
