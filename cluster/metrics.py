@@ -117,7 +117,7 @@ FAMILIES = (
     Family("replica", "replica_digest_index", "gauge", "index at which it last told its digest", _field("digest_index")),
     Family("replica", "replica_digests_compared", "counter", "as a leader, digests of members that it compared",
            _field("digests_compared")),
-    Family("replica", "replica_digests_differing", "counter", "those that were not the others'",
+    Family("replica", "replica_digests_differing", "counter", "indexes at which not all of these were the same",
            _field("digests_differing")),
     Family("replica", "replica_diverged", "gauge", "1 when its state is not that of the others", _field("diverged")),
     Family("replica", "replica_no_space", "gauge", "1 while its disk is full", _field("no_space")),

@@ -28,7 +28,7 @@ class Diverged(Exception):
 class Divergence:
     """The digests of one replica and, while it leads, those that it was told. `disagreeing` names members that differ.
 
-    `compared` counts the digests told since the process began, `differing` those told while not all were the same.
+    `compared` counts the digests told since the process began, `differing` the indexes at which not all were the same.
     """
 
     def __init__(self, shard: int, member: int) -> None:
@@ -52,6 +52,7 @@ class Divergence:
         Raises Diverged when this replica is the odd one.
         """
         known = self._told.setdefault(index, {})
+        differed = len(set(known.values())) > 1
         known[member] = digest
         _forget(self._told)
         self.compared += 1
@@ -60,7 +61,7 @@ class Divergence:
             if votes.total() == len(voters):
                 self.disagreeing = ()  # whoever was odd has come back with the state of the others
             return []
-        self.differing += 1
+        self.differing += not differed
         winner, count = votes.most_common(1)[0]
         if count < majority(len(voters)):
             self.disagreeing = tuple(sorted(known))

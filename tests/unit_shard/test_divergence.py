@@ -18,6 +18,7 @@ def test_equal_digests_say_nothing():
     for member in VOTERS:
         assert divergence.told(member, 100, ONE, VOTERS) == []
     assert divergence.disagreeing == ()
+    assert (divergence.compared, divergence.differing) == (3, 0)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
@@ -27,6 +28,7 @@ def test_who_differs_from_a_majority_is_told_its_digest(order):
     told = [each for member in order for each in divergence.told(member, 100, TWO if member == 2 else ONE, VOTERS)]
     assert told == [(2, ONE)]
     assert divergence.disagreeing == (2,)
+    assert (divergence.compared, divergence.differing) == (3, 1)
 
 
 def test_the_odd_one_stops_also_when_it_leads():

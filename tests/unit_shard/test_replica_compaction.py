@@ -195,6 +195,8 @@ def test_a_snapshot_alone_rewrites_nothing(trio, kit):
     settle(trio)
     assert replica.log.snapshot_index >= report["snapshot_index"]
     assert (replica.log.log_bytes >= before, replica.log.dense_index) == (True, 0)
+    status = replica.housekeeping.status()
+    assert (status["runs"], status["snapshots"], status["failures"]) == (1, 1, 0)
 
 
 def test_without_a_compactor_the_replica_works_on_and_says_so(trio, kit):
@@ -204,7 +206,9 @@ def test_without_a_compactor_the_replica_works_on_and_says_so(trio, kit):
     trio.replicas[load.leader].administer(AdminRequest(COMPACT))
     settle(trio)
     replica = trio.replicas[load.leader]
-    assert replica.housekeeping.status()["error"] == "no compactor is running"
+    status = replica.housekeeping.status()
+    assert status["error"] == "no compactor is running"
+    assert (status["runs"], status["snapshots"], status["failures"]) == (1, 1, 1)
     assert replica.log.snapshot_index > 0
     trio.compactor = "runs"
     compact(trio, load.leader)
