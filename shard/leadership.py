@@ -6,6 +6,7 @@ send is held back until then. Everything here is volatile; what must survive goe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import msgpack
@@ -28,6 +29,8 @@ from .receipts import Receipts
 from .sessions import Session
 from .settling import Settling
 from .upkeep import Patience
+
+logger = logging.getLogger(__name__)
 
 HELD_BYTES_MAX = 8 * 1024 * 1024
 HOUSEKEEPING_MS = 1000
@@ -272,9 +275,12 @@ class Leadership:
             session = self.executor.sessions.get(session_id)
             if session is None or session_id in self._expiring:
                 continue
-            if self.patience.is_silent(session_id, session.timeout_ms) or self.pushes.has_outstayed(session):
+            outstayed = self.pushes.has_outstayed(session)
+            if outstayed:
+                text = "shard %d: session %d of client %r is expired: it leaves its events unhandled"
+                logger.warning(text, self.outbox.shard, session_id, session.client_id)
+            if outstayed or self.patience.is_silent(session_id, session.timeout_ms):
                 self._expiring.add(session_id)
-                self.expiries += 1
                 self._add(UNREGISTER, session_id, b"")
 
     def settle(self) -> None:
@@ -284,8 +290,9 @@ class Leadership:
                 return
             self._begin()
         self.pushes.absorb()
-        for session, _ in self.executor.ended:
+        for session, expired in self.executor.ended:
             self.patience.forget(session.id)
+            self.expiries += expired
         self.intake.settle()
         registered, self.executor.registered = self.executor.registered, []
         for index, session in registered:

@@ -168,8 +168,11 @@ class Pushes:
                 progress = True
                 for index in done:
                     self.settling.handled(index)
-                self.acknowledgements.handled(session, done[-1])
                 reader.suspected = False
+        # Also when it is no news: what was folded may have found no room in the log.
+        in_log = min(reader.handled, session.event_index)
+        if in_log > session.handled:
+            self.acknowledgements.handled(session, in_log)
         if reader.received:
             # What it has from an earlier leader was never sent in this term, and must not be waited for longer than that.
             reader.mark(reader.batches[reader.received - 1], self.ticks)

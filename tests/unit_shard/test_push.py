@@ -382,6 +382,29 @@ def test_what_moves_nothing_needs_no_entry(hall):
     assert len(hall.desk.log) == length
 
 
+def test_what_found_no_room_in_the_log_gets_there_with_the_next_word(hall):
+    """A full disk loses a fold; the client's next keep-alive says the same again."""
+    index = hall.said()
+    hall.handled(index, index)
+    hall.desk.full = True
+    hall.desk.ticks(20)
+    hall.desk.full = False
+    hall.desk.ticks(20)
+    assert hall.session().events
+    hall.handled(index, index)
+    hall.desk.ticks(20)
+    assert not hall.session().events
+
+
+def test_a_client_that_exaggerates_makes_no_entry_every_second(hall):
+    """What it claims above its last event is nothing to log."""
+    hall.said()
+    for _ in range(5):
+        hall.handled(2**63, 2**63)
+        hall.desk.ticks(20)
+    assert hall.desk.kinds().count(KEEP_ALIVE) == 1
+
+
 # -- routes --------------------------------------------------------------------------------------------
 
 
