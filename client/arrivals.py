@@ -50,7 +50,7 @@ class Arrivals:
         self._settling = settling
         self._run_again = run_again
         self._opened = opened
-        self._ordering = Ordering(flight.window, events)
+        self.ordering = Ordering(flight.window, events)
 
     # -- messages --------------------------------------------------------------------------------------
 
@@ -58,10 +58,11 @@ class Arrivals:
         """A RESULTS message: it is about sequences, whatever message brought them. Raises BadFrame."""
         indexes, results = frames.unpack_results(body, reply.count)
         window, unsettled = self._flight.window, bool(reply.flags & UNSETTLED)
-        direct = self._ordering.direct(reply.event_index, reply.first_sequence)
+        direct = self.ordering.direct(reply.event_index, reply.first_sequence)
         self._saw(max(indexes, default=0))
         again: list[Call] = []
         calls = window.answered(reply.first_sequence, reply.count)
+        outbox, envelope = self._outbox, self._envelope
         for call, index, result in zip(calls, indexes, results, strict=True):
             if call is None:
                 continue
@@ -70,12 +71,17 @@ class Arrivals:
                     self._opened(call.waiter, result, now)
             elif call.done:
                 continue
+            elif direct and not unsettled:
+                call.index = index
+                if not settle(call, result, outbox, envelope, now):
+                    again.append(call)
             elif direct:
                 self._settle(call, index, result, unsettled, again, now)
             else:
-                self._ordering.hold_result(HeldResult(call, index, result, reply.event_index, unsettled))
+                self.ordering.hold_result(HeldResult(call, index, result, reply.event_index, unsettled))
         window.advance(now)
-        self._run_again(again)
+        if again:
+            self._run_again(again)
         if not direct:
             self._release(now)
 
@@ -101,11 +107,11 @@ class Arrivals:
         if not batches:
             return
         self._saw(batches[-1].index)
-        if self._ordering.direct(0, reply.first_sequence + 1):
+        if self.ordering.direct(0, reply.first_sequence + 1):
             self._outbox.finished += batches
         else:
             for batch in batches:
-                self._ordering.hold_events(HeldEvents(batch, reply.first_sequence))
+                self.ordering.hold_events(HeldEvents(batch, reply.first_sequence))
             self._release(now)
 
     def receipt(self, reply: Reply, body: memoryview) -> None:
@@ -141,10 +147,10 @@ class Arrivals:
     # -- turns -----------------------------------------------------------------------------------------
 
     def end_turn(self, now: float) -> None:
-        """Calls may have given up, and with them what others waited for."""
+        """Calls may have given up, and with them what others waited for; of use while anything has to wait for its turn."""
         if self._flight.queries.ordered:
             self._take_turns(now)
-        if len(self._ordering):
+        if self.ordering.heap:
             self._release(now)
 
     def _take_turns(self, now: float) -> None:
@@ -161,15 +167,15 @@ class Arrivals:
 
     def _hand_over(self, batch: QueryBatch, reply: Reply, answers: list[bytes], now: float) -> None:
         self._saw(reply.index)
-        if self._ordering.direct(reply.event_index, batch.after + 1):
+        if self.ordering.direct(reply.event_index, batch.after + 1):
             self._answer(batch, answers, reply.index, now)
         else:
-            self._ordering.hold_answers(HeldAnswers(batch, answers, reply.index, reply.event_index, batch.after))
+            self.ordering.hold_answers(HeldAnswers(batch, answers, reply.index, reply.event_index, batch.after))
             self._release(now)
 
     def _release(self, now: float) -> None:
         again: list[Call] = []
-        for held in self._ordering.release():
+        for held in self.ordering.release():
             if isinstance(held, HeldEvents):
                 self._outbox.finished.append(held.batch)
             elif isinstance(held, HeldAnswers):
@@ -202,11 +208,11 @@ class Arrivals:
 
     def calls(self) -> Iterator[Call]:
         """Every call whose result has come and waits for its turn, done or not."""
-        return self._ordering.calls()
+        return self.ordering.calls()
 
     def overdue(self, now: float) -> dict[Call, Any]:
         """For every command whose result has come and waits for its turn, the error it ends with if it waits no longer."""
-        held = self._ordering.results()
+        held = self.ordering.results()
         return {call: applied_late(call, each.index, each.result, self._envelope, now) for call, each in held.items()}
 
     def flush(self, error: Callable[[Call], Exception], now: float) -> None:
@@ -216,8 +222,8 @@ class Arrivals:
         `error`.
         """
         self._release(now)
-        while len(self._ordering):
-            held = self._ordering.pop()
+        while self.ordering.heap:
+            held = self.ordering.pop()
             if isinstance(held, HeldResult):
                 late = applied_late(held.call, held.index, held.result, self._envelope, now)
                 self._outbox.fail(held.call, late)

@@ -27,7 +27,10 @@ MISSING_SECONDS = (0.1, 5.0)
 
 
 class EventReceiver:
-    """Received and handled batches of one session. Indexes are those of the log; 0 is before the first."""
+    """Received and handled batches of one session. Indexes are those of the log; 0 is before the first.
+
+    `due` says that the shard is to be told something at the end of this turn, `wake_at` when `tick` has something to do.
+    """
 
     def __init__(self, envelope: Envelope, outbox: Outbox, random: Random) -> None:
         self._envelope = envelope
@@ -42,14 +45,10 @@ class EventReceiver:
         self.due = False
         self._known = 0
         self._again = False
-        self._again_at = inf
+        self.wake_at = inf
         self._asked_until = -inf
         self._batches: deque[EventBatch] = deque()
         self._missing.reset()
-
-    def wake_at(self) -> float:
-        """When `tick` has something to do."""
-        return self._again_at
 
     # -- in --------------------------------------------------------------------------------------------
 
@@ -68,7 +67,7 @@ class EventReceiver:
         if before[-1] > self.received:
             self._gap(before[-1], now)
         elif self.received >= self._known:
-            self._again_at = inf
+            self.wake_at = inf
             self._missing.reset()
         return taken
 
@@ -97,11 +96,11 @@ class EventReceiver:
         """An answer said that batches up to this index were published to the session."""
         if index > self._known:
             self._known = index
-        if self._again_at == inf and self._known > self.received:
+        if self.wake_at == inf and self._known > self.received:
             self._plan(now)
 
     def _plan(self, now: float) -> None:
-        self._again_at = now + self._missing.next()
+        self.wake_at = now + self._missing.next()
 
     def mark(self, batch: EventBatch) -> None:
         """The events of this batch were handled."""
@@ -129,7 +128,7 @@ class EventReceiver:
 
     def tick(self, now: float) -> None:
         """Ask again for what is missing."""
-        if now >= self._again_at:
+        if now >= self.wake_at:
             self._again = self.due = True
             self._plan(now)
 

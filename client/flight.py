@@ -141,7 +141,3 @@ class Flight:
         if now >= self.queries.resend_at:
             for batch in self.queries.due(now):
                 self.send_query(batch, now)
-
-    def wake_at(self) -> float:
-        """When `tick` has something to do."""
-        return min(self.window.resend_at, self.queries.resend_at)

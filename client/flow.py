@@ -167,10 +167,15 @@ class Flow:
 
     # -- back ----------------------------------------------------------------------------------------
 
+    def deliver(self, now: float) -> None:
+        """Deliver what has its turn now; next to nothing while nothing waits for one."""
+        if self.arrivals.ordering.heap or self.flight.queries.ordered:
+            self.arrivals.end_turn(now)
+
     def end_turn(self, now: float) -> None:
         """Deliver what has its turn now, and ask and tell what was gathered in this turn."""
-        self.arrivals.end_turn(now)
-        if self.settling.due:
+        self.deliver(now)
+        if self.settling.fresh:
             self.settling.ask(now)
         if self.events.due:
             self.events.tell()

@@ -149,6 +149,7 @@ class Lifecycle:
         """The session is over; unless `final`, a later call may begin another."""
         self.state = State.CLOSED if final else State.IDLE
         self.wake_at = self._planned_at = inf
+        self.request = 0
         self._envelope.session = 0
         self._envelope.key = NO_KEY
 

@@ -54,20 +54,17 @@ _RESULT, _EVENTS, _ANSWERS = range(3)
 
 
 class Ordering:
-    """What was received too early to be delivered, by log index."""
+    """What was received too early to be delivered, by log index: `heap`, as `heapq` keeps it."""
 
     def __init__(self, window: Window, events: EventReceiver) -> None:
         self._window = window
         self._events = events
-        self._heap: list[tuple[int, int, int, Held]] = []
+        self.heap: list[tuple[int, int, int, Held]] = []
         self._count = 0
-
-    def __len__(self) -> int:
-        return len(self._heap)
 
     def direct(self, event_index: int, first: int) -> bool:
         """Whether what comes behind all sequences below `first` and these events can be delivered without waiting."""
-        return not self._heap and event_index <= self._events.received and first <= self._window.acknowledged + 1
+        return not self.heap and event_index <= self._events.received and first <= self._window.acknowledged + 1
 
     def hold_result(self, held: HeldResult) -> None:
         """Keep a result until its turn."""
@@ -83,19 +80,19 @@ class Ordering:
 
     def _push(self, index: int, rank: int, held: Held) -> None:
         self._count += 1
-        heappush(self._heap, (index, rank, self._count, held))
+        heappush(self.heap, (index, rank, self._count, held))
 
     def release(self) -> list[Held]:
         """Take out what has its turn now, in order."""
         released = []
         lowest = self._window.lowest_waited()
-        while self._heap and self._has_turn(self._heap[0][3], lowest):
-            released.append(heappop(self._heap)[3])
+        while self.heap and self._has_turn(self.heap[0][3], lowest):
+            released.append(heappop(self.heap)[3])
         return released
 
     def pop(self) -> Held:
         """Take out what comes next, though it has not its turn: what it waits for will not come."""
-        return heappop(self._heap)[3]
+        return heappop(self.heap)[3]
 
     def _has_turn(self, held: Held, lowest: int) -> bool:
         if isinstance(held, HeldEvents):
@@ -106,7 +103,7 @@ class Ordering:
 
     def calls(self) -> Iterator[Call]:
         """Every call whose result is kept here, done or not."""
-        for _, _, _, held in self._heap:
+        for _, _, _, held in self.heap:
             if isinstance(held, HeldResult):
                 yield held.call
             elif isinstance(held, HeldAnswers):
@@ -114,4 +111,4 @@ class Ordering:
 
     def results(self) -> dict[Call, HeldResult]:
         """The results that are kept, by their calls."""
-        return {held.call: held for _, _, _, held in self._heap if isinstance(held, HeldResult)}
+        return {held.call: held for _, _, _, held in self.heap if isinstance(held, HeldResult)}

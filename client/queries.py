@@ -86,13 +86,13 @@ class QueryBatch:
 
 
 class Queries:
-    """The query batches of one session, by request id."""
+    """The query batches of one session, by request id; `ordered` are those that have a turn, in that order."""
 
     def __init__(self, random: Random, retry: Strategy | None = None) -> None:
         self._random = random
         self._retry = retry
         self._batches: dict[int, QueryBatch] = {}
-        self._ordered: list[QueryBatch] = []
+        self.ordered: list[QueryBatch] = []
         self.count = 0
         self.resend_at = inf
 
@@ -115,7 +115,7 @@ class Queries:
         batch = QueryBatch(request, calls, body, silence, refusals, level=level, flags=flags, after=after)
         self._batches[request] = batch
         if batch.ordered:
-            self._ordered.insert(len(self._ordered) if place is None else place, batch)
+            self.ordered.insert(len(self.ordered) if place is None else place, batch)
         self.count += len(calls)
         self._plan(batch, now + silence.next())
         return batch
@@ -129,15 +129,10 @@ class Queries:
         batch = self._batches.get(request)
         return None if batch is None or batch.answer is not None else batch
 
-    @property
-    def ordered(self) -> bool:
-        """Whether any batch has its turn among others."""
-        return bool(self._ordered)
-
     def turn(self) -> QueryBatch | None:
         """The ordered batch whose turn it is, if its answer is there; batches that nobody waits for are passed over."""
-        while self._ordered:
-            batch = self._ordered[0]
+        while self.ordered:
+            batch = self.ordered[0]
             if batch.waited_for:
                 return batch if batch.answer is not None else None
             self.answered(batch.request)
@@ -145,7 +140,7 @@ class Queries:
 
     def place(self, batch: QueryBatch) -> int:
         """Its turn among the ordered batches; the first when it has had it."""
-        return self._ordered.index(batch) if batch in self._ordered else 0
+        return self.ordered.index(batch) if batch in self.ordered else 0
 
     def answered(self, request: int) -> QueryBatch | None:
         """Forget the batch of that request id and return it; None when it was answered before."""
@@ -153,7 +148,7 @@ class Queries:
         if batch is not None:
             self.count -= len(batch.calls)
             if batch.ordered:
-                self._ordered.remove(batch)
+                self.ordered.remove(batch)
             if not self._batches:
                 self.resend_at = inf
         return batch

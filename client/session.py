@@ -84,6 +84,7 @@ class ShardSession:
         self.asking.abandon(now)
         if self.standing.state is not None:
             self.standing.change(ClientState.CLOSED, "the client was closed")
+        self.standing.suspend_at = inf
         self.lifecycle.end(final=True)
 
     def handled(self, batch: EventBatch, now: float) -> None:
@@ -94,13 +95,21 @@ class ShardSession:
 
     def wake_at(self) -> float:
         """When `tick` has something to do, if nothing else happens."""
-        flow = self.flow
-        wake_at = min(flow.sweep_at, self.asking.wake_at, self.standing.suspend_at)
+        flow, lifecycle = self.flow, self.lifecycle
         if not self._connected:
-            return wake_at
-        if self.lifecycle.state is State.OPEN:
-            wake_at = min(wake_at, flow.flight.wake_at(), flow.events.wake_at(), flow.settling.wake_at)
-        return min(wake_at, self.lifecycle.wake_at)
+            return min(flow.sweep_at, self.asking.wake_at, self.standing.suspend_at)
+        if lifecycle.state is not State.OPEN:
+            return min(flow.sweep_at, self.asking.wake_at, self.standing.suspend_at, lifecycle.wake_at)
+        return min(
+            flow.sweep_at,
+            self.asking.wake_at,
+            self.standing.suspend_at,
+            lifecycle.wake_at,
+            flow.flight.window.resend_at,
+            flow.flight.queries.resend_at,
+            flow.events.wake_at,
+            flow.settling.wake_at,
+        )
 
     def tick(self, now: float) -> None:
         """Do what is due: repeats, keep-alives, deadlines."""
@@ -121,7 +130,7 @@ class ShardSession:
         """End of a turn: send what waits in the queue, once there is a session, and deliver what has its turn."""
         flow = self.flow
         if not self._connected:
-            flow.arrivals.end_turn(now)
+            flow.deliver(now)
         elif self.lifecycle.state is State.OPEN:
             if flow.queue and flow.flight.unregister is None:
                 flow.pump(now)
@@ -129,16 +138,14 @@ class ShardSession:
         elif flow.queue or self._reopen:
             self._reopen = False
             self.lifecycle.begin(now)
-        if self.standing.suspend_at == inf and self._unanswered:
+        if self.standing.suspend_at == inf and (
+            flow.flight.window.pending
+            or flow.flight.queries.count
+            or self.lifecycle.request
+            or not (self._connected or self.closed)
+        ):
+            # An answer is due, or nobody is there to ask.
             self.standing.waits(self._patience, now)
-
-    @property
-    def _unanswered(self) -> bool:
-        """Whether an answer is due, or nobody is there to ask."""
-        flight = self.flow.flight
-        if self.lifecycle.request or flight.window.pending or flight.queries.count:
-            return True
-        return not self._connected and self.lifecycle.state is not State.CLOSED
 
     @property
     def _patience(self) -> float:
@@ -212,7 +219,11 @@ class ShardSession:
             self.asking.answered(reply, body)
         elif reply.kind == frames.REFUSED:
             self._refused(reply, str(body, "utf-8", "replace"), now)
-        if reply.event_index > self.flow.events.received and reply.session == self.envelope.session:
+        if (
+            reply.event_index
+            and reply.event_index > self.flow.events.received
+            and reply.session == self.envelope.session
+        ):
             self.flow.events.heard(reply.event_index, now)
 
     def _registered(self, reply: Reply, body: memoryview, now: float) -> None:

@@ -31,20 +31,15 @@ class Settling:
         self._envelope = envelope
         self._outbox = outbox
         self._waiting: dict[int, Call] = {}
-        self._fresh: list[int] = []
+        self.fresh: list[int] = []
         self._requests: set[int] = set()
         self._silence = Backoff(random, *RESEND_SECONDS)
         self._refusals = start(retry, random, *REFUSED_SECONDS)
 
-    @property
-    def due(self) -> bool:
-        """Whether there is something to ask that was not asked yet."""
-        return bool(self._fresh)
-
     def add(self, call: Call) -> None:
         """The command was applied (`call.index`, `call.result`): its caller waits until it is settled."""
         self._waiting[call.index] = call
-        self._fresh.append(call.index)
+        self.fresh.append(call.index)
 
     def calls(self) -> Iterator[Call]:
         """Every call that waits, done or not."""
@@ -58,7 +53,7 @@ class Settling:
 
     def ask(self, now: float) -> None:
         """Ask about what was not asked yet."""
-        fresh, self._fresh = self._fresh, []
+        fresh, self.fresh = self.fresh, []
         self._send([index for index in fresh if index in self._waiting])
         if self._waiting and self.wake_at == inf:
             self.wake_at = now + self._silence.next()
@@ -76,7 +71,7 @@ class Settling:
         if now >= self.wake_at:
             self.forget_done()
             self._requests.clear()
-            self._fresh = []
+            self.fresh = []
             self._send(list(self._waiting))
             self.wake_at = now + self._silence.next() if self._waiting else inf
 
@@ -108,7 +103,7 @@ class Settling:
         if not self._waiting:
             self.wake_at = inf
             self._requests.clear()
-            self._fresh = []
+            self.fresh = []
             self._silence.reset()
 
     def clear(self) -> list[Call]:

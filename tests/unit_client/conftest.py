@@ -131,8 +131,10 @@ class Harness:
 
     def advance(self, seconds: float) -> list[Sent]:
         """Let time pass the way the I/O thread does: waking whenever the session asks; what was sent."""
-        end = self.now + seconds
+        end, turns = self.now + seconds, 0
         while self.session.wake_at() <= end:
+            turns += 1
+            assert turns < 10_000, f"the session wants to be woken without end, at {self.session.wake_at()}"
             self.now = max(self.now, self.session.wake_at())
             self.session.tick(self.now)
             self.session.pump(self.now)
