@@ -199,7 +199,7 @@ def idle(cluster: Any, sizes: Sizes) -> Rows:
     status = cluster.status()
     leader = next(replica["pid"] for replica in replicas_of(status) if replica["role"] == "leader")
     time.sleep(SETTLING_SECONDS)
-    before = _private_bytes(leader)
+    before = memory_of(leader)
     resting = _percent(status, sizes.idle_seconds / 2, lambda seconds: time.sleep(seconds))
     with Crowd(cluster.endpoints[0], size=sizes.sessions) as crowd:
         began = time.monotonic()
@@ -207,7 +207,7 @@ def idle(cluster: Any, sizes: Sizes) -> Rows:
         registering = time.monotonic() - began
         crowd.keep_alive()
         crowd.run(crowd.timeout_s / 10)
-        grown = (_private_bytes(leader) - before) / sizes.sessions
+        grown = (memory_of(leader) - before) / sizes.sessions
         kept = crowd.kept_alive
         spent = _percent(status, sizes.idle_seconds, lambda seconds: crowd.run(seconds))
         rate = (crowd.kept_alive - kept) / sizes.idle_seconds
@@ -215,12 +215,14 @@ def idle(cluster: Any, sizes: Sizes) -> Rows:
         ("sessions", f"{sizes.sessions:,}, registered in {registering:.1f} s, {rate:,.0f} keep-alives/s"),
         ("CPU before", _shares(resting)),
         ("CPU with them", f"{_shares(spent)} (goal: leader under 5 % of a core)"),
-        ("leader's memory", f"{grown:,.0f} bytes private per session (goal: under 4096)"),
+        ("leader's memory", f"{grown:,.0f} bytes per session (goal: under 4096)"),
     ]
 
 
-def _private_bytes(pid: int) -> int:
-    return int(psutil.Process(pid).memory_full_info().uss)
+def memory_of(pid: int) -> int:
+    """Bytes that a process has for itself: without the pages of files that it maps, which are the system's to take back."""
+    memory = psutil.Process(pid).memory_info()
+    return int(memory.rss - memory.shared)
 
 
 def _percent(status: dict[str, Any], seconds: float, pass_time: Callable[[float], Any]) -> dict[str, float]:

@@ -55,7 +55,7 @@ def test_the_flow_ends_with_the_last_event(cluster):
 def test_idle_sessions_are_weighed(cluster):
     rows = table(cluster, "idle")
     assert numbers(rows["sessions"])[0] == 50
-    assert "bytes private per session" in rows["leader's memory"]
+    assert "bytes per session" in rows["leader's memory"]
 
 
 @pytest.mark.system
