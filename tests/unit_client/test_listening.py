@@ -299,8 +299,37 @@ def test_answers_of_an_older_session_count_for_nothing(rig):
     (second,) = rig.sent()
     rig.answer(question, [], index=rig.index)
     assert stream.poll() is None
+    rig.listening.want(rig.resource, stream)
+    rig.answer(second)
+    (again,) = rig.sent()
+    assert again.parts == ("entries",)
+    rig.answer(question, [], index=rig.index)
+    assert stream.poll() is None
+    rig.answer(again, [], index=rig.index)
+    assert stream.poll().kind == "resync"
+
+
+def test_an_older_sessions_listening_is_not_taken_for_the_new_ones(rig):
+    stream = rig.stream()
+    rig.expire()
+    (first,) = rig.sent()
+    rig.expire()
+    (second,) = rig.sent()
+    rig.answer(first)
+    rig.listening.want(rig.resource, stream)
+    assert rig.sent() == []
     rig.answer(second)
     assert parts(rig.sent()) == [("entries",)]
+
+
+def test_held_events_are_released_when_the_session_ends_once_more(rig):
+    _, heard, _ = rig.handler()
+    rig.expire()
+    rig.answer(rig.sent()[0])
+    batch = rig.change()
+    assert batch not in rig.handled
+    rig.expire()
+    assert (batch in rig.handled, heard) == (True, [])
 
 
 def test_a_listening_that_is_refused_ends_with_that_error(rig):

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import os
 import queue
+import signal
 import threading
 import time
 from concurrent.futures import Future
@@ -308,6 +309,20 @@ def test_a_consumer_that_is_too_slow_gets_the_state_instead(client):
         assert (event.new, event.index) == (10, resync.index + 1)
 
 
+def test_a_consumer_in_a_loop_that_is_too_slow_gets_the_state_instead(io):
+    async def scenario(client):
+        users = client.map("users")
+        async with users.events(buffer=3) as events:
+            for number in range(10):
+                await users.put("a", number)
+            resync = await anext(events)
+            assert (resync.kind, resync.state) == ("resync", {"a": 9})
+            await users.put("a", 10)
+            assert (await events.next(timeout=SECONDS)).new == 10
+
+    run(io, scenario)
+
+
 def test_ten_thousand_events_in_order(client):
     hits = client.counter("hits")
     numbers = []
@@ -550,6 +565,26 @@ def test_a_callback_may_close_its_subscription_a_stream_and_the_client(io):
     for thread in events_threads():
         thread.join(SECONDS)
     assert not events_threads()
+
+
+def test_what_waits_for_its_callback_is_dropped_when_the_subscription_is_closed(io, client):
+    users, heard, inside, leave = client.map("users"), [], threading.Event(), threading.Event()
+
+    def callback(event):
+        heard.append(event.new)
+        inside.set()
+        assert leave.wait(SECONDS)
+
+    subscription = users.on_change(callback)
+    for number in range(5):
+        users.put("a", number)
+    assert inside.wait(SECONDS)
+    subscription.close()
+    leave.set()
+    deadline = time.monotonic() + SECONDS
+    while len(io.handled) < 5 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert (heard, len(io.handled)) == ([0], 5)
 
 
 def test_callbacks_in_a_loop_plain_and_coroutine_functions_in_order(io):
@@ -931,11 +966,19 @@ def test_receipts_of_a_task_and_those_it_starts(io):
             with client.receipts() as inner:
                 await asyncio.gather(users.get("a"), users.get("b"))
             await users.get("c")
+            late = asyncio.ensure_future(_later(other))
         await other()
+        await late
         assert (len(inner), len(outer)) == (2, 1)
+        assert not client._tracing.on
 
     run(io, scenario)
-    assert [call.traced for call in io.calls] == [True, True, True, False]
+    assert [call.traced for call in io.calls] == [True, True, True, False, False]
+
+
+async def _later(function):
+    await asyncio.sleep(0.01)
+    await function()
 
 
 def test_a_receipt_tells_of_a_failure_too(io):
@@ -988,19 +1031,31 @@ def test_after_a_fork_the_child_can_close_and_drop_what_it_has_but_not_use_it(io
     users = client.map("users")
     events = users.events()
     subscription = users.on_change(print)
-    with client.listening.lock:  # held for ever, as the child sees it
-        child = os.fork()
-        if child == 0:
-            code = 1
-            with contextlib.suppress(BaseException):
-                for attempt in (lambda: next(events), lambda: events.next(timeout=1), lambda: users.events()):
-                    with pytest.raises(Closed, match="another process"):
-                        attempt()
-                subscription.close()
-                events.close()
-                client.close()
-                code = 0
-            os._exit(code)
+    held, free = threading.Event(), threading.Event()
+
+    def hold():  # for ever, as the child sees it
+        with client.listening.lock:
+            held.set()
+            assert free.wait(SECONDS)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(SECONDS)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(int(SECONDS))
+        code = 1
+        with contextlib.suppress(BaseException):
+            for attempt in (lambda: next(events), lambda: events.next(timeout=1), lambda: users.events()):
+                with pytest.raises(Closed, match="another process"):
+                    attempt()
+            subscription.close()
+            events.close()
+            client.close()
+            code = 0
+        os._exit(code)
+    free.set()
+    thread.join(SECONDS)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     users.put("a", 1)
