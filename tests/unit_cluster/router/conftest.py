@@ -279,10 +279,10 @@ def echo(item: Item) -> list[Any]:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    """A router process of one shard with three replicas, none of which is there yet."""
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A router process of one shard with three replicas (unless the test asks for others), none of which is there yet."""
     with tempfile.TemporaryDirectory(prefix="ocelog-") as folder:
-        made = Stage(Path(folder), shards=1, slots=[[0, 16383, 0]])
+        made = Stage(Path(folder), **getattr(request, "param", {"shards": 1, "slots": [[0, 16383, 0]]}))
         try:
             yield made
         finally:

@@ -18,6 +18,8 @@ from ocelog.client.protocol import frames
 from ocelog.client.protocol.events import Route, unpack_routes
 from ocelog.client.protocol.frames import NO_SHARD, Item
 
+pytestmark = pytest.mark.system
+
 PUSHES = 20_000
 PUSH_BYTES = 1024
 GROWTH_BYTES_MAX = 16 * 1024 * 1024

@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import subprocess
+import time
 
 import msgpack
 import pytest
@@ -241,6 +242,27 @@ def test_a_client_that_does_not_read_holds_up_nobody(stage):
         deaf.send_multipart([stage.request(), bytes(100_000)])
         if number % 20 == 0:
             assert stage.ask(client, frames.RESULTS, identifier=number)[0].request == number
+
+
+@pytest.mark.parametrize(
+    "stage", [{"shards": 2, "replicas": 1, "slots": [[0, 8191, 0], [8192, 16383, 1]]}], indirect=True
+)
+def test_a_shard_that_does_not_read_holds_up_no_other_and_its_requests_are_refused(stage):
+    client, other = stage.client(), stage.client()
+    for shard in (0, 1):
+        stage.replica(shard, 0)
+        stage.until(lambda shard=shard: stage.ask(client, shard=shard)[0].kind == frames.RESULTS)
+    deaf = stage.replicas.pop((0, 0))  # its socket stays, and nobody reads it any more
+    for number in range(2000):
+        client.send_multipart([stage.request(identifier=number), bytes(4096)])
+        if number % 50 == 0:
+            started = time.monotonic()
+            header, _ = stage.ask(other, frames.RESULTS, shard=1, identifier=number)
+            assert (header.shard, header.request) == (1, number)
+            assert time.monotonic() - started < 1.0
+    stage.until(lambda: codes_of_another(stage, client) & {errors.NOT_SENT, errors.NO_LEADER})
+    assert stage.ask(other, frames.RESULTS, shard=1, identifier=5000)[0].request == 5000
+    deaf.socket.close()
 
 
 # -- starting and stopping ---------------------------------------------------------------------------
