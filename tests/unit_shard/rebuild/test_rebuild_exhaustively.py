@@ -77,7 +77,7 @@ ALPHABETS = (
     Alphabet(
         "map",
         4,
-        6,
+        5,
         (
             *spell("map", ("listen", b"a"), ("put", b"a", b"1"), ("clear",)),
             by_other("map", "listen"),
@@ -150,7 +150,7 @@ ALPHABETS = (
     Alphabet(
         "choir",
         3,
-        5,
+        4,
         (
             *spell("choir", ("join",), ("sing", "la", "do"), ("sing_to_all",), ("sing_and_raise",), ("hold", "mi", 2)),
             *spell("choir", ("sing_later", 2)),
