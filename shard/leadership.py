@@ -271,17 +271,21 @@ class Leadership:
 
     def confirm(self, round_id: int, index: int) -> None:
         """A read round was confirmed: its reads may run, and who is still to be suspected is expired."""
+        late = []
         for session_id in self.reads.confirm(round_id, index):
             session = self.executor.sessions.get(session_id)
             if session is None or session_id in self._expiring:
                 continue
             outstayed = self.pushes.has_outstayed(session)
             if outstayed:
-                text = "shard %d: session %d of client %r is expired: it leaves its events unhandled"
-                logger.warning(text, self.outbox.shard, session_id, session.client_id)
+                late.append(session)
             if outstayed or self.patience.is_silent(session_id, session.timeout_ms):
                 self._expiring.add(session_id)
                 self._add(UNREGISTER, session_id, b"")
+        if late:
+            text = "shard %d: %d sessions leave their events unhandled and are expired: session %d of client %r"
+            text += ", and others" if len(late) > 1 else ""
+            logger.warning(text, self.outbox.shard, len(late), late[0].id, late[0].client_id)
 
     def settle(self) -> None:
         """Answer everyone whose operations can be answered at the applied index."""

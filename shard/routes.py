@@ -36,12 +36,12 @@ class Routes:
         return None if place is None or place.origin is NOWHERE else place.origin
 
     def take(self, session_id: int, origin: Origin, connection: int) -> bool:
-        """A session's client was heard there; returns whether that is another place than known, and not an older one."""
+        """A session's client was heard there; returns whether that is news: another place, or another connection there."""
         known = self._places.get(session_id)
         if known is not None and (connection < known.connection or known == (origin, connection)):
             return False
         self._places[session_id] = Place(origin, connection)
-        return known is None or known.origin != origin
+        return True
 
     def gone(self, router: bytes, routes: Iterable[Route]) -> None:
         """The router cannot reach these clients any more; connection 0 is whatever connection was there."""

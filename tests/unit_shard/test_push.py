@@ -428,6 +428,16 @@ def test_any_request_moves_the_session(hall):
     assert pushed(hall.desk.turn()) == [(77, first, [second])]
 
 
+def test_a_client_that_connects_again_gets_what_was_under_way(hall):
+    """Also at the same place: what was sent on the old connection may be lost with it."""
+    index = hall.said()
+    key = hall.keys[hall.listener]
+    hall.desk.keep_alive(hall.listener, key=key, route=10)
+    assert pushed(hall.desk.turn()) == []
+    hall.desk.keep_alive(hall.listener, key=key, route=10, connection=2)
+    assert pushed(hall.desk.turn()) == [(10, 0, [index])]
+
+
 def test_a_lower_connection_moves_nothing(hall):
     """A late request of an old connection is answered where it came from; events go to the new one."""
     key = hall.keys[hall.listener]
