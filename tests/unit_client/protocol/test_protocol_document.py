@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from pathlib import Path
@@ -17,6 +18,8 @@ from ocelog.client.protocol.frames import Item, Reply, Request
 from ocelog.client.protocol.limits import Limits
 from ocelog.client.protocol.values import encode_key, encode_value
 from ocelog.client.window import GAP_SECONDS, REFUSED_SECONDS, RESEND_SECONDS
+from ocelog.cluster.router.answers import welcome_body
+from ocelog.cluster.router.config import RouterConfig
 from ocelog.shard.local_reads import BEHIND_MS
 from ocelog.shard.machines.registry import registry
 from ocelog.shard.outbox import Origin, Outbox
@@ -160,6 +163,22 @@ def test_the_entries_of_a_receipt_are_those_that_are_sent():
     assert list(msgpack.unpackb(body)) == listed
     (paths,) = [row[1] for row in table("entry of a receipt") if row[0] == "path"]
     assert all(f"{path}`" in paths for path in (LOG, READ_INDEX, LEASE, LOCAL))
+
+
+def test_a_welcome_has_the_entries_that_are_listed():
+    settings = {"data": "", "cluster_id": "", "shards": 1, "replicas": 1, "sockets": "", "slots": [[0, 16383, 0]]}
+    settings |= {"listen": "tcp://127.0.0.1:0", "settings": {}}
+    config = RouterConfig.from_json(json.dumps(settings))
+    sent = msgpack.unpackb(welcome_body(config, ["tcp://127.0.0.1:7400"]))
+    (listed,) = [row[2] for row in table("kind") if row[1] == "WELCOME"]
+    assert re.findall(r"`(\w+)`", listed) == list(sent)
+
+
+def test_a_registration_names_the_limits_and_the_timeout():
+    limits_listed = {row[0] for row in table("limit")}
+    (listed,) = [row[2] for row in table("kind") if row[1] == "REGISTERED"]
+    assert "the limits in force, and `timeout_ms`" in listed
+    assert limits_listed == set(Limits().as_dict())
 
 
 def test_the_last_version_is_this_one():
