@@ -256,6 +256,76 @@ def test_an_event_that_is_not_handled_ends_the_session_and_the_next_one_resyncs(
     assert ocelog.ClientState.EXPIRED in found
 
 
+class Copy:
+    """A copy of a map that is kept from its events alone; every event is checked against it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[object, object] = {}
+        self.index = 0
+        self.resyncs = 0
+
+    def take(self, event) -> None:
+        assert event.index > self.index, f"{event} after {self.index}"
+        self.index = event.index
+        if event.kind == "resync":
+            self.resyncs += 1
+            self.entries = dict(event.state)
+        elif event.kind == "cleared":
+            self.entries = {}
+        else:
+            assert self.entries.pop(event.key, None) == event.old, event
+            if event.new is not None:
+                self.entries[event.key] = event.new
+
+
+def test_a_copy_of_a_map_is_right_whatever_happens(cluster, other, name):
+    """Leaders die, sessions end, a stream overflows: no event is missed, repeated or out of order without a Resync."""
+    dice, users, errors, stop = random.Random(11), other.map(name), [], threading.Event()
+    streamed, called = Copy(), Copy()
+    with ocelog.connect(cluster.endpoints, timeout=30, session_timeout=1) as client:
+        client.on_error(lambda error, event: errors.append(error))
+        client.map(name).on_change(called.take)
+        events = client.map(name).events(buffer=50)
+
+        def read() -> None:
+            for event in events:
+                streamed.take(event)
+                if dice.random() < 0.001:
+                    time.sleep(0.2)  # too slow for its buffer
+
+        def disturb() -> None:
+            while not stop.wait(1):
+                with client.listening.lock:  # the client's thread stands still: its session ends
+                    time.sleep(2.5)
+                leader = cluster.leader(0)
+                cluster.kill(0, leader)
+                stop.wait(0.5)
+                cluster.restart(0, leader)
+
+        threads = [threading.Thread(target=read), threading.Thread(target=disturb)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            chance = dice.random()
+            if chance < 0.99:
+                key = dice.randrange(20)
+                users.put(key, dice.random()) if chance < 0.8 else users.remove(key)
+            else:
+                users.clear()
+        stop.set()
+        threads[1].join(WAIT_S_MAX)
+        keys = users.keys()
+        truth = {key: users.get(key) for key in keys}
+        eventually(lambda: errors or streamed.entries == called.entries == truth, "the copies to be right")
+        assert errors == []
+        assert called.resyncs
+        events.close()
+        threads[0].join(WAIT_S_MAX)
+        assert not threads[0].is_alive()
+    eventually(lambda: cluster.status()["healthy"], "the replicas to be back")
+
+
 def test_with_recovery_close_the_shard_is_over_for_that_client(cluster, other, name):
     leave = threading.Event()
     with ocelog.connect(cluster.endpoints, timeout=30, session_timeout=1, recovery="close") as client:
