@@ -28,6 +28,9 @@ BEHIND_MS = 500
 
 RETRY_MS = 50
 
+READING_MS = 1000
+"""For so long after a query its replica is told of every commit at once: reads come in company."""
+
 
 class LocalReads:
     """The queries that one replica answers by itself, whatever its role."""
@@ -55,6 +58,7 @@ class LocalReads:
         self._waiting: list[Read] = []
         self._bytes = 0
         self._postponed = False
+        self._quiet_from = 0
 
     def receive(self, origin: Origin, header: Request, body: memoryview) -> None:
         """Take a message of queries; it is answered by `run`."""
@@ -74,6 +78,7 @@ class LocalReads:
             return
         self._waiting.append(read)
         self._bytes += read.size
+        self._quiet_from = self.core.ticks + READING_MS // self.tick_ms
 
     def _deadline(self, header: Request) -> int:
         # A leader has nobody to send a query to: what waits there waits for commands that have not arrived.
@@ -86,9 +91,9 @@ class LocalReads:
         return self._postponed
 
     @property
-    def awaited(self) -> bool:
-        """Whether a query waits here for entries to be applied."""
-        return bool(self._waiting)
+    def lately(self) -> bool:
+        """Whether there have been queries within READING_MS."""
+        return self.core.ticks < self._quiet_from
 
     def run(self) -> None:
         """Answer what may be answered at the applied index; refuse what this replica cannot answer, or not in time."""

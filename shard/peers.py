@@ -33,7 +33,7 @@ from . import neighbours
 from .raft import messages as raft
 from .raft.messages import Append, Install, Message, TermRuns
 
-VERSION = 2
+VERSION = 3
 
 HEADER = struct.Struct("<BBHIII8sQ6QIIIQ")
 CHECKSUM = struct.Struct("<I")
@@ -69,7 +69,7 @@ KINDS = (
         ("success",),
     ),
     Kind(7, raft.Heartbeat, ("commit_index", "round", "sent_through")),
-    Kind(8, raft.HeartbeatResponse, ("round", "last_index"), ("lost", "probation")),
+    Kind(8, raft.HeartbeatResponse, ("round", "last_index"), ("lost", "probation", "reading")),
     Kind(
         9,
         raft.Install,

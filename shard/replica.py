@@ -247,6 +247,7 @@ class Replica:
         """
         self.terms.decide(monotonic_ms, wall_ms, ticked=self._ticked, lease_clock_ms=lease_clock_ms)
         self._ticked = False
+        self.core.clients_read(self.local_reads.lately)
         messages = self._promises.kept()
         while self._take_output(messages, notify, lease_clock_ms):
             self.terms.begin(monotonic_ms, wall_ms)

@@ -46,7 +46,7 @@ class Raft(RaftState):
     `persisted_index`: how far the log is durable, all of it by default. `commit_index`: known to be committed, the index
     of the log's snapshot. `probation`: our files were lost or replaced, so for now we do not vote.
     Readable at any time: `role`, `term`, `voted_for`, `leader`, `commit_index`, `persisted_index`, `installing`,
-    `transferring`, `configuration`, `is_voter`, `probation`.
+    `transferring`, `configuration`, `is_voter`, `probation`, `in_contact`.
     """
 
     __slots__ = ()
@@ -133,6 +133,10 @@ class Raft(RaftState):
     def not_installed(self) -> None:
         """The publish could not be carried out; the log is as it was."""
         self.installing = False
+
+    def clients_read(self, reading: bool) -> None:
+        """Whether clients read here, so that a leader elsewhere tells each new commit index at once; cheap to say."""
+        self.reading = reading
 
     def peer_gone(self, member: int) -> None:
         """The connection to `member` closed: a leader may be dead, and to a follower everything under way is lost.

@@ -69,9 +69,12 @@ def emit(raft: RaftState) -> None:
             ),
             through=raft.matched,
         )
+    if raft.answer_due is None and raft.reading and not raft.reading_told:
+        raft.answer_due = (0, False)
     if raft.answer_due is not None:
         round_due, lost = raft.answer_due
         raft.answer_due = None
+        raft.reading_told = raft.reading
         # A pledge too: if this is our first term, our next process could not know of it before the term is durable.
         raft.promise(
             HeartbeatResponse(
@@ -82,6 +85,7 @@ def emit(raft: RaftState) -> None:
                 last_index=last_index,
                 lost=lost,
                 probation=raft.probation,
+                reading=raft.reading,
             )
         )
 

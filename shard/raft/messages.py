@@ -124,13 +124,14 @@ class Heartbeat(Message):
 class HeartbeatResponse(Message):
     """You do, as far as I know. `lost`: what the leader believes it has sent through `sent_through` did not arrive.
 
-    `probation`: the sender must not vote yet.
+    `probation`: the sender must not vote yet. `reading`: clients read there, so a new commit index is wanted at once.
     """
 
     round: int = 0
     last_index: int = 0
     lost: bool = False
     probation: bool = False
+    reading: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

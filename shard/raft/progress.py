@@ -45,6 +45,7 @@ class Progress:
         "next_index",
         "probation",
         "probe_sent",
+        "reading",
         "repeat_due",
         "round",
         "state",
@@ -58,6 +59,7 @@ class Progress:
         self.commit_sent = 0
         self.round = 0  # the latest heartbeat round it has answered
         self.heard_tick = tick  # a new leader gives everybody a whole election timeout to answer
+        self.reading = False  # clients read there
         self.probe_sent = False
         self.repeat_due = False  # ask again, without entries: they are there, or the answer says from where on not
         self.awaiting_since = tick

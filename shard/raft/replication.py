@@ -97,6 +97,7 @@ def on_heartbeat_response(raft: RaftState, message: HeartbeatResponse) -> None:
     progress.heard_tick = raft.ticks
     progress.round = max(progress.round, message.round)
     progress.probation = message.probation
+    progress.reading = message.reading
     confirm_reads(raft)
     if message.lost and progress.state is REPLICATE:
         progress.probe(progress.match_index + 1)
@@ -150,8 +151,8 @@ def emit(raft: RaftState, notify: bool) -> None:
             raft.lease.sent(round, raft.now)
         _heartbeat_all(raft, round)
         confirm_reads(raft)  # a single voter needs no answer
-    elif notify:
-        _notify_commit(raft)
+    else:
+        _notify_commit(raft, everybody=notify)
     if raft.transferring:
         transfer.emit(raft)
     if not raft.is_voter and raft.commit_index >= max(raft.configuration.index, raft.term_start):
@@ -163,7 +164,7 @@ def _step_down(raft: RaftState) -> None:
 
     Then a voter that holds everything may begin at once.
     """
-    _notify_commit(raft)
+    _notify_commit(raft, everybody=True)
     best = max(raft.other_voters, key=lambda voter: raft.progress[voter].match_index)
     transfer.tell(raft, best)
     raft.become(FOLLOWER, None, "it votes no more")
@@ -174,10 +175,10 @@ def _heartbeat_all(raft: RaftState, round: int) -> None:
         _heartbeat(raft, peer, progress, round)
 
 
-def _notify_commit(raft: RaftState) -> None:
-    """Tell a new commit index to those whom no Append has told it."""
+def _notify_commit(raft: RaftState, *, everybody: bool) -> None:
+    """Tell a new commit index to those whom no Append has told it; at once only where clients read."""
     for peer, progress in raft.progress.items():
-        if _lacks_notice(raft, progress):
+        if (everybody or progress.reading) and _lacks_notice(raft, progress):
             _heartbeat(raft, peer, progress, round=0)
 
 

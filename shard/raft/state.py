@@ -61,6 +61,8 @@ class RaftState:
         "probation",
         "probation_goal",
         "progress",
+        "reading",
+        "reading_told",
         "reads",
         "replicate_due",
         "reported_hard_state",
@@ -129,6 +131,7 @@ class RaftState:
         self.introduced_tick = -1  # when a leader was last told of us, and asked
         self.nonce = rng.getrandbits(64) if probation else 0  # of this process, for its queries
 
+        self.reading = False  # clients read here, so every commit index is news at once
         self.installing = False  # a snapshot is being published in place of the log
         self.unless_appended = (0, False, 0)  # matched, ack_due, commit_index before the last Append was accepted
 
@@ -160,6 +163,7 @@ class RaftState:
         self.matched = 0  # end of what this leader's Appends have matched or brought; durable or not
         self.leader_commit = 0  # the highest commit index this leader has told
         self.ack_due = False
+        self.reading_told = False
         self.answer_due: tuple[int, bool] | None = None  # (round, lost) of the heartbeat to answer this turn
 
         # Candidate and pre-candidate.

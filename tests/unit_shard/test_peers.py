@@ -213,7 +213,7 @@ def test_lengths_that_the_frame_does_not_have_are_refused_before_anything_is_rea
 def test_another_version_is_named():
     frame = bytearray(encode(MESSAGES[0], SENDER)[0])
     frame[0] = 9
-    with pytest.raises(BadFrame, match="version 9 is not known here, 2 is"):
+    with pytest.raises(BadFrame, match="version 9 is not known here, 3 is"):
         decode([bytes(frame)], RECEIVER)
 
 

@@ -40,6 +40,7 @@ class Trio:
         self.inboxes = [[], [], []]
         self.answers = [[], [], []]
         self.cut = set()
+        self.sent = []
         self.now = 0
         self.requests = itertools.count(1)
 
@@ -79,7 +80,8 @@ class Trio:
             replica.receive_peer(message)
         if tick:
             replica.tick()
-        turn = replica.step(self.now, START_MS + self.now)
+        turn = replica.step(self.now, START_MS + self.now, lease_clock_ms=self.now)
+        self.sent += turn.messages
         for message in turn.messages:
             if not self.cut & {member, message.to} and not self.loses(message):
                 self.inboxes[message.to].append(message)
@@ -130,21 +132,25 @@ class Trio:
             "acknowledged": 0,
             "version": VERSION,
             "left": 60_000,
+            "level": frames.LINEARIZABLE,
+            "flags": 0,
+            "seen": 0,
+            "key": KEY,
         } | fields
         request = next(self.requests)
         header = REQUEST.pack(
             fields["version"],
             kind,
             fields["shard"],
-            frames.LINEARIZABLE,
-            0,
+            fields["level"],
+            fields["flags"],
             fields["count"],
             request,
             fields["session"],
-            KEY,
+            fields["key"],
             fields["first"],
             fields["acknowledged"],
-            0,
+            fields["seen"],
             1,
             fields["left"],
         )

@@ -47,7 +47,8 @@ class Storm:
 
     With `churn` there are fewer faults, so that leaders last and much happens under them: members come, go, lose their
     files, fall behind and hand over, and logs are compacted, whatever the seed. With `leases` clocks run evenly, pledges
-    last as short as they may, and connections break all the time between members that live.
+    last as short as they may, and connections break all the time between members that live. Without, nobody has a lease,
+    and no pledge outlives a connection or a crash: nothing else rests on them, so there is no harm but more elections.
     """
 
     def __init__(self, seed: int, *, churn: bool = False, leases: bool = False) -> None:
@@ -55,7 +56,8 @@ class Storm:
         self.founders = list(range(rng.choice([1, 2, 3, 3, 3, 3, 4, 5])))
         self.config = PATIENT if leases else CONFIG
         # In moments. A tick takes a moment or more, but the first after a member heard its leader may come at once.
-        lease = self.config.election_ticks - 1
+        lease = self.config.election_ticks - 1 if leases else 0
+        self.keeps_pledges = leases
         self.members = [
             Member(member, self.founders, config=self.config, seed=seed, lease_ms=lease) for member in self.founders
         ]
@@ -224,17 +226,22 @@ class Storm:
         """Somebody crashes, best with something not yet durable."""
         unsynced = [member for member in self.members if member.must_sync or member.job]
         member = self.rng.choice(unsynced or self.members)
-        member.crash(self.rng)
+        self.crash_one(member)
         self.end_turn(member)
-        if self.rng.random() < 0.5:
+        if self.keeps_pledges and self.rng.random() < 0.5:
             for other in self.members:
                 other.core.peer_died(member.member)
                 self.notice_loss(member.member, other)
 
+    def crash_one(self, member: Member) -> None:
+        member.crash(self.rng)
+        if not self.keeps_pledges:
+            member.forget_pledge()
+
     def lose_power(self) -> None:
         """Everybody crashes at once."""
         for member in self.members:
-            member.crash(self.rng)
+            self.crash_one(member)
         for member in self.members:
             self.end_turn(member)
 
@@ -253,6 +260,8 @@ class Storm:
 
     def notice_loss(self, sender: int, member: Member) -> None:
         member.core.peer_gone(sender)
+        if not self.keeps_pledges:
+            member.core.peer_died(sender)
         self.end_turn(member)
 
     # -- liveness ----------------------------------------------------------------------------------

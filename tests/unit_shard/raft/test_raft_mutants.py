@@ -42,7 +42,7 @@ MUTANTS = (
                 "for peer, progress in raft.progress.items()]",
             ),
         ),
-        "not on a majority of the disks",
+        "not on a majority of the disks|nobody leads|a dead one is left",
     ),
     Mutant(
         "a leader without a vote counts itself",
@@ -59,6 +59,7 @@ MUTANTS = (
         "a change while another is under way",
         (Edit(changes, "_obstacle", "if raft.configuration.index > raft.commit_index:", "if False:"),),
         "is not committed|more than one voter",
+        seeds=range(2, 60),
     ),
     Mutant(
         "answers of any incarnation are believed",
@@ -112,7 +113,7 @@ MUTANTS = (
         "an install is not needed if there is any entry at its index",
         (Edit(install, "needs_install", "or raft.log.term_at(snapshot_index) != snapshot_term", ""),),
         r"entry \d+ is|conflicts at|holds another",
-        seeds=range(90, 150),
+        seeds=range(380, 420),
     ),
     Mutant(
         "an install from above the commit index is taken",
