@@ -31,7 +31,8 @@ from .standing import Standing
 logger = logging.getLogger("ocelog.client")
 
 _LEADERLESS = frozenset((errors.NOT_LEADER, errors.NO_LEADER, errors.NOT_SENT))
-_NOT_HERE = frozenset((errors.NOT_LEADER, errors.NO_LEADER, errors.BEHIND))
+# Whichever replica was to answer a query cannot, or is not there: the leader may.
+_NOT_HERE = frozenset((*_LEADERLESS, errors.BEHIND))
 
 
 class ShardSession:

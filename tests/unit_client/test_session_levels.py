@@ -109,7 +109,7 @@ def test_a_turn_passes_at_the_deadline(harness, kit):
     assert second.error is None
 
 
-@pytest.mark.parametrize("code", [errors.BEHIND, errors.NOT_LEADER, errors.NO_LEADER])
+@pytest.mark.parametrize("code", [errors.BEHIND, errors.NOT_LEADER, errors.NO_LEADER, errors.NOT_SENT])
 def test_a_replica_that_cannot_answer_is_passed_over_for_the_leader_at_once(harness, code):
     _, question = get(harness, selection=TO_FOLLOWERS)
     harness.refuse(question, code, after=500)
