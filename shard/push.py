@@ -221,6 +221,7 @@ class Pushes:
         if not message:
             return False
         reader.mark(message[-1], self.ticks)
+        reader.sent_at = self.ticks
         if len(message) == 1:
             body = self._shared_body(message[0])
         else:

@@ -96,11 +96,10 @@ class Reader:
         return message
 
     def mark(self, last: Batch, now: int) -> None:
-        """A message that ends with this batch was sent in this tick."""
-        self.sent_at = now
+        """The client has the batches up to this one, or a message with them is on its way, since this tick at the latest."""
         marks = self.marks
         if marks and marks[-1][0] >= last.index:
-            return  # it is a repetition
+            return  # it is a repetition, or was sent before
         if marks and marks[-1][1] == now:
             marks[-1] = (last.index, now)
         else:

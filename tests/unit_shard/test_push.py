@@ -280,9 +280,9 @@ def test_events_that_are_handled_are_not_repeated(hall):
 
 def test_a_client_that_misses_events_gets_them_at_once(hall):
     """AGAIN repeats from the first unreceived batch, without waiting for the back-off."""
-    first, second = hall.said(), hall.said()
+    first, second, third = hall.said(), hall.said(), hall.said()
     hall.desk.ticks(3)
-    assert pushed(hall.handled(first, first, flags=frames.AGAIN)) == [(10, first, [second])]
+    assert pushed(hall.handled(second, first, flags=frames.AGAIN)) == [(10, second, [third])]
 
 
 def test_what_may_still_be_on_its_way_is_not_repeated_at_once(hall):

@@ -167,8 +167,6 @@ def answer_only_what_is_new(patch: Any) -> None:
     patch.setattr(EventReceiver, "events", curt)
     patch.setattr(EventReceiver, "repeat", lambda self: None)
     patch.setattr(EventReceiver, "body", lambda self: b"")
-    patch.setattr(EventReceiver, "wake_at", lambda self: float("inf"))
-    patch.setattr(EventReceiver, "tick", lambda self, now: None)
 
 
 def keep_results_until_settled(patch: Any) -> None:
