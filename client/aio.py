@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
+from math import inf
 from random import Random
 from time import monotonic
 from types import TracebackType
@@ -25,13 +26,15 @@ from .backoff import Backoff, Strategy
 from .calls import Call, Resource, StateChange
 from .changes import Event
 from .consistency import Consistency
+from .factories import AsyncFactories
 from .front import Front
 from .handlers import LoopHandlers, Subscription
 from .io import IoThread
 from .listeners import HandlerListener
 from .listening import Listening
 from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
-from .protocol.errors import BadArgument, Closed, Unresolved
+from .protocol.errors import BadArgument, Closed, DeadlineExceeded, OcelogError, Unresolved
+from .requests import GRACE_SECONDS, Request, checked_wait, command_timeout, wait_ms
 from .resolving import (
     ASK_AGAIN_SECONDS,
     Outcome,
@@ -42,8 +45,6 @@ from .resolving import (
     still_pending,
 )
 from .resources.base import AsyncHandle
-from .resources.counter import AsyncCounter
-from .resources.map import AsyncMap
 
 
 class _LoopOwner:
@@ -97,7 +98,7 @@ class _LoopOwner:
         self.listening.end(Closed("the client is closed"))
 
 
-class AsyncClient(Front):
+class AsyncClient(AsyncFactories, Front):
     """A connected client; made by `connect_async`. Not for use from other threads."""
 
     def __init__(self, io: IoThread, options: Options) -> None:
@@ -106,14 +107,6 @@ class AsyncClient(Front):
         self._callbacks = self._owner.handlers
         super().__init__(io, options, self._callbacks, self._owner.listening)
         io.owner = self._owner
-
-    def map(self, name: str) -> AsyncMap:
-        """The map of that name; no call is made. Raises BadArgument for an unusable name."""
-        return AsyncMap(self, self._resources.get(name, "map"))
-
-    def counter(self, name: str) -> AsyncCounter:
-        """The counter of that name; no call is made. Raises BadArgument for an unusable name."""
-        return AsyncCounter(self, self._resources.get(name, "counter"))
 
     async def submit(
         self,
@@ -189,6 +182,44 @@ class AsyncClient(Front):
         finally:
             if receipts is not None:
                 receipts.add(call, monotonic() - started)
+
+    async def request(self, resource: Resource, operation: str, *arguments: Any, wait: float | None) -> Any:
+        """One request that may have to wait at the shard, for `wait` seconds (see `requests.checked_wait`); its result.
+
+        The operation gets the request's number and its time to wait as first arguments. Raises DeadlineExceeded when no
+        answer came in time; the request is then taken back, as it is when the call is cancelled.
+        """
+        self.check_usable()
+        wait = checked_wait(wait, self.timeout)
+        future: asyncio.Future[None] = self._loop.create_future()
+        request = self.listening.requests.expect(resource.shard, partial(_finish, future))
+        started = monotonic()
+        try:
+            parts = (operation, request.number, wait_ms(wait), *arguments)
+            answer = await self.perform(resource, parts, False, command_timeout(wait, self.timeout))
+            if answer is not None:
+                return answer[0]
+            left = wait + GRACE_SECONDS + started - monotonic()
+            await asyncio.wait_for(future, None if left == inf else left)
+        except (asyncio.CancelledError, TimeoutError) as error:
+            self._take_back(resource, request)
+            if isinstance(error, asyncio.CancelledError | OcelogError):
+                raise
+            text = f"{operation} was not answered in time, and is taken back"
+            raise DeadlineExceeded(text, resource=resource.name, shard=resource.shard) from None
+        finally:
+            self.listening.requests.forget(request)
+        if request.error is not None:
+            raise request.error
+        return request.result
+
+    def _take_back(self, resource: Resource, request: Request) -> None:
+        # Nobody waits for the answer; it leaves behind the request, so that it surely finds it.
+        if self._io.usable:
+            now, ignored = monotonic(), self._loop.create_future()
+            ignored.add_done_callback(lambda future: future.cancelled() or future.exception())
+            parts = ("cancel", request.number)
+            self._owner.submit(Call(resource, parts, False, now, now + self.timeout, self._owner, ignored, nested=True))
 
     def check_usable(self) -> None:
         """Raises Closed when the client is closed or of another process, BadArgument in another event loop."""
@@ -281,6 +312,11 @@ class AsyncClient(Front):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _settle(future: asyncio.Future[None], call: Call) -> None:

@@ -27,6 +27,7 @@ from .calls import Call, ClientState, EventBatch, Owner, Resource, StateChange
 from .changes import Event, Resync
 from .listeners import Listener, Pending, Phase
 from .protocol import errors
+from .requests import ANSWER, Requests
 
 logger = logging.getLogger("ocelog.client")
 
@@ -76,6 +77,7 @@ class Listening:
 
     def __init__(self, submit: Callable[[Call], None], owner: Owner, timeout: float, *, recovers: bool = True) -> None:
         self.lock = RLock()
+        self.requests = Requests()
         self._submit = submit
         self._owner = owner
         self._timeout = timeout
@@ -148,6 +150,7 @@ class Listening:
             self._ended = True
             for topic in list(self._topics.values()):
                 self._end(topic, error)
+        self.requests.fail(None, error or errors.Closed("the client is closed"))
 
     def _end(self, topic: Topic, error: Exception | None) -> None:
         for interest in list(topic.interests.values()):
@@ -175,6 +178,8 @@ class Listening:
             with self.lock:
                 item.then(item)
         elif isinstance(item, StateChange) and item.state is ClientState.EXPIRED:
+            text = "the session ended, and with it what waited in it"
+            self.requests.fail(item.shard, errors.SessionExpired(text, shard=item.shard, session=item.session))
             self._expired(item)
 
     def _batch(self, batch: EventBatch) -> None:
@@ -187,7 +192,9 @@ class Listening:
                 self._missed(batch)
             for resource, name, value in batch.events:
                 topic = self._by_index.get((shard, resource))
-                if topic is not None and name == CHANGE:
+                if name == ANSWER:
+                    self.requests.answered(shard, value)
+                elif topic is not None and name == CHANGE:
                     self._dispatch(topic, value, batch.index, pending)
             pending.release()
 

@@ -16,6 +16,7 @@ from .endpoints import parse
 from .protocol.errors import BadArgument
 from .protocol.frames import TO_FOLLOWERS, TO_LEADER
 from .protocol.limits import CLIENT_ID_BYTES_MAX, Limits
+from .protocol.operations import SHARD
 
 TIMEOUT = 10.0
 """Default deadline of a call, in seconds."""
@@ -102,10 +103,32 @@ class Resources:
             resource = None
         return resource or self._make(name, type_name)
 
+    def shard_of(self, name: str) -> Resource:
+        """The shard itself on which the resource of that name lives. Raises BadArgument for an unusable name."""
+        return self.shard(self._routed(name))
+
+    def shard(self, shard: int) -> Resource:
+        """A shard itself, whose operations open, delete and name resources."""
+        itself = Resource("", "shard", shard)
+        itself.index = SHARD
+        return itself
+
+    def shards(self) -> list[int]:
+        """The numbers of all shards."""
+        assert self._connection.slots is not None, "connected clients know the slots"
+        return sorted({shard for _, _, shard in self._connection.slots.ranges})
+
     def _make(self, name: Any, type_name: Any) -> Resource:
-        for text in (name, type_name):
-            if not isinstance(text, str) or not text:
-                raise BadArgument(f"names are non-empty str, not {text!r:.60}")
+        resource = Resource(name, type_name, self._routed(name))
+        if not isinstance(type_name, str) or not type_name:
+            raise BadArgument(f"types are non-empty str, not {type_name!r:.60}")
+        if len(self._known) >= RESOURCES_MAX:
+            self._known.pop(next(iter(self._known)), None)
+        return self._known.setdefault((type_name, name), resource)
+
+    def _routed(self, name: Any) -> int:
+        if not isinstance(name, str) or not name:
+            raise BadArgument(f"names are non-empty str, not {name!r:.60}")
         try:
             routing_key = name.encode()
         except UnicodeEncodeError as error:
@@ -114,7 +137,4 @@ class Resources:
         if len(routing_key) > limit:
             raise BadArgument(f"a name has at most {limit} bytes in UTF-8, this one has {len(routing_key)}")
         assert self._connection.slots is not None, "connected clients know the slots"
-        resource = Resource(name, type_name, self._connection.slots.shard_of(routing_key))
-        if len(self._known) >= RESOURCES_MAX:
-            self._known.pop(next(iter(self._known)), None)
-        return self._known.setdefault((type_name, name), resource)
+        return self._connection.slots.shard_of(routing_key)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 from random import Random
 from time import monotonic
 from types import TracebackType
@@ -22,13 +23,15 @@ from .backoff import Backoff, Strategy
 from .calls import Call, Resource, StateChange
 from .changes import Event
 from .consistency import Consistency
+from .factories_sync import Factories
 from .front import Front
 from .handlers import Subscription, ThreadHandlers
 from .io import CLOSE_SECONDS, IoThread
 from .listeners import HandlerListener, Listener
 from .listening import Listening
 from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
-from .protocol.errors import Closed, Unresolved
+from .protocol.errors import Closed, DeadlineExceeded, Unresolved
+from .requests import GRACE_SECONDS, Request, checked_wait, command_timeout, wait_ms
 from .resolving import (
     ASK_AGAIN_SECONDS,
     Outcome,
@@ -39,8 +42,6 @@ from .resolving import (
     still_pending,
 )
 from .resources.base import Handle
-from .resources.counter_sync import Counter
-from .resources.map_sync import Map
 
 
 class _ThreadOwner:
@@ -70,7 +71,7 @@ class _ThreadOwner:
         self.handlers.stop()
 
 
-class Client(Front):
+class Client(Factories, Front):
     """A connected client; made by `connect`. May be used from several threads at once."""
 
     def __init__(self, io: IoThread, options: Options) -> None:
@@ -78,14 +79,6 @@ class Client(Front):
         self._callbacks = self._owner.handlers
         super().__init__(io, options, self._callbacks, self._owner.listening)
         io.owner = self._owner
-
-    def map(self, name: str) -> Map:
-        """The map of that name; no call is made. Raises BadArgument for an unusable name."""
-        return Map(self, self._resources.get(name, "map"))
-
-    def counter(self, name: str) -> Counter:
-        """The counter of that name; no call is made. Raises BadArgument for an unusable name."""
-        return Counter(self, self._resources.get(name, "counter"))
 
     def submit(
         self,
@@ -156,6 +149,44 @@ class Client(Front):
         except BaseException:
             self._io.give_up(call)
             raise
+
+    def request(self, resource: Resource, operation: str, *arguments: Any, wait: float | None) -> Any:
+        """One request that may have to wait at the shard, for `wait` seconds (see `requests.checked_wait`); its result.
+
+        The operation gets the request's number and its time to wait as first arguments. Raises DeadlineExceeded when no
+        answer came in time; the request is then taken back, as it is when the wait is interrupted.
+        """
+        self.check_usable()
+        wait = checked_wait(wait, self.timeout)
+        lock = threading.Lock()
+        lock.acquire()
+        request = self.listening.requests.expect(resource.shard, lock.release)
+        started = monotonic()
+        try:
+            parts = (operation, request.number, wait_ms(wait), *arguments)
+            answer = self.perform(resource, parts, False, command_timeout(wait, self.timeout))
+            if answer is not None:
+                return answer[0]
+            left = wait + GRACE_SECONDS + started - monotonic()
+            if not lock.acquire(timeout=-1 if left == inf else max(0.0, min(left, threading.TIMEOUT_MAX))):
+                text = f"{operation} was not answered in time, and is taken back"
+                raise DeadlineExceeded(text, resource=resource.name, shard=resource.shard)
+        except (TimeoutError, KeyboardInterrupt):
+            self._take_back(resource, request)
+            raise
+        finally:
+            self.listening.requests.forget(request)
+        if request.error is not None:
+            raise request.error
+        return request.result
+
+    def _take_back(self, resource: Resource, request: Request) -> None:
+        # Nobody waits for the answer; it leaves behind the request, so that it surely finds it.
+        if self._io.usable:
+            now, ignored = monotonic(), threading.Lock()
+            ignored.acquire()
+            parts = ("cancel", request.number)
+            self._io.submit((Call(resource, parts, False, now, now + self.timeout, self._owner, ignored, nested=True),))
 
     def check_usable(self) -> None:
         """Raises Closed when the client is closed or of another process."""

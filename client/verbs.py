@@ -87,15 +87,16 @@ def _seconds(text: str) -> float:
 
 def configure_map(parser: argparse.ArgumentParser) -> None:
     """The arguments of `ocelog map`."""
-    _configure(parser, MAP, "map")
+    configure_operations(parser, MAP, "map")
 
 
 def configure_counter(parser: argparse.ArgumentParser) -> None:
     """The arguments of `ocelog counter`."""
-    _configure(parser, COUNTER, "counter")
+    configure_operations(parser, COUNTER, "counter")
 
 
-def _configure(parser: argparse.ArgumentParser, operations: dict[str, Operation], resource: str) -> None:
+def configure_operations(parser: argparse.ArgumentParser, operations: dict[str, Operation], resource: str) -> None:
+    """One subcommand for each method of a resource's handle, and `watch`; `resource` is the client's method that makes it."""
     choices = parser.add_subparsers(dest="operation", required=True, metavar="OPERATION")
     for method, operation in operations.items():
         spelled = method.replace("_", "-")
@@ -148,15 +149,16 @@ _KINDS: dict[str, Callable[[str], Any]] = {"key": parse_key, "value": parse_valu
 
 def run_map(options: argparse.Namespace) -> int:
     """Carry out one operation on a map. Raises OcelogError."""
-    return _run(options, MAP, "map")
+    return run_operation(options, MAP, "map")
 
 
 def run_counter(options: argparse.Namespace) -> int:
     """Carry out one operation on a counter. Raises OcelogError."""
-    return _run(options, COUNTER, "counter")
+    return run_operation(options, COUNTER, "counter")
 
 
-def _run(options: argparse.Namespace, operations: dict[str, Operation], resource: str) -> int:
+def run_operation(options: argparse.Namespace, operations: dict[str, Operation], resource: str) -> int:
+    """Carry out what `configure_operations` has read. Raises OcelogError."""
     from .consistency import Consistency
     from .sync import connect  # needs ZeroMQ, which `--help` should not wait for
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..client.protocol import errors, operations
 from ..client.protocol.limits import Limits
 from ..log.entry import COMMAND, RESOURCE, SNAPSHOT, VOID
+from . import openings
 from .executor import Executor
 from .results import encode_error
 
@@ -43,7 +44,8 @@ def judge(data: bytes, executor: Executor, limits: Limits) -> Verdict:
     resource = executor.resources.get(operation[0])
     if resource is None:
         if operation[0] == operations.SHARD:
-            return _judge_open(data, operation, executor, limits)
+            refused = openings.judge(operation, executor, limits)
+            return Verdict(RESOURCE, SNAPSHOT, data, None) if refused is None else void(*refused)
         return void(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]}")
     declared = resource.operations.get(operation[1])
     if declared is None or declared.mode is None:
@@ -53,17 +55,3 @@ def judge(data: bytes, executor: Executor, limits: Limits) -> Verdict:
         return void(errors.BAD_OPERATION, refusal)
     # A tuple made directly: this is the one line that every command passes.
     return tuple.__new__(Verdict, (COMMAND, declared.mode, data, operation))
-
-
-def _judge_open(data: bytes, operation: list[Any], executor: Executor, limits: Limits) -> Verdict:
-    if operation[1] != operations.OPEN or len(operation) != 4:
-        text = f"the shard has no command {operation[1]!r:.60} of {len(operation)} items"
-        return void(errors.UNKNOWN_OPERATION, text)
-    _, _, name, type_name = operation
-    if type(name) is not str or type(type_name) is not str or not name:
-        return void(errors.BAD_OPERATION, "open takes a name and a type, both strings, the name not empty")
-    if len(name.encode("utf-8", "replace")) > limits.name_bytes_max:
-        return void(errors.TOO_LARGE, f"a resource name has at most {limits.name_bytes_max} bytes in UTF-8")
-    if type_name not in executor.machines:
-        return void(errors.UNKNOWN_TYPE, f"no machine of type {type_name!r:.60} is installed")
-    return Verdict(RESOURCE, SNAPSHOT, data, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..client.protocol import errors, operations
+from . import openings
 from .machines.base import Commit
 from .results import encode_error, encode_result
 
@@ -24,6 +25,8 @@ def answer_query(executor: Executor, session_id: int, data: bytes) -> bytes:
         return encode_error(errors.BAD_OPERATION, str(error))
     resource = executor.resources.get(operation[0])
     if resource is None:
+        if operation[0] == operations.SHARD:
+            return openings.answer(executor, operation)
         return encode_error(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]}")
     handler = resource.queries.get(operation[1])
     if handler is None:

@@ -36,6 +36,7 @@ from ..log.entry import (
     UNREGISTER,
     VOID,
 )
+from . import openings
 from .asking import answer_query
 from .digest import Digest
 from .ended import EndedSession, EndedSessions
@@ -84,7 +85,7 @@ class Executor:
         self._publishing = Publishing(self.sessions)
         self._unasked = Unasked()
         self._handlers: dict[int, Callable[[int, Session, bytes], bytes | None]] = {
-            RESOURCE: self._open_resource,
+            RESOURCE: self._resource,
             VOID: self._void,
             UNREGISTER: self._unregister,
         }
@@ -329,20 +330,8 @@ class Executor:
         self.ended.append((session, expired))
         self._unasked.ended(self, index, session.id, expired=expired)
 
-    def _open_resource(self, index: int, session: Session, payload: bytes) -> bytes:
-        _, _, name, type_name = operations.decode(payload, None)
-        known = self.by_name.get(name)
-        if known is not None:
-            if known.type_name == type_name:
-                return encode_result(known.index)
-            return encode_error(errors.WRONG_TYPE, f"{name!r} is a {known.type_name}, not a {type_name}")
-        machine = self.machines.get(type_name)
-        if machine is None:
-            return encode_error(errors.UNKNOWN_TYPE, f"no machine of type {type_name!r} is installed")
-        resource = Resource.create(index, name, machine)
-        self.resources[index] = resource
-        self.by_name[name] = resource
-        return encode_result(index)
+    def _resource(self, index: int, session: Session, payload: bytes) -> bytes:
+        return openings.apply(self, index, payload)
 
     def delete(self, resource: Resource, index: int) -> None:
         """Delete a resource by the entry at `index`: its live entries are released, its timers dropped.
@@ -359,6 +348,7 @@ class Executor:
             live = sorted(machine.live_entries())
         if self.capture is not None:
             self.capture.before_resource(resource)
+        self._unasked.deleted(self, index, resource)
         del self.resources[resource.index]
         del self.by_name[resource.name]
         self.timers.drop_resource(resource.index)

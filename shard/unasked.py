@@ -52,6 +52,12 @@ class Unasked:
             if method is not None and _watches(resource, session_id):
                 self._run(executor, resource, index, method, commit)
 
+    def deleted(self, executor: Executor, index: int, resource: Resource) -> None:
+        """The resource is deleted by the entry at `index`: its machine may tell who listens or waits, and nothing else."""
+        method = getattr(resource.machine, "deleted", None)
+        if method is not None:
+            self._run(executor, resource, index, method, Commit(index, executor.time, 0))
+
     def _run(self, executor: Executor, resource: Resource, index: int, method: Handler, *arguments: Any) -> None:
         machine = resource.machine
         if executor.capture is not None:

@@ -20,6 +20,18 @@ SHARD = 0
 OPEN = "open"
 """`[0, "open", name, type]`: create the resource, or find it; answers its creation index."""
 
+DELETE = "delete"
+"""`[0, "delete", name]`: delete the resource of that name; answers the index that created it, or nil when there is none."""
+
+EXISTS = "exists"
+"""The query `[0, "exists", name]`: the type of the resource of that name, or nil."""
+
+NAMES = "names"
+"""The query `[0, "names", after, type]`: `[[index, name, type], ...]` of the resources created after that index, in order.
+
+An answer has at most 1000 of them; `type` may be nil. Whoever wants all asks again from the last index on.
+"""
+
 SCANNED_BYTES_MIN = 256
 """Smaller operations cannot expand to anything worth a scan before decoding."""
 

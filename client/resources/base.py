@@ -53,6 +53,10 @@ class AsyncHandle:
         level = self._queries if consistency is None else query_level(consistency)
         return await self._client.perform(self.resource, parts, True, timeout, level)
 
+    async def _request(self, operation: str, *arguments: Any, wait: Seconds) -> Any:
+        """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever."""
+        return await self._client.request(self.resource, operation, *arguments, wait=wait)
+
 
 class Handle:
     """A resource of a blocking `Client`; may be used from several threads at once."""
@@ -87,3 +91,7 @@ class Handle:
     def _query(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
         level = self._queries if consistency is None else query_level(consistency)
         return self._client.perform(self.resource, parts, True, timeout, level)
+
+    def _request(self, operation: str, *arguments: Any, wait: Seconds) -> Any:
+        """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever."""
+        return self._client.request(self.resource, operation, *arguments, wait=wait)

@@ -34,7 +34,7 @@ RESERVED = frozenset(
         *("release", "schedule", "publish", "forget_pending"),
         *("pending_releases", "pending_timers", "pending_events"),
         *("snapshot", "install", "restored", "live_entries"),
-        *("session_opened", "session_closed", "session_expired", "watches"),
+        *("session_opened", "session_closed", "session_expired", "watches", "deleted"),
     }
 )
 """What the base class gives a machine or calls in it, and what an operation can therefore not be called."""
@@ -201,6 +201,7 @@ class StateMachine:
       RELEASE commands cannot be deleted.
     - the session listeners `session_opened(commit)`, `session_closed(commit)` and `session_expired(commit)`, with
       `commit.session` the session in question. Not called for what a snapshot covers.
+    - `deleted(commit)`: called before the resource is deleted, so that it can publish to whoever listens or waits.
     - `watches(session)`: whether the machine has anything to do when that session ends.
 
     Events reach sessions by `publish`, from commands, timers and session listeners.

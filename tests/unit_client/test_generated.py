@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 
 import pytest
 from ocelog.client.resources import counter, counter_sync, generate, map, map_sync
 
-FOLDER = Path(generate.__file__).parent
-
 
 @pytest.mark.parametrize("name", generate.SOURCES)
 def test_the_checked_in_twin_is_up_to_date(name):
-    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-    twin = (FOLDER / f"{name}_sync.py").read_text(encoding="utf-8")
+    source = (generate.CLIENT / f"{name}.py").read_text(encoding="utf-8")
+    twin = (generate.CLIENT / f"{name}_sync.py").read_text(encoding="utf-8")
     assert twin == generate.blocking(name, source), "run python -m ocelog.client.resources.generate"
     assert not [line for line in twin.splitlines() if "async " in line or "await " in line]
 

@@ -1,0 +1,64 @@
+"""Getting at resources: a handle for each type, and what there is. Handles make no call when they are made.
+
+    users = client.map("users")
+    await client.exists("users")
+    await client.resources("map")
+    await client.delete("users")
+
+A handle is cheap and knows its resource by name: what is deleted is opened anew by the next operation on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from .options import Resources
+from .protocol.operations import DELETE, EXISTS, NAMES
+from .resources.counter import AsyncCounter
+from .resources.map import AsyncMap
+
+if TYPE_CHECKING:
+    from .aio import AsyncClient
+
+
+class AsyncFactories:
+    """The part of a client that makes handles. Every name is non-empty and has at most 255 bytes in UTF-8, else BadArgument."""
+
+    _resources: Resources
+
+    @property
+    def _itself(self) -> AsyncClient:
+        return cast("AsyncClient", self)
+
+    def map(self, name: str) -> AsyncMap:
+        """The map of that name."""
+        return AsyncMap(self._itself, self._resources.get(name, "map"))
+
+    def counter(self, name: str) -> AsyncCounter:
+        """The counter of that name."""
+        return AsyncCounter(self._itself, self._resources.get(name, "counter"))
+
+    async def exists(self, name: str, *, timeout: float | None = None) -> str | None:
+        """The type of the resource of that name, or None when there is none."""
+        shard = self._resources.shard_of(name)
+        found: str | None = await self._itself.perform(shard, (EXISTS, name), True, timeout)
+        return found
+
+    async def delete(self, name: str, *, timeout: float | None = None) -> bool:
+        """Delete the resource of that name with all that it holds, whatever its type; whether there was one.
+
+        Whoever uses a handle of that name afterwards begins with a new resource, which is empty. Whoever listens to it or
+        waits at it hears nothing more.
+        """
+        shard = self._resources.shard_of(name)
+        return await self._itself.perform(shard, (DELETE, name), False, timeout) is not None
+
+    async def resources(self, type_name: str | None = None, *, timeout: float | None = None) -> dict[str, str]:
+        """All resources, or those of a type: name to type. Each shard is asked for itself, so this is no single moment's."""
+        found: dict[str, str] = {}
+        for number in self._resources.shards():
+            shard, after = self._resources.shard(number), 0
+            while page := await self._itself.perform(shard, (NAMES, after, type_name), True, timeout):
+                found |= {name: kind for _, name, kind in page}
+                after = page[-1][0]
+        return found

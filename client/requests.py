@@ -1,0 +1,105 @@
+"""Requests that may have to wait at the shard: their numbers, and who waits for their answers. No calls are made here.
+
+A request is numbered by its client and sent as the first argument of a command. The shard answers the command at once with
+a list of one item, the result, or with nil: then the result comes later, as an event (`ANSWER`) to the same session.
+Whoever waits must be known here before the command leaves, since the event may come right behind the answer.
+
+Invariant: every request that is expected is answered, failed or forgotten once. Any thread may call anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import count
+from threading import Lock
+from typing import Any
+
+from .options import seconds
+from .protocol.errors import BadArgument
+
+ANSWER = "answer"
+"""The name of the event that brings a result."""
+
+GRACE_SECONDS = 1.0
+"""The shard ends a wait by its own clock, and its answer has to travel: so much longer is waited here."""
+
+
+class Request:
+    """One request. `over` is set when `result` or `error` is there, and then `wake` is called, in the thread that brought it."""
+
+    __slots__ = ("error", "number", "over", "result", "shard", "wake")
+
+    def __init__(self, number: int, shard: int, wake: Callable[[], None]) -> None:
+        self.number = number
+        self.shard = shard
+        self.wake = wake
+        self.over = False
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class Requests:
+    """The requests of one client that wait."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._numbers = count(1)
+        self._waiting: dict[int, Request] = {}
+
+    def expect(self, shard: int, wake: Callable[[], None]) -> Request:
+        """A new request to the shard, with a number that no other one of this client has."""
+        with self._lock:
+            request = Request(next(self._numbers), shard, wake)
+            self._waiting[request.number] = request
+            return request
+
+    def forget(self, request: Request) -> None:
+        """Nobody waits for it any more."""
+        with self._lock:
+            self._waiting.pop(request.number, None)
+
+    def answered(self, shard: int, value: Any) -> None:
+        """An event has brought an answer, `[number, result]`; one that nobody waits for, or is malformed, is dropped."""
+        if type(value) is list and len(value) == 2 and type(value[0]) is int:
+            with self._lock:
+                request = self._waiting.get(value[0])
+                if request is None or request.shard != shard:
+                    return
+                del self._waiting[value[0]]
+            request.result = value[1]
+            request.over = True
+            request.wake()
+
+    def fail(self, shard: int | None, error: Exception) -> None:
+        """The session on a shard has ended, or (None) the client: nothing comes any more for what waits there."""
+        with self._lock:
+            failed = [request for request in self._waiting.values() if shard in (None, request.shard)]
+            for request in failed:
+                del self._waiting[request.number]
+        for request in failed:
+            request.error = error
+            request.over = True
+            request.wake()
+
+
+def checked_wait(wait: float | None, default: float) -> float:
+    """For how many seconds a request may wait: None is the default, 0 not at all, math.inf for ever. Raises BadArgument."""
+    if wait is None:
+        return default
+    if wait in (0, math.inf) and not isinstance(wait, bool):
+        return float(wait)
+    try:
+        return seconds("timeout", wait)
+    except BadArgument:
+        raise BadArgument(f"timeout is a number of seconds from 0 on (math.inf: for ever), not {wait!r:.60}") from None
+
+
+def wait_ms(wait: float) -> int | None:
+    """The same as a shard is told: whole milliseconds, None for ever."""
+    return None if wait == math.inf else math.ceil(wait * 1000)
+
+
+def command_timeout(wait: float, default: float) -> float:
+    """The deadline in seconds of the command that carries the request."""
+    return default if wait in (0, math.inf) else wait + GRACE_SECONDS
