@@ -36,6 +36,7 @@ class Bell(StateMachine):
             "large": 1 << 70,
             "tuple as key": {(1, 2): 3},
             "extension": msgpack.ExtType(1, b"x"),
+            "empty extension": msgpack.ExtType(1, b""),
         }
         deep = []
         for _ in range(2000):
@@ -208,7 +209,7 @@ def test_a_handler_that_raises_loses_its_events(entries, kit, sessions, bell, na
     assert [batch[2] for batch in heard(entries, sessions[1])] == [[("rung", "a")]]
 
 
-@pytest.mark.parametrize("kind", ["object", "large", "tuple as key", "extension", "deep"])
+@pytest.mark.parametrize("kind", ["object", "large", "tuple as key", "extension", "empty extension", "deep"])
 def test_an_event_that_cannot_be_packed_or_read_is_the_commands_error(entries, kit, sessions, bell, kind):
     """Nothing that a handler publishes can crash a replica, or reach a client that cannot read it."""
     assert entries.command(sessions[0], 2, kit.operation(bell, "ring_object", kind))[0] == errors.MACHINE_ERROR
