@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .client.aio import AsyncClient, connect_async
     from .client.backoff import Exponential, Fibonacci, Once
     from .client.calls import ClientState
-    from .client.changes import CounterEvent, MapEvent, Resync
+    from .client.changes import CounterEvent, MapEvent, Resync, ValueEvent
     from .client.consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .client.protocol.errors import (
         BadArgument,
@@ -38,7 +38,7 @@ _NAMES = {
     "client.aio": ("AsyncClient", "connect_async"),
     "client.backoff": ("Exponential", "Fibonacci", "Once"),
     "client.calls": ("ClientState",),
-    "client.changes": ("CounterEvent", "MapEvent", "Resync"),
+    "client.changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
     "client.consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "client.protocol.errors": (
         "BadArgument",
@@ -86,6 +86,7 @@ __all__ = [
     "SessionExpired",
     "UnknownOperation",
     "Unresolved",
+    "ValueEvent",
     "WrongType",
     "__version__",
     "connect",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .aio import AsyncClient, connect_async
     from .backoff import Exponential, Fibonacci, Once
     from .calls import ClientState, StateChange
-    from .changes import CounterEvent, MapEvent, Resync
+    from .changes import CounterEvent, MapEvent, Resync, ValueEvent
     from .consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .handlers import Subscription
     from .receipts import Receipt, Receipts
@@ -43,7 +43,7 @@ _NAMES = {
     "aio": ("AsyncClient", "connect_async"),
     "backoff": ("Exponential", "Fibonacci", "Once"),
     "calls": ("ClientState", "StateChange"),
-    "changes": ("CounterEvent", "MapEvent", "Resync"),
+    "changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
     "consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "handlers": ("Subscription",),
     "receipts": ("Receipt", "Receipts"),
@@ -87,6 +87,7 @@ __all__ = [
     "Subscription",
     "UnknownOperation",
     "Unresolved",
+    "ValueEvent",
     "WrongType",
     "connect",
     "connect_async",

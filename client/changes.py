@@ -19,6 +19,7 @@ UPDATED = "updated"
 REMOVED = "removed"
 CLEARED = "cleared"
 CHANGED = "changed"
+EXPIRED = "expired"
 RESYNC = "resync"
 
 
@@ -140,6 +141,33 @@ class CounterEvent(Event):
 
     __slots__ = ()
     kinds = frozenset((CHANGED,))
+
+
+class ValueEvent(Event):
+    """A change of a value: `kind` is "changed", or "expired" when its time to live was over."""
+
+    __slots__ = ()
+    kinds = frozenset((CHANGED, EXPIRED))
+
+    @property
+    def old(self) -> Any:
+        """The value before; None: there was none."""
+        return _decoded(self._fields[2])
+
+    @property
+    def new(self) -> Any:
+        """The value after; None: there is none."""
+        return _decoded(self._fields[3])
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return 100 + sum([len(field) for field in self._fields[2:] if field is not None])
+
+    @staticmethod
+    def state_of(key: bytes | None, answer: Any) -> Any:
+        """The value, or None. Raises ValueError."""
+        return _decoded(answer)
 
 
 class Resync:

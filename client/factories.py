@@ -16,6 +16,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter import AsyncCounter
 from .resources.map import AsyncMap
+from .resources.value import AsyncValue
 
 if TYPE_CHECKING:
     from .aio import AsyncClient
@@ -37,6 +38,10 @@ class AsyncFactories:
     def counter(self, name: str) -> AsyncCounter:
         """The counter of that name."""
         return AsyncCounter(self._itself, self._resources.get(name, "counter"))
+
+    def value(self, name: str) -> AsyncValue:
+        """The value of that name."""
+        return AsyncValue(self._itself, self._resources.get(name, "value"))
 
     async def exists(self, name: str, *, timeout: float | None = None) -> str | None:
         """The type of the resource of that name, or None when there is none."""

@@ -17,6 +17,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter_sync import Counter
 from .resources.map_sync import Map
+from .resources.value_sync import Value
 
 if TYPE_CHECKING:
     from .sync import Client
@@ -38,6 +39,10 @@ class Factories:
     def counter(self, name: str) -> Counter:
         """The counter of that name."""
         return Counter(self._itself, self._resources.get(name, "counter"))
+
+    def value(self, name: str) -> Value:
+        """The value of that name."""
+        return Value(self._itself, self._resources.get(name, "value"))
 
     def exists(self, name: str, *, timeout: float | None = None) -> str | None:
         """The type of the resource of that name, or None when there is none."""

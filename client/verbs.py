@@ -1,4 +1,6 @@
-"""The verbs `ocelog map` and `ocelog counter`: one operation on one resource, or watching it, through the blocking client.
+"""The verbs `ocelog map` and `ocelog counter`, and what the modules of `commandline` share.
+
+One operation on one resource, or watching it, through the blocking client.
 
 Keys and values are JSON where the text is JSON, else the text itself. On a terminal the answer is written for people;
 in a pipe it is the bare value, and with `--json` always JSON. What is absent or false ends with exit code 1, and an
@@ -24,32 +26,38 @@ CONSISTENCIES = ("linearizable", "bounded-linearizable", "sequential", "causal")
 
 
 class Operation(NamedTuple):
-    """A method of a resource: its arguments' names, what it does, and which results end with exit code 1."""
+    """A method of a resource: its arguments' names, what it does, which results end with exit code 1, and its options."""
 
     arguments: tuple[str, ...]
     help: str
     is_absent: Callable[[Any], bool] = lambda result: False
+    options: tuple[str, ...] = ()
 
 
-def _none(result: Any) -> bool:
+def absent(result: Any) -> bool:
+    """Nothing was there."""
     return result is None
 
 
-def _some(result: Any) -> bool:
+def present(result: Any) -> bool:
+    """Something was there, where nothing should be."""
     return result is not None
 
 
-def _false(result: Any) -> bool:
+def false(result: Any) -> bool:
+    """It was not so."""
     return result is False
 
 
 MAP = {
     "put": Operation(("key", "value"), "set a key; the answer is the value before"),
-    "get": Operation(("key",), "the value of a key; 1 when it is absent", _none),
-    "remove": Operation(("key",), "remove a key; the answer is its value; 1 when it is absent", _none),
-    "put_if_absent": Operation(("key", "value"), "set a key that is absent; the answer is the value in the way", _some),
-    "replace": Operation(("key", "value"), "set a key that is present; the answer is the value before", _none),
-    "contains": Operation(("key",), "true or false", _false),
+    "get": Operation(("key",), "the value of a key; 1 when it is absent", absent),
+    "remove": Operation(("key",), "remove a key; the answer is its value; 1 when it is absent", absent),
+    "put_if_absent": Operation(
+        ("key", "value"), "set a key that is absent; the answer is the value in the way", present
+    ),
+    "replace": Operation(("key", "value"), "set a key that is present; the answer is the value before", absent),
+    "contains": Operation(("key",), "true or false", false),
     "size": Operation((), "the number of keys"),
     "keys": Operation((), "every key, one a line"),
     "clear": Operation((), "remove every key"),
@@ -61,7 +69,11 @@ COUNTER = {
     "add": Operation(("number",), "add, and answer with the sum"),
     "increment": Operation((), "add 1, and answer with the sum"),
     "decrement": Operation((), "subtract 1, and answer with the difference"),
-    "compare_and_set": Operation(("expected", "number"), "set the value if it is as expected: true or false", _false),
+    "get_and_set": Operation(("number",), "set the value; the answer is the one before"),
+    "get_and_add": Operation(("number",), "add; the answer is the value before"),
+    "get_and_increment": Operation((), "add 1; the answer is the value before"),
+    "get_and_decrement": Operation((), "subtract 1; the answer is the value before"),
+    "compare_and_set": Operation(("expected", "number"), "set the value if it is as expected: true or false", false),
 }
 
 
@@ -107,6 +119,9 @@ def configure_operations(parser: argparse.ArgumentParser, operations: dict[str, 
         for argument in operation.arguments:
             numeric = argument in ("number", "expected")
             choice.add_argument(argument, metavar=argument.upper(), type=int if numeric else _KINDS[argument])
+        for option in operation.options:
+            kind, text = _OPTIONS[option]
+            choice.add_argument(f"--{option.replace('_', '-')}", type=kind, metavar=option.upper(), help=text)
         add_connection_options(choice)
         choice.add_argument(
             "--consistency", choices=CONSISTENCIES, help="the level (docs/clients.md); the default is safe"
@@ -144,7 +159,8 @@ def parse_key(text: str) -> Any:
     return key if isinstance(key, str) or type(key) is int else text
 
 
-_KINDS: dict[str, Callable[[str], Any]] = {"key": parse_key, "value": parse_value}
+_KINDS: dict[str, Callable[[str], Any]] = {"key": parse_key, "value": parse_value, "old": parse_value}
+_OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {"ttl": (_seconds, "seconds to live; for ever without")}
 
 
 def run_map(options: argparse.Namespace) -> int:
@@ -167,12 +183,13 @@ def run_operation(options: argparse.Namespace, operations: dict[str, Operation],
     method = options.operation.replace("-", "_")
     operation = operations[method]
     arguments = [getattr(options, argument) for argument in operation.arguments]
+    keywords = {option: getattr(options, option) for option in operation.options}
     level = Consistency[options.consistency.upper().replace("-", "_")] if options.consistency else None
     with connect(options.endpoints, timeout=options.timeout) as client:
         target = getattr(client, resource)(options.name)
         with client.receipts() if options.trace else contextlib.nullcontext(()) as receipts:
             try:
-                result = getattr(target, method)(*arguments, consistency=level)
+                result = getattr(target, method)(*arguments, **keywords, consistency=level)
             finally:
                 for receipt in receipts:
                     print(to_json(receipt.as_dict()) if options.json else receipt, file=sys.stderr)

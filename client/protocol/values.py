@@ -7,6 +7,7 @@ shortest form, floats as 64 bits, tuples as arrays. None is not a value: it mean
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import msgpack
@@ -24,6 +25,9 @@ _LEAVES = (str, bytes, bytearray, memoryview, int, float, type(None))
 NESTING_MAX = 32
 """Containers inside each other that a value may hold."""
 
+TTL_SECONDS_MAX = 100 * 365 * 24 * 3600
+"""The longest time to live, a century."""
+
 
 def encode_key(key: str | bytes | int) -> bytes:
     """Encode a key: str, bytes or an integer of 64 bits. Raises BadArgument for anything else (bool included)."""
@@ -38,6 +42,15 @@ def checked_int(value: int) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
         raise BadArgument(f"expected an integer from -2**63 to 2**63 - 1, not {value!r:.60}")
     return value
+
+
+def ttl_ms(ttl: float | None) -> int:
+    """A time to live in seconds as whole ms, rounded up; 0 for None, which means for ever. Raises BadArgument."""
+    if ttl is None:
+        return 0
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= TTL_SECONDS_MAX:
+        raise BadArgument(f"a ttl is a number of seconds above 0 and up to {TTL_SECONDS_MAX}, not {ttl!r:.60}")
+    return math.ceil(ttl * 1000)
 
 
 def encode_value(value: Any) -> bytes:

@@ -60,6 +60,23 @@ class AsyncCounter(AsyncHandle):
         value: int = await self._command(("add", checked_int(-checked_int(delta))), timeout, consistency)
         return value
 
+    async def get_and_set(self, value: int, *, timeout: Seconds = None, consistency: Level = None) -> int:
+        """Set the value; the one before."""
+        before: int = await self._command(("get_and_set", checked_int(value)), timeout, consistency)
+        return before
+
+    async def get_and_add(self, delta: int, *, timeout: Seconds = None, consistency: Level = None) -> int:
+        """Add to the value; the value before."""
+        return await self.add(delta, timeout=timeout, consistency=consistency) - delta
+
+    async def get_and_increment(self, delta: int = 1, *, timeout: Seconds = None, consistency: Level = None) -> int:
+        """Add `delta`; the value before."""
+        return await self.add(delta, timeout=timeout, consistency=consistency) - delta
+
+    async def get_and_decrement(self, delta: int = 1, *, timeout: Seconds = None, consistency: Level = None) -> int:
+        """Subtract `delta`; the value before."""
+        return await self.decrement(delta, timeout=timeout, consistency=consistency) + delta
+
     async def compare_and_set(
         self,
         expected: int,

@@ -66,10 +66,11 @@ class Commit:
 class Operation:
     """A declared command or query: its function, its mode (None for a query), and the arguments it takes.
 
-    `types` holds, per positional argument, the exact type that is required, or None where any is accepted.
+    `types` holds, per positional argument, the exact type that is required, or None where any is accepted; `needed` those of
+    the arguments that have no default, which is what most calls are made of.
     """
 
-    __slots__ = ("_restore", "arguments_max", "arguments_min", "function", "mode", "name", "types")
+    __slots__ = ("_restore", "arguments_max", "arguments_min", "function", "mode", "name", "needed", "types")
 
     def __init__(self, function: Callable[..., Any], mode: int | None) -> None:
         self.function = function
@@ -78,6 +79,7 @@ class Operation:
         self._restore: Callable[..., Any] | None = None
         positional, self.arguments_min, self.arguments_max = _arguments(self.name, function)
         self.types: tuple[type | None, ...] = (None,) * positional
+        self.needed: tuple[type | None, ...] = self.types[: self.arguments_min]
 
     def restore(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: how a live entry of this RELEASE command puts its effect back.
@@ -107,18 +109,20 @@ class Operation:
             return
         names = list(inspect.signature(self.function).parameters)[2 : 2 + len(self.types)]
         self.types = tuple(_exact(hints.get(name)) for name in names)
+        self.needed = self.types[: self.arguments_min]
 
     def refusal(self, arguments: list[Any]) -> str | None:
         """Why these arguments do not fit, or None when they do."""
-        if tuple(map(type, arguments)) == self.types:
+        found = tuple(map(type, arguments))
+        if found == self.needed or found == self.types:
             return None
         count = len(arguments)
         if not self.arguments_min <= count <= self.arguments_max:
             return f"{self.name} takes {self._takes()}, got {count}"
         for position, wanted in enumerate(self.types):
             if wanted is not None and position < count and type(arguments[position]) is not wanted:
-                found = type(arguments[position]).__name__
-                return f"{self.name}: argument {position + 1} must be {wanted.__name__}, not {found}"
+                name = type(arguments[position]).__name__
+                return f"{self.name}: argument {position + 1} must be {wanted.__name__}, not {name}"
         return None
 
     def _takes(self) -> str:

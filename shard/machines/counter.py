@@ -50,6 +50,13 @@ class CounterMachine(StateMachine):
         self._change(value)
 
     @command(mode=SNAPSHOT)
+    def get_and_set(self, commit: Commit, value: int) -> int:
+        """Set the value; returns the one before."""
+        before = self.value
+        self._change(value)
+        return before
+
+    @command(mode=SNAPSHOT)
     def add(self, commit: Commit, delta: int) -> int:
         """Add delta (may be negative); returns the new value."""
         self._change(self.value + delta)

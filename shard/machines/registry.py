@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from .base import StateMachine
 from .counter import CounterMachine
 from .map import MapMachine
+from .value import ValueMachine
 
-BUILT_IN: tuple[type[StateMachine], ...] = (MapMachine, CounterMachine)
+BUILT_IN: tuple[type[StateMachine], ...] = (MapMachine, CounterMachine, ValueMachine)
 
 
 def registry(machines: Iterable[type[StateMachine]] = BUILT_IN) -> Mapping[str, type[StateMachine]]:

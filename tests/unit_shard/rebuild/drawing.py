@@ -30,8 +30,17 @@ OPERATIONS: dict[str, Choices] = {
     },
     "counter": {
         "set": ((0, 5, (1 << 63) - 1),),
+        "get_and_set": ((0, 5),),
         "add": ((1, -1),),
         "compare_and_set": (SMALL, SMALL),
+        "listen": ((None,),),
+        "unlisten": ((None,),),
+    },
+    "value": {
+        "set": ((b"0", b"1"), (0, 0, *DELAYS)),
+        "get_and_set": ((b"0", b"1"), (0, *DELAYS)),
+        "compare_and_set": ((b"0", None), (b"0", b"1"), (0, *DELAYS)),
+        "clear": (),
         "listen": ((None,),),
         "unlisten": ((None,),),
     },
