@@ -261,8 +261,9 @@ class Flow:
             self._outbox.fail(call, outcomes.events_pending(call, call.result, why, self.envelope, now))
 
     def refuse_waiting(self, code: int, text: str, now: float) -> None:
-        """No session can be had: fail what waits for one."""
+        """No session can be had: fail what waits for one, also to ask whether its events were handled."""
         self._fail_queue(lambda call: outcomes.refused(call, code, text, self.envelope, now))
+        self._stop_settling(f"and there is no session to ask for its events: {errors.name_of(code)}: {text}", now)
 
     def sweep(self, now: float, waited_for: str) -> None:
         """Let every call whose deadline passed give up. Cheap while nothing is due: the earliest deadline is kept."""

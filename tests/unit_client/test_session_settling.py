@@ -171,6 +171,21 @@ def test_with_no_next_session_the_caller_is_told_what_is_known(kit):
     assert type(call.error) is EventsPending
 
 
+def test_when_the_next_session_is_refused_for_good_the_caller_is_told_at_once(harness, kit):
+    """Nothing would ask for it any more: it would hang until its deadline for nothing."""
+    (call,) = linearizable(harness, b"a")
+    harness.results(2, kit.ok(b"before"), index=120, flags=frames.UNSETTLED)
+    harness.pump()
+    harness.receive(frames.REFUSED, code=errors.UNKNOWN_SESSION, request=99)
+    (register,) = harness.pump()
+    assert harness.finished() == []
+    harness.refuse(register, errors.TOO_MANY_SESSIONS, text="100000 sessions are open")
+    assert harness.finished() == [call]
+    assert type(call.error) is EventsPending
+    assert (call.error.result, call.error.index) == (b"before", 120)
+    assert "100000 sessions are open" in str(call.error)
+
+
 def test_closing_tells_those_who_wait(harness, kit):
     (call,) = linearizable(harness, b"a")
     harness.results(2, kit.NIL, index=120, flags=frames.UNSETTLED)
