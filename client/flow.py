@@ -60,7 +60,6 @@ class Flow:
     def begin(self, limits: Limits) -> None:
         """A new session: its sequences start at 1."""
         self.limits = limits
-        self.settling.operations_max = limits.operations_max
         self.flight = Flight(self.envelope, self._outbox, limits, self._random, self._retry)
         self.events.begin()
         self.arrivals = Arrivals(

@@ -16,18 +16,16 @@ from random import Random
 from .backoff import Backoff, Strategy, start
 from .calls import Call, Outbox
 from .envelope import Envelope
-from .protocol.events import pack_indexes, unpack_indexes
+from .protocol.events import INDEXES_MAX, pack_indexes, unpack_indexes
 from .protocol.frames import SETTLE, Reply
-from .protocol.limits import Limits
 from .window import REFUSED_SECONDS, RESEND_SECONDS
 
 
 class Settling:
-    """The calls that wait for their events, by log index; `operations_max` of them are asked about in one message."""
+    """The calls that wait for their events, by log index; INDEXES_MAX of them are asked about in one message."""
 
     def __init__(self, envelope: Envelope, outbox: Outbox, random: Random, retry: Strategy | None = None) -> None:
         self.wake_at = inf
-        self.operations_max = Limits().operations_max
         self._envelope = envelope
         self._outbox = outbox
         self._waiting: dict[int, Call] = {}
@@ -59,8 +57,8 @@ class Settling:
             self.wake_at = now + self._silence.next()
 
     def _send(self, indexes: list[int]) -> None:
-        for start_at in range(0, len(indexes), self.operations_max):
-            part = indexes[start_at : start_at + self.operations_max]
+        for start_at in range(0, len(indexes), INDEXES_MAX):
+            part = indexes[start_at : start_at + INDEXES_MAX]
             request = self._envelope.next_request()
             self._requests.add(request)
             message = self._envelope.message(SETTLE, request, pack_indexes(part), count=len(part))

@@ -15,16 +15,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..client.protocol import errors, frames
-from ..client.protocol.events import pack_indexes, unpack_indexes
+from ..client.protocol.events import INDEXES_MAX, pack_indexes, unpack_indexes
 from ..client.protocol.frames import BadFrame, Request
 from .outbox import Origin, Outbox
 from .sessions import Session
 
 WAITERS_MAX = 65536
 """So many (session, index) may wait at once; beyond them BUSY is answered, and the client asks again."""
-
-INDEXES_MAX = 1024
-"""Indexes in one question; the same in every cluster, whatever its limits of operations are."""
 
 BUSY_RETRY_MS = 50
 

@@ -20,6 +20,9 @@ _unpack = functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, ma
 _HANDLED = struct.Struct("<QQ")
 _ROUTE = struct.Struct("<QQI")
 
+INDEXES_MAX = 1024
+"""Indexes in one SETTLE; the same in every cluster, whatever its limits of operations are."""
+
 
 class Event(NamedTuple):
     """One event of a machine, to one session."""
