@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..client.endpoints import DEFAULT
-from ..client.protocol.limits import Limits
 from .endpoint import listen_of
 from .errors import ConfigError
 
@@ -158,7 +157,11 @@ class RaftSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSection(Section):
-    """How long a silent session lives and what one may hold; `results_bytes_max` is for its unacknowledged results."""
+    """How long a silent session lives and what one may hold.
+
+    `results_bytes_max` is for its unacknowledged results. A session that leaves more than `events_max` events unhandled, or
+    more than `event_bytes_max` bytes of them, is expired.
+    """
 
     timeout_ms_default: int = _whole(30_000, 100, 86_400_000)
     timeout_ms_min: int = _whole(1000, 100, 86_400_000)
@@ -166,6 +169,8 @@ class SessionSection(Section):
     in_flight_max: int = _whole(4096, 1, 1 << 20)
     sessions_max: int = _whole(100_000, 1, 1 << 24)
     results_bytes_max: int = _whole(8 * MIB, KIB, 1024 * MIB)
+    events_max: int = _whole(10_000, 1, 1 << 24)
+    event_bytes_max: int = _whole(16 * MIB, KIB, 1024 * MIB)
 
     def check(self) -> None:
         if not self.timeout_ms_min <= self.timeout_ms_default <= self.timeout_ms_max:
@@ -276,15 +281,6 @@ class Settings:
         shared = {title: {name: everything[title][name] for name in names} for title, names in CLUSTER_WIDE.items()}
         text = json.dumps(shared, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def protocol_limits(self) -> Limits:
-        """The limits a client is told when it registers."""
-        return Limits(
-            **asdict(self.limits),
-            in_flight_max=self.session.in_flight_max,
-            session_timeout_ms_min=self.session.timeout_ms_min,
-            session_timeout_ms_max=self.session.timeout_ms_max,
-        )
 
 
 def section_names() -> tuple[str, ...]:

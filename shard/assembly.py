@@ -67,6 +67,8 @@ def limits_of(settings: dict[str, dict[str, Any]]) -> Limits:
     return Limits(
         **settings["limits"],
         in_flight_max=session["in_flight_max"],
+        events_max=session["events_max"],
+        event_bytes_max=session["event_bytes_max"],
         session_timeout_ms_min=session["timeout_ms_min"],
         session_timeout_ms_max=session["timeout_ms_max"],
     )

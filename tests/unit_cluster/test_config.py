@@ -9,6 +9,7 @@ import pytest
 from ocelog.client.protocol.limits import Limits
 from ocelog.cluster.config import CLUSTER_WIDE, Settings, field_names, section_names
 from ocelog.cluster.errors import ConfigError
+from ocelog.shard.assembly import limits_of
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,23 @@ def _another(title: str, name: str, value: object) -> object:
 
 
 def test_the_protocol_is_told_the_same_defaults():
-    assert Settings().protocol_limits() == Limits()
+    assert limits_of(Settings().sections()) == Limits()
+
+
+def test_every_limit_of_the_protocol_can_be_set():
+    """A limit that a client is told and nobody can change would be a constant of the protocol."""
+    sections = Settings().sections()
+    for title in ("session", "limits"):
+        sections[title] = {name: value + 1 for name, value in sections[title].items()}
+    limits, defaults = limits_of(sections).as_dict(), Limits().as_dict()
+    assert limits == {name: value + 1 for name, value in defaults.items()}
+
+
+def test_bounds_of_events_are_checked():
+    assert Settings.from_sections({"session": {"events_max": 50}}).session.events_max == 50
+    for name, value in (("events_max", 0), ("event_bytes_max", 1023)):
+        with pytest.raises(ConfigError, match=rf"session\.{name} is {value}, and must be at least"):
+            Settings.from_sections({"session": {name: value}})
 
 
 def test_the_operations_guide_lists_every_setting_with_its_default():
