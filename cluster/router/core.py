@@ -3,8 +3,8 @@
 It reads the fixed header of a request and two bytes of an answer, never a body (but for its own status question).
 Whoever drives it sets `now`, hands in what was received, calls `tick` once per turn and then takes what is to be sent.
 
-Invariants: a request is either handed to one replica, or refused to its client at once, and never kept; a leader
-notice leaves before any answer that was received after the news; what goes to one client or replica keeps its order.
+Invariants: a request is handed to one replica or refused to its client, at once; only a keep-alive waits for company. A
+leader notice leaves before any answer received after the news; what goes to one client or replica keeps its order.
 """
 
 from __future__ import annotations
