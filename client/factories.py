@@ -16,6 +16,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter import AsyncCounter
 from .resources.map import AsyncMap
+from .resources.queue import AsyncQueue
 from .resources.value import AsyncValue
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class AsyncFactories:
     def map(self, name: str) -> AsyncMap:
         """The map of that name."""
         return AsyncMap(self._itself, self._resources.get(name, "map"))
+
+    def queue(self, name: str) -> AsyncQueue:
+        """The queue of that name."""
+        return AsyncQueue(self._itself, self._resources.get(name, "queue"))
 
     def counter(self, name: str) -> AsyncCounter:
         """The counter of that name."""

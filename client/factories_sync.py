@@ -17,6 +17,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter_sync import Counter
 from .resources.map_sync import Map
+from .resources.queue_sync import Queue
 from .resources.value_sync import Value
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class Factories:
     def map(self, name: str) -> Map:
         """The map of that name."""
         return Map(self._itself, self._resources.get(name, "map"))
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name."""
+        return Queue(self._itself, self._resources.get(name, "queue"))
 
     def counter(self, name: str) -> Counter:
         """The counter of that name."""

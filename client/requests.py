@@ -46,6 +46,7 @@ class Requests:
         self._lock = Lock()
         self._numbers = count(1)
         self._waiting: dict[int, Request] = {}
+        self._arrived: dict[tuple[int, str], list[int]] = {}
 
     def expect(self, shard: int, wake: Callable[[], None]) -> Request:
         """A new request to the shard, with a number that no other one of this client has."""
@@ -58,6 +59,16 @@ class Requests:
         """Nobody waits for it any more."""
         with self._lock:
             self._waiting.pop(request.number, None)
+
+    def arrived(self, shard: int, resource: str, item: int) -> None:
+        """Something that a resource keeps until it is surely here has come; the next request to it says so."""
+        with self._lock:
+            self._arrived.setdefault((shard, resource), []).append(item)
+
+    def take_arrived(self, shard: int, resource: str) -> list[int]:
+        """What has arrived from a resource since it was last told."""
+        with self._lock:
+            return self._arrived.pop((shard, resource), [])
 
     def answered(self, shard: int, value: Any) -> None:
         """An event has brought an answer, `[number, result]`; one that nobody waits for, or is malformed, is dropped."""

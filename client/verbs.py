@@ -196,7 +196,7 @@ def run_operation(options: argparse.Namespace, operations: dict[str, Operation],
     if method == "keys" and not options.json:
         print("".join(f"{bare(key)}\n" for key in result), end="")
     else:
-        _show(result, as_json=options.json, to_person=sys.stdout.isatty())
+        show(result, as_json=options.json, to_person=sys.stdout.isatty())
     return 1 if operation.is_absent(result) else 0
 
 
@@ -211,7 +211,8 @@ def _watch(options: argparse.Namespace, resource: str) -> int:
         return watch.watch(events, options.command)
 
 
-def _show(result: Any, *, as_json: bool, to_person: bool) -> None:
+def show(result: Any, *, as_json: bool, to_person: bool) -> None:
+    """Print a result; nothing when there is none, but `null` as JSON."""
     if as_json:
         print(to_json(result))
     elif result is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 CLIENT = Path(__file__).parents[1]
 
-SOURCES = ("factories", "resources/counter", "resources/map", "resources/value")
+SOURCES = ("factories", "resources/counter", "resources/map", "resources/queue", "resources/value")
 """Modules of the client, without their suffix."""
 
 _HEADER = "# Generated from {name}.py by generate.py: change that one and run this again.\n"

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from .base import StateMachine
 from .counter import CounterMachine
 from .map import MapMachine
+from .queue import QueueMachine
 from .value import ValueMachine
 
-BUILT_IN: tuple[type[StateMachine], ...] = (MapMachine, CounterMachine, ValueMachine)
+BUILT_IN: tuple[type[StateMachine], ...] = (MapMachine, CounterMachine, QueueMachine, ValueMachine)
 
 
 def registry(machines: Iterable[type[StateMachine]] = BUILT_IN) -> Mapping[str, type[StateMachine]]:

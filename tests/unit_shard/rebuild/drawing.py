@@ -36,6 +36,16 @@ OPERATIONS: dict[str, Choices] = {
         "listen": ((None,),),
         "unlisten": ((None,),),
     },
+    "queue": {
+        "offer": ((b"0", b"1"),),
+        "poll": (),
+        "take": (SMALL, (0, 2, None), ([], [20, 21, 22, 23])),
+        "cancel": (SMALL,),
+        "remove": ((b"0", b"1"),),
+        "clear": (),
+        "listen": ((None,),),
+        "unlisten": ((None,),),
+    },
     "value": {
         "set": ((b"0", b"1"), (0, 0, *DELAYS)),
         "get_and_set": ((b"0", b"1"), (0, *DELAYS)),

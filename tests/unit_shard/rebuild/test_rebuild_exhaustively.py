@@ -103,6 +103,20 @@ ALPHABETS = (
         "events",
     ),
     Alphabet(
+        "queue",
+        4,
+        5,
+        (
+            *spell("queue", ("offer", b"0"), ("offer", b"1"), ("poll",), ("remove", b"1"), ("clear",)),
+            *spell("queue", ("take", 1, None, []), ("take", 2, 2, [4]), ("cancel", 1)),
+            by_other("queue", "take", 1, 1, []),
+            by_other("queue", "listen"),
+            by_other("queue", "unlisten"),
+            PAUSE,
+            CLOSE,
+        ),
+    ),
+    Alphabet(
         "keyed",
         3,
         4,
