@@ -102,7 +102,10 @@ class AsyncQueue(AsyncHandle):
         return AsyncEvents(self._client, self.resource, QueueEvent, None, timeout, buffer)
 
     async def on_change(
-        self, callback: Callable[[QueueEvent | Resync], Any], *, timeout: Seconds = None
+        self,
+        callback: Callable[[QueueEvent | Resync], Any],
+        *,
+        timeout: Seconds = None,
     ) -> Subscription:
         """Call `callback(event)` for each change from now on, until the subscription is closed (see `Map.on_change`)."""
         return await self._client.on_change(self.resource, QueueEvent, None, callback, timeout)

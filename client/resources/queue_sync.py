@@ -102,6 +102,11 @@ class Queue(Handle):
         """
         return Events(self._client, self.resource, QueueEvent, None, timeout, buffer)
 
-    def on_change(self, callback: Callable[[QueueEvent | Resync], Any], *, timeout: Seconds = None) -> Subscription:
+    def on_change(
+        self,
+        callback: Callable[[QueueEvent | Resync], Any],
+        *,
+        timeout: Seconds = None,
+    ) -> Subscription:
         """Call `callback(event)` for each change from now on, until the subscription is closed (see `Map.on_change`)."""
         return self._client.on_change(self.resource, QueueEvent, None, callback, timeout)
