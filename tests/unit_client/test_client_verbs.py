@@ -49,17 +49,17 @@ def test_a_key_is_a_text_or_a_whole_number(text, key):
     ],
 )
 def test_an_answer_is_shown_for_a_pipe_a_person_and_a_program(capsys, result, piped, terminal, as_json):
-    verbs._show(result, as_json=False, to_person=False)
+    verbs.show(result, as_json=False, to_person=False)
     assert capsys.readouterr().out == piped
-    verbs._show(result, as_json=False, to_person=True)
+    verbs.show(result, as_json=False, to_person=True)
     assert terminal is None or capsys.readouterr().out == terminal
     capsys.readouterr()
-    verbs._show(result, as_json=True, to_person=True)
+    verbs.show(result, as_json=True, to_person=True)
     assert capsys.readouterr().out == as_json
 
 
 def test_bytes_go_into_a_pipe_as_they_are(capfdbinary):
-    verbs._show(b"\x00\xff", as_json=False, to_person=False)
+    verbs.show(b"\x00\xff", as_json=False, to_person=False)
     assert capfdbinary.readouterr().out == b"\x00\xff"
 
 
