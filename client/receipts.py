@@ -21,6 +21,9 @@ from .calls import Call
 _collecting: ContextVar[Mapping[Tracing, Receipts]] = ContextVar("ocelog_receipts")
 
 
+_UNITS = dict.fromkeys(("queued", "synced", "replicated", "applied", "elapsed"), " us")
+
+
 class Receipt(NamedTuple):
     """One call: which operation of which resource, its log index, and what the shard told; microseconds and words.
 
@@ -36,8 +39,8 @@ class Receipt(NamedTuple):
     fields: dict[str, Any]
 
     def __str__(self) -> str:
-        told = {"index": self.index, **self.fields, "elapsed_us": self.elapsed_us}
-        text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items() if value not in (None, ""))
+        told = {"index": self.index, **self.fields, "elapsed": self.elapsed_us}
+        text = ", ".join(f"{name} {value}{_UNITS.get(name, '')}" for name, value in told.items())
         failed = f" failed ({self.error})" if self.error else ""
         return f"{self.operation} {self.resource} on shard {self.shard}{failed}: {text}"
 

@@ -1,9 +1,13 @@
 """`ocelog map` and `ocelog counter` without a cluster: what the arguments mean and how an answer is shown."""
 
 import argparse
+import json
 
 import pytest
-from ocelog.client import verbs
+from ocelog.client import verbs, watch
+from ocelog.client.changes import MapEvent, Resync
+from ocelog.client.protocol.errors import Closed
+from ocelog.client.protocol.values import encode_key, encode_value
 
 
 @pytest.mark.parametrize(
@@ -82,3 +86,60 @@ def test_both_spellings_of_an_operation_are_understood():
     for spelled in ("put-if-absent", "put_if_absent"):
         options = parser.parse_args([spelled, "m", "k", "[1]"])
         assert (options.name, options.key, options.value) == ("m", "k", [1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "command"),
+    [
+        (["watch", "m"], None, []),
+        (["watch", "m", "--key", "7"], 7, []),
+        (
+            ["watch", "--key", "ada", "m", "--", "sh", "-c", "echo", "--key", "--"],
+            "ada",
+            ["sh", "-c", "echo", "--key", "--"],
+        ),
+        (["watch", "m", "--"], None, []),
+    ],
+)
+def test_what_is_watched_and_the_command_behind_the_dashes(arguments, key, command):
+    parser = argparse.ArgumentParser()
+    verbs.configure_map(parser)
+    options = parser.parse_args(arguments)
+    assert (options.operation, options.name, options.key, options.command) == ("watch", "m", key, command)
+
+
+def test_a_command_finds_the_event_in_its_environment():
+    event = MapEvent(["updated", encode_key("ada"), encode_value({"b": 1}), encode_value("text")], 7)
+    assert watch.environment(event) == {
+        "OCELOG_EVENT": '{"kind": "updated", "key": "ada", "old": {"b": 1}, "new": "text", "index": 7}',
+        "OCELOG_EVENT_KIND": "updated",
+        "OCELOG_EVENT_KEY": "ada",
+        "OCELOG_EVENT_OLD": '{"b": 1}',
+        "OCELOG_EVENT_NEW": "text",
+        "OCELOG_EVENT_INDEX": "7",
+    }
+    found = watch.environment(MapEvent(["cleared", None, None, None], 8))
+    assert set(found) == {"OCELOG_EVENT", "OCELOG_EVENT_KIND", "OCELOG_EVENT_INDEX"}
+    found = watch.environment(Resync({b"\xff": 1}, 9))
+    assert found["OCELOG_EVENT_STATE"] == '{"{\\"base64\\": \\"/w==\\"}": 1}'
+
+
+def test_events_are_printed_as_lines_until_the_stream_ends(capsys):
+    events = iter([MapEvent(["added", encode_key(1), None, encode_value(b"\xff")], 7)])
+
+    class Stream:
+        def next(self, timeout):
+            try:
+                return next(events)
+            except StopIteration:
+                raise Closed("the stream is closed") from None
+
+    with pytest.raises(Closed):
+        watch.watch(Stream(), [])
+    assert json.loads(capsys.readouterr().out) == {
+        "kind": "added",
+        "key": 1,
+        "old": None,
+        "new": {"base64": "/w=="},
+        "index": 7,
+    }

@@ -140,7 +140,7 @@ class ScriptedIo:
         call.result = self._apply(call, state, events)
         call.index = self.index
         if call.traced:
-            call.receipt = {"term": 3, "replica": 1, "path": "leader", "applied_us": 17}
+            call.receipt = {"term": 3, "replica": 1, "path": "leader", "applied": 17}
         call.owner.deliver([call])
         if events and (call.resource.name in self.listening) and self.owner is not None:
             found = [Event(call.resource.index, "change", event) for event in events]
@@ -336,7 +336,7 @@ def test_ten_thousand_events_in_order(client):
 def test_ten_thousand_events_to_asyncio(io):
     async def scenario(client):
         hits = client.counter("hits")
-        async with hits.events() as events:
+        async with hits.events(buffer=20_000) as events:
             sending = asyncio.gather(*[hits.set(number) for number in range(10_000)])
             numbers = [(await anext(events)).new for _ in range(10_000)]
             await sending
@@ -950,7 +950,7 @@ def test_receipts_are_those_of_the_calls_inside(io, client):
     assert (
         str(receipts)
         .splitlines()[0]
-        .startswith("put users on shard 0: index 3, term 3, replica 1, path leader, applied us 17, elapsed us ")
+        .startswith("put users on shard 0: index 3, term 3, replica 1, path leader, applied 17 us, elapsed ")
     )
     assert receipts[0].as_dict()["term"] == 3
 
