@@ -155,14 +155,24 @@ class Flow:
         """The bytes of an operation; None when the call fails because it cannot be encoded or is too large."""
         try:
             operation: bytes = self._pack((call.resource.index, *call.parts))
-        except (TypeError, ValueError, OverflowError, UnicodeError) as error:
-            self._outbox.fail(call, errors.BadArgument(f"the operation cannot be encoded: {error}"))
+        except Exception as error:  # arguments are foreign code: anything may come out of iterating over them
+            text = f"the operation cannot be encoded: {error}"
+            self._fail_unsent(call, lambda failed: errors.BadArgument(text))
             return None
         if len(operation) > self.limits.operation_bytes_max:
             text = f"an operation of {len(operation)} bytes; the limit is {self.limits.operation_bytes_max}"
-            self._outbox.fail(call, outcomes.refused(call, errors.TOO_LARGE, text, self.envelope, now))
+            self._fail_unsent(call, lambda failed: outcomes.refused(failed, errors.TOO_LARGE, text, self.envelope, now))
             return None
         return operation
+
+    def _fail_unsent(self, call: Call, error: Callable[[Call], Exception]) -> None:
+        """The call can never leave; with an `open` go those that wait for what it opens, or they would hold up all others."""
+        self._outbox.fail(call, error(call))
+        if call.owner is None:
+            call.waiter.opening = False
+            for waiting in self.queue:
+                if waiting.resource is call.waiter:
+                    self._outbox.fail(waiting, error(waiting))
 
     # -- back ----------------------------------------------------------------------------------------
 

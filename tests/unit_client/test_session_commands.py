@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ocelog.client.calls import Resource
 from ocelog.client.protocol import errors, frames
-from ocelog.client.protocol.errors import OutcomeUnknown, Refused
+from ocelog.client.protocol.errors import BadArgument, OutcomeUnknown, Refused
 
 
 def test_commands_of_one_turn_travel_as_one_message_in_order(harness):
@@ -299,6 +299,37 @@ def test_arguments_that_have_no_encoding_fail_their_own_call(harness):
     assert harness.finished() == [bad]
     assert isinstance(bad.error, errors.BadArgument)
     assert good.sequence == 2
+
+
+def test_an_argument_that_changes_while_it_is_encoded_fails_its_own_call(harness):
+    """It belongs to another thread, which may do with it what it likes; the client lives on."""
+
+    class Changing(dict):
+        def items(self):
+            raise RuntimeError("dictionary changed size during iteration")
+
+    bad, good = harness.call("put", b"a", Changing(a=1)), harness.call("put", b"b", b"v")
+    (sent,) = harness.pump()
+    assert sent.operations == [[5, "put", b"b", b"v"]]
+    assert harness.finished() == [bad]
+    assert type(bad.error) is BadArgument
+    assert not good.done
+
+
+@pytest.mark.parametrize("type_name", ["\ud800", "t" * (1 << 20)], ids=["no UTF-8", "too large"])
+def test_a_resource_that_cannot_be_opened_fails_its_calls_and_holds_up_no_others(kit, type_name):
+    harness = kit.Harness().open()
+    odd = Resource("odd", type_name, 0)
+    bad, worse = harness.call("get", query=True, resource=odd), harness.call("put", resource=odd)
+    good = harness.call("put", b"b", b"v")
+    (sent,) = harness.pump()
+    assert sent.operations == [[5, "put", b"b", b"v"]]
+    assert harness.finished() == [bad, worse]
+    assert all(isinstance(call.error, BadArgument | Refused) for call in (bad, worse))
+    assert not good.done
+    again = harness.call("get", query=True, resource=odd)
+    harness.pump()
+    assert harness.finished() == [again], "at once, each time"
 
 
 def test_a_result_nobody_can_read_fails_its_call_and_not_its_neighbours(harness, kit):
