@@ -40,7 +40,7 @@ def parse_session(text: str | None) -> SessionName:
         name = SessionName(int(shard), int(session), bytes.fromhex(key))
     except ValueError:
         name = SessionName(0, 0, b"")
-    if len(name.key) != 16 or name.session < 1 or not 0 <= name.shard < 0xFFFF:
+    if len(name.key) != 16 or not 0 < name.session < 2**63 or not 0 <= name.shard < 0xFFFF:
         raise BadArgument(f"a session is named by a text like '0/17/<32 hexadecimal digits>', not {text!r:.80}")
     return name
 
