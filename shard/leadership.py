@@ -72,7 +72,7 @@ class Leadership:
             self.receipts,
             results_bytes_max=results_bytes_max,
         )
-        self.reads = Reads(executor, outbox)
+        self.reads = Reads(executor, outbox, clock=clock)
         self.patience = Patience(tick_ms)
         self.pushes = Pushes(executor, outbox, self.settling, self.intake.acknowledgements, limits, tick_ms=tick_ms)
         self.expiries = 0
@@ -156,7 +156,8 @@ class Leadership:
         except BadFrame as error:
             self._refuse(origin, header, errors.BAD_MESSAGE, str(error))
             return
-        self.reads.add(Read(origin, header, parts, self._deadline(header)))
+        arrived = self.reads.clock() if header.flags & frames.TRACED else 0.0
+        self.reads.add(Read(origin, header, parts, self._deadline(header), arrived))
 
     def _handled(self, session: Session, origin: Origin, header: Request, body: memoryview | bytes) -> None:
         """Events received and handled; also in the body of a keep-alive. Nothing answers it but what it asks for again."""

@@ -12,6 +12,8 @@ number, bytes and time. It knows nothing of rounds and leases.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..client.protocol import errors, frames
 from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import Limits
@@ -33,7 +35,7 @@ READING_MS = 1000
 
 
 class LocalReads:
-    """The queries that one replica answers by itself, whatever its role."""
+    """The queries that one replica answers by itself, whatever its role; `clock` (seconds) is for receipts."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class LocalReads:
         waiting_max: int = 4096,
         bytes_max: int = 16 * 1024 * 1024,
         answers_bytes_max: int = ANSWERS_BYTES_MAX,
+        clock: Callable[[], float] = float,
     ) -> None:
         self.core = core
         self.state = state
@@ -55,6 +58,7 @@ class LocalReads:
         self.waiting_max = waiting_max
         self.bytes_max = bytes_max
         self.answers_bytes_max = answers_bytes_max
+        self.clock = clock
         self._waiting: list[Read] = []
         self._bytes = 0
         self._postponed = False
@@ -62,7 +66,8 @@ class LocalReads:
 
     def receive(self, origin: Origin, header: Request, body: memoryview) -> None:
         """Take a message of queries; it is answered by `run`."""
-        read = Read(origin, header, None, self._deadline(header))
+        arrived = self.clock() if header.flags & frames.TRACED else 0.0
+        read = Read(origin, header, None, self._deadline(header), arrived)
         if len(body) > self.limits.message_bytes_max:
             text = f"a body of {len(body)} bytes; at most {self.limits.message_bytes_max}"
             queries.refuse(self.outbox, read, errors.TOO_LARGE, text)
@@ -139,7 +144,7 @@ class LocalReads:
         ):
             return False
         else:
-            queries.answer(executor, self.outbox, read, session, self.answers_bytes_max, LOCAL)
+            queries.answer(executor, self.outbox, read, session, self.answers_bytes_max, LOCAL, self.clock)
         return True
 
     def _give_up(self, read: Read) -> None:

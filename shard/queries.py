@@ -6,6 +6,7 @@ It knows nothing of leaders, rounds or leases; when a query may run is decided b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..client.protocol import errors, frames
@@ -13,7 +14,7 @@ from ..client.protocol.frames import BadFrame, Request
 from ..client.protocol.limits import Limits
 from .executor import Executor
 from .outbox import Origin, Outbox
-from .receipts import send_receipt
+from .receipts import microseconds, send_receipt
 from .results import encode_error
 from .sessions import Session
 
@@ -28,13 +29,15 @@ class Read(NamedTuple):
     """A query or a keep-alive, from arrival to its answer; `deadline` is in ticks of whoever keeps it.
 
     `parts` is None for a message of a session that was not known when it arrived: a leader may have been replaced
-    without knowing it, and its successor may have opened the session.
+    without knowing it, and its successor may have opened the session. `arrived` is in seconds of the clock for receipts, of
+    one that asks for a receipt.
     """
 
     origin: Origin
     header: Request
     parts: list[bytes] | None
     deadline: int
+    arrived: float = 0.0
 
     @property
     def size(self) -> int:
@@ -49,12 +52,22 @@ def parts_of(header: Request, body: memoryview | bytes, limits: Limits) -> list[
     return frames.unpack_parts(body, header.count)
 
 
-def answer(executor: Executor, outbox: Outbox, read: Read, session: Session, bytes_max: int, path: str) -> None:
+def answer(
+    executor: Executor,
+    outbox: Outbox,
+    read: Read,
+    session: Session,
+    bytes_max: int,
+    path: str,
+    clock: Callable[[], float],
+) -> None:
     """Run the queries of a message at the applied index and answer them, in order, as one message.
 
-    `path` is by what right they run now, for the receipt of one that wants to know.
+    `path` is by what right they run now, and `clock` (seconds) says when, for the receipt of one that wants to know.
     """
     header = read.header
+    traced = header.flags & frames.TRACED
+    begun = clock() if traced else 0.0
     room = bytes_max
     results = []
     for part in read.parts or ():
@@ -64,7 +77,7 @@ def answer(executor: Executor, outbox: Outbox, read: Read, session: Session, byt
             result = encode_error(errors.TOO_LARGE, text)
         room -= len(result)
         results.append(result)
-    if header.flags & frames.TRACED:
+    if traced:
         send_receipt(
             outbox,
             read.origin,
@@ -74,7 +87,7 @@ def answer(executor: Executor, outbox: Outbox, read: Read, session: Session, byt
             len(results),
             index=executor.applied_index,
             path=path,
-            times={},
+            times={"queued": microseconds(begun - read.arrived), "applied": microseconds(clock() - begun)},
         )
     body = frames.pack_parts(results)
     outbox.answer(

@@ -11,6 +11,7 @@ one rests on clocks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..client.protocol import errors, frames
@@ -29,7 +30,10 @@ class Round(NamedTuple):
 
 
 class Reads:
-    """The reads of one leader's term. `waiting_max` and `bytes_max` bound what is kept; beyond them BUSY is answered."""
+    """The reads of one leader's term. `waiting_max` and `bytes_max` bound what is kept; beyond them BUSY is answered.
+
+    `clock` (seconds) is for receipts.
+    """
 
     def __init__(
         self,
@@ -39,12 +43,14 @@ class Reads:
         waiting_max: int = 65536,
         bytes_max: int = 64 * 1024 * 1024,
         answers_bytes_max: int = ANSWERS_BYTES_MAX,
+        clock: Callable[[], float] = float,
     ) -> None:
         self.executor = executor
         self.outbox = outbox
         self.waiting_max = waiting_max
         self.bytes_max = bytes_max
         self.answers_bytes_max = answers_bytes_max
+        self.clock = clock
         self._arrived: list[Read] = []
         self._patient: list[Read] = []
         self._bounded: list[Read] = []
@@ -161,7 +167,7 @@ class Reads:
         elif read.header.kind == frames.OUTCOME:
             outcomes.answer(self.executor, self.outbox, read, session)
         else:
-            queries.answer(self.executor, self.outbox, read, session, self.answers_bytes_max, path)
+            queries.answer(self.executor, self.outbox, read, session, self.answers_bytes_max, path, self.clock)
         return True
 
     def _tell_busy(self, read: Read, text: str) -> None:

@@ -3,7 +3,8 @@
 Only a message that asks for it is traced; all others cost a look at one flag. Times are of the clock that the leader was
 given and decide nothing. A message of commands goes one after the other through being *queued* (from its arrival until its
 entries are in the leader's log) and being *synced* (until the leader's disk has them) and *replicated* (until they are
-committed), which run at the same time, and then *applied* (until its results leave).
+committed), which run at the same time, and then *applied* (until its results leave). A message of queries is *queued* until
+it may run, and then *applied*.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ LOG = "log"
 READ_INDEX = "read index"
 LEASE = "lease"
 LOCAL = "local"
+
+
+def microseconds(seconds: float) -> int:
+    """As receipts have them."""
+    return round(seconds * 1e6)
 
 
 class Trace:
@@ -44,7 +50,7 @@ class Trace:
         if self.committed is not None:
             times["replicated"] = self.committed - self.appended
             times["applied"] = now - self.committed
-        return {step: round(seconds * 1e6) for step, seconds in times.items()}
+        return {step: microseconds(seconds) for step, seconds in times.items()}
 
 
 class Receipts:

@@ -116,7 +116,7 @@ class Replica:
         self.digests = DigestExchange(self.core, Divergence(shard, member), interval=compaction.digest_entries)
         self.outbox = Outbox(shard, member)
         self.state = ReplicaState(lambda: Executor(machines, nesting_max=limits.nesting_max), log, self.digests)
-        self.local_reads = LocalReads(self.core, self.state, self.outbox, limits, tick_ms=tick_ms)
+        self.local_reads = LocalReads(self.core, self.state, self.outbox, limits, tick_ms=tick_ms, clock=clock)
         self.reception = Reception(
             shard, self.core, self.outbox, self.local_reads, status=self.status, administer=self.administer
         )

@@ -223,6 +223,7 @@ def test_a_traced_query_says_by_which_path_it_was_answered(readers):
         assert [kind for kind, _ in kinds] == [frames.RECEIPT, frames.ANSWERS]
         receipt = msgpack.unpackb(kinds[0][1])
         assert receipt["replica"] == member
+        assert receipt.keys() == {"index", "term", "replica", "path", "queued", "applied"}
         paths.append(receipt["path"])
     assert paths == ["local", "lease", "read index"]
 

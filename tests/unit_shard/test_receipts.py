@@ -133,6 +133,24 @@ def test_traces_do_not_pile_up(hall):
     assert hall.desk.leadership.receipts.open == []
 
 
+def test_a_query_is_queued_until_it_may_run(hall, clock):
+    """Here until the round that it waits for is confirmed."""
+    desk = hall.desk
+    desk.query(
+        hall.writer,
+        hall.kit.operation(hall.speaker, "get"),
+        after=hall.sequence,
+        flags=frames.TRACED,
+        level=frames.LINEARIZABLE,
+        key=WRITER,
+    )
+    clock.now += 0.003
+    (fields,) = receipts(desk.turn())
+    assert fields["path"] == "read index"
+    assert (fields["queued"], fields["applied"]) == (3000, 0)
+    assert not {"synced", "replicated"} & fields.keys()
+
+
 def test_queries_say_by_which_path_they_ran(kit):
     """A confirmed read index or a lease; local ones are answered by another part, in the same way."""
     desk = kit.Desk()
