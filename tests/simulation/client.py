@@ -12,7 +12,7 @@ from typing import Any
 
 from ocelog.client.calls import Call, ClientState, EventBatch, Outbox, Resource, StateChange
 from ocelog.client.connection import Connection
-from ocelog.client.protocol import frames
+from ocelog.client.protocol import errors, frames
 from ocelog.client.session import ShardSession
 
 from .handling import Handler
@@ -165,7 +165,10 @@ class SimClient:
             nested=nested,
         )
         self._begun(operation)
-        self.session.submit(operation.call)
+        if self._closing:
+            self._outbox.fail(operation.call, errors.Closed("the client is closed"))  # as `Sessions` does
+        else:
+            self.session.submit(operation.call)
         return operation
 
     def ask(self) -> Operation:

@@ -43,6 +43,53 @@ CHANGING: dict[str, Any] = {**BEHIND, "members": 5, "change_interval": SECOND //
 LEASES: dict[str, Any] = {**CRASHING, "lease_share": 0.9, "session_timeout": 1.0, "client_restart_interval": SECOND}
 """Timers, owners and sessions that end, rebuilt again and again."""
 
+EVENTS: dict[str, Any] = {
+    "members": 3,
+    "clients": 3,
+    "routers": 2,
+    "think_max": 100_000,
+    "burst_max": 4,
+    "in_flight_max": 16,
+    "query_share": 0.2,
+    "readers": 0.0,
+    "give_up": 0.02,
+    "listen_share": 0.15,
+    "settle_share": 0.6,
+    "weak_share": 0.6,
+    "ask_share": 0.05,
+    "handle_late": 0.2,
+    "handle_max": 300 * MS,
+    "handle_never": 0.002,
+    "nest": 0.1,
+    "session_timeout": 2.0,
+    "crash_interval": 2 * SECOND,
+    "down_max": 500 * MS,
+    "router_crash_interval": 2 * SECOND,
+    "client_restart_interval": 3 * SECOND,
+}
+"""Everybody listens, handles late or hangs, and waits for the others, while leaders and routers die."""
+
+READS: dict[str, Any] = {
+    "members": 3,
+    "clients": 4,
+    "think_max": 60_000,
+    "burst_max": 4,
+    "in_flight_max": 16,
+    "keys": 2,
+    "lease_share": 0.0,
+    "query_share": 0.6,
+    "readers": 0.4,
+    "weak_share": 0.9,
+    "give_up": 0.0,
+    "cut_interval": SECOND,
+    "cut_max": 3 * SECOND,
+    "pause_interval": SECOND,
+    "pause_max": 3 * SECOND,
+    "clock_drift": 0.02,
+    "clock_jump_interval": SECOND,
+}
+"""Reads at every level, of replicas that are cut off, paused, and have clocks of their own."""
+
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     "swarm": {},
     "busy": BUSY,
@@ -52,4 +99,6 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "rotten": ROTTEN,
     "changing": CHANGING,
     "leases": LEASES,
+    "events": EVENTS,
+    "reads": READS,
 }
