@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from . import test_stories
+from . import test_event_stories, test_stories
 from .breaking import Mutant, broken
 from .compaction_mutants import COMPACTION_MUTANTS
+from .event_mutants import EVENT_MUTANTS
 from .mutants import MUTANTS
 from .profiles import LOST, PROFILES
 from .simulation import Failure, run
@@ -103,7 +104,9 @@ def test_a_seed_replays_exactly(hash_seed: str) -> None:
     assert there.stdout.strip() == str(here)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS + COMPACTION_MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "mutant", MUTANTS + COMPACTION_MUTANTS + EVENT_MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "-")
+)
 def test_a_break_is_caught(mutant: Mutant) -> None:
     """With the break in place, one of its checkers is the first to complain within the stated number of seeds."""
     with broken(mutant):
@@ -125,7 +128,7 @@ def complaints(mutant: Mutant) -> Iterator[str]:
 
 def told(name: str) -> Iterator[str]:
     """Play one story, with all its parameters."""
-    story = getattr(test_stories, name)
+    story = getattr(test_stories, name, None) or getattr(test_event_stories, name)
     marks = [mark for mark in getattr(story, "pytestmark", []) if mark.name == "parametrize"]
     for values in marks[0].args[1] if marks else [None]:
         try:
