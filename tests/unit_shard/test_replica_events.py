@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgpack
 import pytest
 from ocelog.client.protocol import events, frames, operations
+from ocelog.client.protocol.admin import COMPACT, AdminRequest
 from ocelog.client.protocol.events import Route
 from ocelog.client.protocol.frames import REQUEST, Item
 
@@ -184,6 +187,39 @@ def test_events_survive_compaction(tmp_path):
     house.tell_routes(house.leader)
     house.trio.run(2)
     assert house.pushed() == [(first, second)]
+
+
+@pytest.mark.parametrize("unhandled", [0, 2])
+def test_a_member_that_was_installed_leads_and_goes_on_with_the_chain(tmp_path, unhandled):
+    """Its table came from a snapshot, and it pushes what was unhandled then, and what is published later, without a gap."""
+    house = House(tmp_path, segment_bytes_max=4096, compaction={"enabled": 0})
+    trio, behind = house.trio, (house.leader + 1) % 3
+    trio.cut = {behind}
+    handled = house.put(b"a", b"0")
+    house.handled(handled, handled)
+    trio.run(100)
+    chain = [handled] + [house.put(b"a", b"%d" % number) for number in range(1, unhandled + 1)]
+    house.command([house.map, "unlisten", None])
+    for _ in range(10):
+        house.command(*[[house.map, "put", b"b", bytes(300)]] * 20)
+    for replica in trio.replicas:
+        if replica.member != behind:
+            assert replica.administer(AdminRequest(COMPACT, major=False))["ok"]
+            trio.run(60)
+    house.command([house.map, "listen", None])
+    trio.cut = set()
+    trio.run(120)
+    assert trio.replicas[behind].log.snapshot_index > chain[-1], "it took no snapshot itself: it was installed"
+    assert house.tables() == [house.tables()[0]] * 3
+    trio.replicas[house.leader].core.transfer(behind)
+    trio.run(20)
+    house.leader = trio.elect()
+    assert house.leader == behind
+    house.pushed()
+    house.tell_routes(behind)
+    trio.run(2)
+    chain.append(house.put(b"a", b"last"))
+    assert house.pushed() == list(itertools.pairwise(chain))
 
 
 def test_status_counts_events_pushes_and_expiries(house):
