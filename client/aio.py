@@ -44,7 +44,7 @@ from .resolving import (
     parse_session,
     still_pending,
 )
-from .resources.base import AsyncHandle
+from .resources.base import Asked, AsyncHandle
 
 
 class _LoopOwner:
@@ -162,6 +162,17 @@ class AsyncClient(AsyncFactories, Front):
             return await self._traced(call, now)
         self._owner.submit(call)
         return await self._result(call)
+
+    async def perform_all(
+        self, many: Iterable[Asked], is_query: bool, timeout: float | None, level: Consistency
+    ) -> list[Any]:
+        """Many calls, submitted in one turn; their results. Raises the first error when all have ended."""
+        calls = [self.perform(resource, parts, is_query, timeout, level) for resource, parts in many]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
 
     async def _result(self, call: Call) -> Any:
         try:

@@ -98,10 +98,13 @@ class Event:
 
 
 class MapEvent(Event):
-    """A change of a map: `kind` is "added", "updated", "removed" or "cleared" (all keys, so no key of its own)."""
+    """A change of a map: `kind` is "added", "updated", "removed", "expired" or "cleared" (all keys, so no key of its own).
+
+    `index` is the version of `new`.
+    """
 
     __slots__ = ()
-    kinds = frozenset((ADDED, UPDATED, REMOVED, CLEARED))
+    kinds = frozenset((ADDED, UPDATED, REMOVED, EXPIRED, CLEARED))
 
     @property
     def key(self) -> Any:
@@ -115,7 +118,7 @@ class MapEvent(Event):
 
     @property
     def new(self) -> Any:
-        """The value after; None for "removed" and "cleared"."""
+        """The value after; None for "removed", "expired" and "cleared"."""
         return _decoded(self._fields[3])
 
     @property

@@ -41,7 +41,7 @@ from .resolving import (
     parse_session,
     still_pending,
 )
-from .resources.base import Handle
+from .resources.base import Asked, Handle
 
 
 class _ThreadOwner:
@@ -113,12 +113,50 @@ class Client(Factories, Front):
         level: Consistency | None = None,
     ) -> Any:
         """One call from submission to result; what the handles are made of."""
+        call = self._new(resource, parts, is_query, timeout, level)
+        receipts = self._tracing.current() if self._tracing.on else None
+        call.traced = receipts is not None
+        self._io.submit((call,))
+        self._wait(call)
+        if receipts is not None:
+            receipts.add(call, monotonic() - call.started)
+        return self._result(call)
+
+    def perform_all(
+        self, many: Iterable[Asked], is_query: bool, timeout: float | None, level: Consistency
+    ) -> list[Any]:
+        """Many calls, submitted together; their results. Raises the first error when all have ended."""
+        calls = [self._new(resource, parts, is_query, timeout, level) for resource, parts in many]
+        receipts = self._tracing.current() if self._tracing.on else None
+        for call in calls:
+            call.traced = receipts is not None
+        self._io.submit(calls)
+        try:
+            for call in calls:
+                self._wait(call)
+        except BaseException:
+            for call in calls:
+                self._io.give_up(call)
+            raise
+        if receipts is not None:
+            for call in calls:
+                receipts.add(call, monotonic() - call.started)
+        return [self._result(call) for call in calls]
+
+    def _new(
+        self,
+        resource: Resource,
+        parts: tuple[Any, ...],
+        is_query: bool,
+        timeout: float | None,
+        level: Consistency | None,
+    ) -> Call:
         self.check_usable()
         now = monotonic()
         deadline = now + (self.timeout if timeout is None else seconds("timeout", timeout))
         lock = threading.Lock()
         lock.acquire()
-        call = Call(
+        return Call(
             resource,
             parts,
             is_query,
@@ -130,12 +168,8 @@ class Client(Factories, Front):
             selection=self._selection,
             nested=self._callbacks.ident == threading.get_ident(),
         )
-        receipts = self._tracing.current() if self._tracing.on else None
-        call.traced = receipts is not None
-        self._io.submit((call,))
-        self._wait(call)
-        if receipts is not None:
-            receipts.add(call, monotonic() - now)
+
+    def _result(self, call: Call) -> Any:
         if call.error is not None:
             if isinstance(call.error, Unresolved):
                 call.error.resolver = self._resolve

@@ -49,18 +49,37 @@ def false(result: Any) -> bool:
     return result is False
 
 
+_TTL = ("ttl",)
+
 MAP = {
-    "put": Operation(("key", "value"), "set a key; the answer is the value before"),
-    "get": Operation(("key",), "the value of a key; 1 when it is absent", absent),
-    "remove": Operation(("key",), "remove a key; the answer is its value; 1 when it is absent", absent),
+    "put": Operation(("key", "value"), "set a key; the answer is the value before", options=_TTL),
+    "put_many": Operation(("pairs",), "set many keys, each as KEY=VALUE", options=_TTL),
     "put_if_absent": Operation(
-        ("key", "value"), "set a key that is absent; the answer is the value in the way", present
+        ("key", "value"), "set a key that is absent; the answer is the value in the way", present, _TTL
     ),
-    "replace": Operation(("key", "value"), "set a key that is present; the answer is the value before", absent),
-    "contains": Operation(("key",), "true or false", false),
-    "size": Operation((), "the number of keys"),
-    "keys": Operation((), "every key, one a line"),
+    "replace": Operation(("key", "value"), "set a key that is present; the answer is the value before", absent, _TTL),
+    "replace_if": Operation(("key", "old", "value"), "set a key whose value is OLD: true or false", false, _TTL),
+    "replace_if_version": Operation(
+        ("key", "version", "value"), "set a key whose value is of that version: true or false", false, _TTL
+    ),
+    "remove": Operation(("key",), "remove a key; the answer is its value; 1 when it is absent", absent),
+    "remove_if": Operation(("key", "old"), "remove a key whose value is OLD: true or false", false),
+    "remove_if_version": Operation(
+        ("key", "version"), "remove a key whose value is of that version: true or false", false
+    ),
     "clear": Operation((), "remove every key"),
+    "get": Operation(("key",), "the value of a key; 1 when it is absent", absent),
+    "get_or_default": Operation(("key", "value"), "the value of a key, or VALUE when it is absent"),
+    "get_versioned": Operation(("key",), "the value of a key and its version; 1 when it is absent", absent),
+    "get_many": Operation(("keys",), "the values of those keys that are present"),
+    "contains": Operation(("key",), "true or false", false),
+    "contains_value": Operation(("value",), "whether any key has this value: true or false", false),
+    "size": Operation((), "the number of keys"),
+    "is_empty": Operation((), "whether there is no key: true or false", false),
+    "keys": Operation((), "every key, one a line"),
+    "values": Operation((), "every value, one a line"),
+    "entries": Operation((), "every key with its value, of one moment, one a line"),
+    "items": Operation((), "every key with its value, page by page, one a line"),
 }
 
 COUNTER = {
@@ -117,8 +136,9 @@ def configure_operations(parser: argparse.ArgumentParser, operations: dict[str, 
         )
         choice.add_argument("name", metavar="NAME", help=f"the {resource}'s name")
         for argument in operation.arguments:
-            numeric = argument in ("number", "expected")
-            choice.add_argument(argument, metavar=argument.upper(), type=int if numeric else _KINDS[argument])
+            several = argument in _SEVERAL
+            metavar = _SEVERAL.get(argument, argument.upper())
+            choice.add_argument(argument, metavar=metavar, type=_KINDS[argument], nargs="+" if several else None)
         for option in operation.options:
             kind, text = _OPTIONS[option]
             choice.add_argument(f"--{option.replace('_', '-')}", type=kind, metavar=option.upper(), help=text)
@@ -159,7 +179,26 @@ def parse_key(text: str) -> Any:
     return key if isinstance(key, str) or type(key) is int else text
 
 
-_KINDS: dict[str, Callable[[str], Any]] = {"key": parse_key, "value": parse_value, "old": parse_value}
+def parse_pair(text: str) -> tuple[Any, Any]:
+    """A key and its value on the command line, as KEY=VALUE."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r:.60} is not KEY=VALUE")
+    return parse_key(key), parse_value(value)
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "key": parse_key,
+    "keys": parse_key,
+    "value": parse_value,
+    "old": parse_value,
+    "pairs": parse_pair,
+    "number": int,
+    "expected": int,
+    "version": int,
+}
+_SEVERAL = {"keys": "KEY", "pairs": "KEY=VALUE"}
+_LINES = ("keys", "values", "entries", "items")
 _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {"ttl": (_seconds, "seconds to live; for ever without")}
 
 
@@ -190,14 +229,19 @@ def run_operation(options: argparse.Namespace, operations: dict[str, Operation],
         with client.receipts() if options.trace else contextlib.nullcontext(()) as receipts:
             try:
                 result = getattr(target, method)(*arguments, **keywords, consistency=level)
+                result = list(result) if method in _LINES else result
             finally:
                 for receipt in receipts:
                     print(to_json(receipt.as_dict()) if options.json else receipt, file=sys.stderr)
-    if method == "keys" and not options.json:
-        print("".join(f"{bare(key)}\n" for key in result), end="")
+    if method in _LINES and not options.json:
+        print("".join(f"{_line(item)}\n" for item in result), end="")
     else:
         show(result, as_json=options.json, to_person=sys.stdout.isatty())
     return 1 if operation.is_absent(result) else 0
+
+
+def _line(item: Any) -> str:
+    return "\t".join(map(bare, item)) if isinstance(item, tuple) else bare(item)
 
 
 def _watch(options: argparse.Namespace, resource: str) -> int:

@@ -5,6 +5,7 @@ Handles do no I/O of their own and are cheap: the resource is opened with its fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from ..calls import Resource
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Seconds = float | None
 Level = Consistency | None
+Asked = tuple[Resource, tuple[Any, ...]]
+"""An operation on a resource: its name, then its arguments."""
 
 
 class AsyncHandle:
@@ -52,6 +55,16 @@ class AsyncHandle:
     async def _query(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
         level = self._queries if consistency is None else query_level(consistency)
         return await self._client.perform(self.resource, parts, True, timeout, level)
+
+    async def _command_all(self, many: Iterable[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
+        """Many commands, which travel together; their results. Raises the first error when all have ended."""
+        level = self._commands if consistency is None else command_level(consistency)
+        return await self._client.perform_all(many, False, timeout, level)
+
+    async def _query_all(self, many: Iterable[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
+        """Many queries, which travel together; their results. Raises the first error when all have ended."""
+        level = self._queries if consistency is None else query_level(consistency)
+        return await self._client.perform_all(many, True, timeout, level)
 
     async def _request(self, operation: str, *arguments: Any, wait: Seconds) -> Any:
         """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever."""
@@ -91,6 +104,16 @@ class Handle:
     def _query(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
         level = self._queries if consistency is None else query_level(consistency)
         return self._client.perform(self.resource, parts, True, timeout, level)
+
+    def _command_all(self, many: Iterable[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
+        """Many commands, which travel together; their results. Raises the first error when all have ended."""
+        level = self._commands if consistency is None else command_level(consistency)
+        return self._client.perform_all(many, False, timeout, level)
+
+    def _query_all(self, many: Iterable[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
+        """Many queries, which travel together; their results. Raises the first error when all have ended."""
+        level = self._queries if consistency is None else query_level(consistency)
+        return self._client.perform_all(many, True, timeout, level)
 
     def _request(self, operation: str, *arguments: Any, wait: Seconds) -> Any:
         """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever."""

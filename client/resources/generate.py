@@ -16,6 +16,7 @@ SOURCES = ("factories", "resources/counter", "resources/map", "resources/queue",
 
 _HEADER = "# Generated from {name}.py by generate.py: change that one and run this again.\n"
 _RULES = (
+    (r"import AsyncIterator, Callable, Iterable,", "import Callable, Iterable, Iterator,"),
     (r"\basync def\b", "def"),
     (r"\bawait ", ""),
     (r"\basync with\b", "with"),

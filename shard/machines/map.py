@@ -3,20 +3,22 @@
     users = client.map("users")
     users.put("ada", {"born": 1815})      # the previous value, or None
     users.get("ada")
-    users.put_if_absent("ada", 1)         # the value that is there, or None when it was put
-    users.remove("ada")
+    users.put("guest", 1, ttl=60)         # for a minute
+    users.replace_if("ada", 1, 2)         # whether it was 1
     users.on_change(print)                # called with each change from here on
 
-RELEASE: put, put_if_absent and replace live in their own entry, one key each, which is released when the key is
-overwritten or removed; one that changed nothing is released at once. remove and clear release their victims and
-themselves. Restoring the live entries in index order is right because each live entry is the last write of its key, and
-each key has exactly one; conditional writes take their condition as met, since only an entry whose effect is in the state
-is live (what a `replace` replaced is gone from the log, what kept a `put_if_absent` out never was in it). Iteration is in
-order of live indexes: an overwrite re-inserts its key, so restoring inserts the keys in the same order.
+RELEASE: every command that writes one key. The value lives in the entry that wrote it, whose index is the value's version;
+the entry is released when the key is overwritten, removed or at the end of its time to live. One that changed nothing is
+released at once. The removing commands and clear release their victims and themselves. Restoring the live entries in index
+order is right because each live entry is the last write of its key, and each key has exactly one; conditional writes take
+their condition as met, since only an entry whose effect is in the state is live (what a `replace` replaced is gone from
+the log, what kept a `put_if_absent` out never was in it). The timer of a time to live belongs to the entry, goes with it,
+and is armed again with it. Iteration is in order of live indexes: an overwrite re-inserts its key, so restoring inserts
+the keys in the same order, and a page can begin behind an index.
 
 SNAPSHOT: who listens, to all keys or to one. A listener gets an event `change` with [kind, key, old, new] when a key has
-changed; kind is "added", "updated", or "removed", and old or new None where the key was or is absent. `clear` publishes one
-event to everybody, ["cleared", None, None, None], unless there was nothing to clear.
+changed; kind is "added", "updated", "removed" or "expired", and old or new None where the key was or is absent. `clear`
+publishes one event to everybody, ["cleared", None, None, None], unless there was nothing to clear.
 """
 
 from __future__ import annotations
@@ -27,6 +29,13 @@ from typing import Any, ClassVar
 
 from .base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
 from .listeners import Listeners
+from .ttl import due_ms
+
+PAGE_ENTRIES_MAX = 1000
+"""Entries in one answer to `page`."""
+
+PAGE_BYTES_MAX = 64 * 1024
+"""Bytes of keys and values in one answer to `page`, unless it is a single entry."""
 
 
 class MapMachine(StateMachine):
@@ -43,9 +52,9 @@ class MapMachine(StateMachine):
         """Tell whoever listens; called only where somebody does, so that others pay nothing for it."""
         self.publish(self.listeners.of(key), "change", [kind, key, old, new])
 
-    @command(mode=RELEASE)
-    def put(self, commit: Commit, key: bytes, value: bytes) -> bytes | None:
-        """Set the key; returns the previous value or None."""
+    def _write(self, commit: Commit, key: bytes, value: bytes, ttl_ms: int) -> bytes | None:
+        if ttl_ms:
+            self.schedule(due_ms(commit, ttl_ms), "expire", key)
         previous = self.live.pop(key, None)
         self.live[key] = (commit.index, value)
         if previous is None:
@@ -57,50 +66,106 @@ class MapMachine(StateMachine):
             self._changed("updated", key, previous[1], value)
         return previous[1]
 
-    @command(mode=RELEASE)
-    def put_if_absent(self, commit: Commit, key: bytes, value: bytes) -> bytes | None:
-        """Set the key if it is absent; returns the value that was there, or None when it was set."""
-        present = self.live.get(key)
-        if present is not None:
-            self.release(commit.index)
-            return present[1]
-        self.live[key] = (commit.index, value)
+    def _erase(self, kind: str, key: bytes) -> bytes:
+        index, value = self.live.pop(key)
+        self.release(index)
         if self.listeners:
-            self._changed("added", key, None, value)
-        return None
+            self._changed(kind, key, value, None)
+        return value
+
+    def _holds(self, key: bytes, value: bytes) -> bool:
+        held = self.live.get(key)
+        return held is not None and held[1] == value
+
+    def _has_version(self, key: bytes, version: int) -> bool:
+        held = self.live.get(key)
+        return held is not None and held[0] == version
+
+    # -- writing ---------------------------------------------------------------------------------------
 
     @command(mode=RELEASE)
-    def replace(self, commit: Commit, key: bytes, value: bytes) -> bytes | None:
+    def put(self, commit: Commit, key: bytes, value: bytes, ttl_ms: int = 0) -> bytes | None:
+        """Set the key, for so many ms of log time or, with 0, for ever; returns the previous value or None."""
+        return self._write(commit, key, value, ttl_ms)
+
+    @command(mode=RELEASE)
+    def put_if_absent(self, commit: Commit, key: bytes, value: bytes, ttl_ms: int = 0) -> bytes | None:
+        """Set the key if it is absent; returns the value that was there, or None when it was set."""
+        present = self.live.get(key)
+        if present is None:
+            return self._write(commit, key, value, ttl_ms)
+        self.release(commit.index)
+        return present[1]
+
+    @command(mode=RELEASE)
+    def replace(self, commit: Commit, key: bytes, value: bytes, ttl_ms: int = 0) -> bytes | None:
         """Set the key if it is present; returns the previous value, or None when nothing was done."""
-        if key not in self.live:
-            self.release(commit.index)
-            return None
-        previous = self.live.pop(key)
-        self.live[key] = (commit.index, value)
-        self.release(previous[0])
-        if self.listeners:
-            self._changed("updated", key, previous[1], value)
-        return previous[1]
+        if key in self.live:
+            return self._write(commit, key, value, ttl_ms)
+        self.release(commit.index)
+        return None
 
     @put.restore
     @put_if_absent.restore
     @replace.restore
-    def _restore(self, commit: Commit, key: bytes, value: bytes) -> None:
+    def _restore(self, commit: Commit, key: bytes, value: bytes, ttl_ms: int = 0) -> None:
         if key in self.live:
             raise ValueError(f"key {key!r:.60} has a second live entry, beside that of index {self.live[key][0]}")
         self.live[key] = (commit.index, value)
+        if ttl_ms:
+            self.schedule(due_ms(commit, ttl_ms), "expire", key)
+
+    @command(mode=RELEASE)
+    def replace_if(self, commit: Commit, key: bytes, expected: bytes, value: bytes, ttl_ms: int = 0) -> bool:
+        """Set the key if its value is `expected`; returns whether it was."""
+        if not self._holds(key, expected):
+            self.release(commit.index)
+            return False
+        self._write(commit, key, value, ttl_ms)
+        return True
+
+    @replace_if.restore
+    def _restore_replaced(self, commit: Commit, key: bytes, expected: bytes, value: bytes, ttl_ms: int = 0) -> None:
+        self._restore(commit, key, value, ttl_ms)
+
+    @command(mode=RELEASE)
+    def replace_if_version(self, commit: Commit, key: bytes, version: int, value: bytes, ttl_ms: int = 0) -> bool:
+        """Set the key if its value is of that version; returns whether it was."""
+        if not self._has_version(key, version):
+            self.release(commit.index)
+            return False
+        self._write(commit, key, value, ttl_ms)
+        return True
+
+    @replace_if_version.restore
+    def _restore_version(self, commit: Commit, key: bytes, version: int, value: bytes, ttl_ms: int = 0) -> None:
+        self._restore(commit, key, value, ttl_ms)
+
+    # -- removing --------------------------------------------------------------------------------------
 
     @command(mode=RELEASE)
     def remove(self, commit: Commit, key: bytes) -> bytes | None:
         """Make the key absent; returns the value that was there or None."""
         self.release(commit.index)
-        previous = self.live.pop(key, None)
-        if previous is None:
-            return None
-        self.release(previous[0])
-        if self.listeners:
-            self._changed("removed", key, previous[1], None)
-        return previous[1]
+        return self._erase("removed", key) if key in self.live else None
+
+    @command(mode=RELEASE)
+    def remove_if(self, commit: Commit, key: bytes, expected: bytes) -> bool:
+        """Make the key absent if its value is `expected`; returns whether it was."""
+        self.release(commit.index)
+        if not self._holds(key, expected):
+            return False
+        self._erase("removed", key)
+        return True
+
+    @command(mode=RELEASE)
+    def remove_if_version(self, commit: Commit, key: bytes, version: int) -> bool:
+        """Make the key absent if its value is of that version; returns whether it was."""
+        self.release(commit.index)
+        if not self._has_version(key, version):
+            return False
+        self._erase("removed", key)
+        return True
 
     @command(mode=RELEASE)
     def clear(self, commit: Commit) -> None:
@@ -111,6 +176,12 @@ class MapMachine(StateMachine):
         if self.listeners and self.live:
             self.publish(self.listeners.sessions, "change", ["cleared", None, None, None])
         self.live = {}
+
+    def expire(self, commit: Commit, key: bytes) -> None:
+        """The time to live of the key's live entry is over: an entry that was released has no timer any more."""
+        self._erase("expired", key)
+
+    # -- listeners and the snapshot --------------------------------------------------------------------
 
     @command(mode=SNAPSHOT)
     def listen(self, commit: Commit, key: bytes | None = None) -> None:
@@ -144,6 +215,8 @@ class MapMachine(StateMachine):
         """One entry for each key."""
         return (index for index, _ in self.live.values())
 
+    # -- reading ---------------------------------------------------------------------------------------
+
     @query
     def get(self, commit: Commit, key: bytes) -> bytes | None:
         """The value of the key, or None."""
@@ -151,9 +224,25 @@ class MapMachine(StateMachine):
         return None if present is None else present[1]
 
     @query
+    def get_versioned(self, commit: Commit, key: bytes) -> builtins.list[Any] | None:
+        """The value of the key and its version, or None."""
+        present = self.live.get(key)
+        return None if present is None else [present[1], present[0]]
+
+    @query
+    def get_many(self, commit: Commit, *keys: bytes) -> builtins.list[bytes | None]:
+        """The values of the keys, in their order; None where there is none."""
+        return [found and found[1] for found in map(self.live.get, keys)]
+
+    @query
     def contains(self, commit: Commit, key: bytes) -> bool:
         """Whether the key is present."""
         return key in self.live
+
+    @query
+    def contains_value(self, commit: Commit, value: bytes) -> bool:
+        """Whether any key has this value. Looks at all of them."""
+        return any(held == value for _, held in self.live.values())
 
     @query
     def size(self, commit: Commit) -> int:
@@ -166,6 +255,29 @@ class MapMachine(StateMachine):
         return list(self.live)
 
     @query
+    def values(self, commit: Commit) -> builtins.list[bytes]:
+        """The values of all keys, in the order of their last write."""
+        return [value for _, value in self.live.values()]
+
+    @query
     def entries(self, commit: Commit) -> builtins.list[builtins.list[bytes]]:
         """All keys with their values, in the order of their last write."""
         return [[key, value] for key, (_, value) in self.live.items()]
+
+    @query
+    def page(self, commit: Commit, after: int) -> builtins.list[Any]:
+        """Entries written behind the index `after`: whether these are the last, the index to go on behind, and [key, value] each.
+
+        There is at least one, and with it as many as fit PAGE_ENTRIES_MAX and PAGE_BYTES_MAX, unless there is none.
+        """
+        found: builtins.list[builtins.list[bytes]] = []
+        last, size = after, 0
+        for key, (index, value) in self.live.items():
+            if index <= after:
+                continue
+            size += len(key) + len(value)
+            if found and (len(found) >= PAGE_ENTRIES_MAX or size > PAGE_BYTES_MAX):
+                return [False, last, found]
+            found.append([key, value])
+            last = index
+        return [True, last, found]

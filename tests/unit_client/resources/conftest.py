@@ -35,7 +35,7 @@ class Awaited:
             return self._wrapped(self._runner.run(_result(found)))
         if callable(found) and not isinstance(found, type):
             return lambda *arguments, **keywords: self._wrapped(self._run(found, arguments, keywords))
-        if type(found).__module__.startswith("ocelog.client") and hasattr(found, "__aenter__"):
+        if hasattr(found, "__anext__") or hasattr(found, "__aenter__"):
             return Awaited(self._runner, found)
         if isinstance(found, ocelog.client.resources.base.AsyncHandle):
             return Awaited(self._runner, found)

@@ -16,13 +16,18 @@ KEYS = ("a", "b", "c")
 BYTES_KEYS = (b"a", b"b")
 SMALL = (0, 1, 2)
 DELAYS = (1, 2, 3, 5)
+VERSIONS = tuple(range(10, 40))
 
 OPERATIONS: dict[str, Choices] = {
     "map": {
-        "put": (BYTES_KEYS, (b"0", b"1", b"")),
-        "put_if_absent": (BYTES_KEYS, (b"0", b"1")),
-        "replace": (BYTES_KEYS, (b"2", b"3")),
+        "put": (BYTES_KEYS, (b"0", b"1", b""), (0, 0, *DELAYS)),
+        "put_if_absent": (BYTES_KEYS, (b"0", b"1"), (0, 0, *DELAYS)),
+        "replace": (BYTES_KEYS, (b"2", b"3"), (0, 0, *DELAYS)),
+        "replace_if": (BYTES_KEYS, (b"0", b"1"), (b"1", b"2"), (0, *DELAYS)),
+        "replace_if_version": (BYTES_KEYS, VERSIONS, (b"4",), (0, *DELAYS)),
         "remove": (BYTES_KEYS,),
+        "remove_if": (BYTES_KEYS, (b"0", b"1")),
+        "remove_if_version": (BYTES_KEYS, VERSIONS),
         "clear": (),
         "listen": ((b"a", None),),
         "unlisten": ((b"a", None),),

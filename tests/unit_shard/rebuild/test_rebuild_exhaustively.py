@@ -128,6 +128,30 @@ ALPHABETS = (
         "events",
     ),
     Alphabet(
+        "map",
+        4,
+        5,
+        (
+            *spell("map", ("put", b"a", b"1", 2), ("put_if_absent", b"a", b"2", 3), ("replace", b"a", b"1")),
+            *spell("map", ("replace_if", b"a", b"1", b"2", 1), ("remove_if", b"a", b"2"), ("put", b"b", b"1", 2)),
+            by_other("map", "listen"),
+            PAUSE,
+        ),
+        "times to live",
+    ),
+    Alphabet(
+        "value",
+        4,
+        5,
+        (
+            *spell("value", ("set", b"1", 2), ("get_and_set", b"2"), ("compare_and_set", b"2", b"1", 3)),
+            *spell("value", ("compare_and_set", None, b"2", 1), ("clear",)),
+            by_other("value", "listen"),
+            PAUSE,
+            CLOSE,
+        ),
+    ),
+    Alphabet(
         "keyed",
         3,
         4,
