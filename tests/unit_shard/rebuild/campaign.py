@@ -6,7 +6,7 @@ from random import Random
 
 from ocelog.shard.errors import StateMismatch
 
-from .drawing import draw_steps
+from .drawing import OPERATIONS, draw_steps
 from .histories import History, compacted, facts_of
 
 
@@ -17,10 +17,12 @@ class Broken(AssertionError):
 def check_seed(seed: int, steps_max: int = 40) -> None:
     """One history, a snapshot while it goes on, a start from a compacted log, and more history. Raises Broken."""
     random = Random(seed)
-    history = History().run(draw_steps(random, random.randint(0, steps_max)))
+    # Few machines in each history, so that much happens to each of them, however many there are.
+    types = tuple(random.sample(tuple(OPERATIONS), random.randint(1, 5)))
+    history = History().run(draw_steps(random, random.randint(0, steps_max), types))
     history.pace = random.choice((1, 4, 20))
     snapshot = history.snapshot()
-    history.run(draw_steps(random, random.randint(0, 20)))
+    history.run(draw_steps(random, random.randint(0, 20), types))
     gone = random.sample(range(1, history.last_index + 1), random.randint(0, history.last_index))
     log = compacted(history.log, snapshot, random.choice((gone, history.log)))
     try:
@@ -28,7 +30,7 @@ def check_seed(seed: int, steps_max: int = 40) -> None:
     except StateMismatch as error:
         raise Broken(f"seed {seed}: {error}") from error
     _compare(seed, "at the snapshot", facts_of(rebuilt), snapshot.facts)
-    history.run(draw_steps(random, random.randint(0, 20)))
+    history.run(draw_steps(random, random.randint(0, 20), types))
     history.apply_rest(rebuilt)
     _compare(seed, "afterwards", facts_of(rebuilt), history.facts())
 

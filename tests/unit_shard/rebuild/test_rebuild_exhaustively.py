@@ -47,6 +47,9 @@ def by_other(type_name: str, *command: object) -> Letter:
     return (("wait", 1), ("command", 1, type_name, *command))
 
 
+FIRST = 4
+"""The index of the first entry behind two sessions and a resource: the version that it writes."""
+
 ALPHABETS = (
     Alphabet(
         "map",
@@ -67,7 +70,7 @@ ALPHABETS = (
         4,
         6,
         (
-            *spell("counter", ("add", 1), ("set", (1 << 63) - 1), ("compare_and_set", 1, 0)),
+            *spell("counter", ("add", 1), ("set", (1 << 63) - 1), ("compare_and_set", 1, 0), ("get_and_set", 2)),
             AGAIN,
             ACKNOWLEDGE,
             by_other("counter", "add", 2),
@@ -134,7 +137,7 @@ ALPHABETS = (
         (
             *spell("map", ("put", b"a", b"1", 2), ("put_if_absent", b"a", b"2", 3), ("replace", b"a", b"1")),
             *spell("map", ("replace_if", b"a", b"1", b"2", 1), ("remove_if", b"a", b"2"), ("put", b"b", b"1", 2)),
-            by_other("map", "listen"),
+            *spell("map", ("replace_if_version", b"a", FIRST, b"3", 2), ("remove_if_version", b"a", FIRST)),
             PAUSE,
         ),
         "times to live",
@@ -146,10 +149,22 @@ ALPHABETS = (
         (
             *spell("value", ("set", b"1", 2), ("get_and_set", b"2"), ("compare_and_set", b"2", b"1", 3)),
             *spell("value", ("compare_and_set", None, b"2", 1), ("clear",)),
-            by_other("value", "listen"),
             PAUSE,
+        ),
+    ),
+    Alphabet(
+        "value",
+        4,
+        5,
+        (
+            *spell("value", ("set", b"1", 1), ("set", b"2"), ("clear",)),
+            by_other("value", "listen"),
+            by_other("value", "unlisten"),
+            PAUSE,
+            HANDLED_BY_OTHER,
             CLOSE,
         ),
+        "events",
     ),
     Alphabet(
         "keyed",

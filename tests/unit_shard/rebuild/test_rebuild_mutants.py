@@ -12,7 +12,7 @@ from ...simulation.breaking import Edit, broken
 from . import machines as keyed
 from .campaign import check_seed
 
-SEEDS = 150
+SEEDS = 600
 
 
 class Break(NamedTuple):
