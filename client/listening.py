@@ -189,7 +189,9 @@ class Listening:
             pending = Pending(batch)
             shard = batch.shard
             if batch.error is not None:
-                self._missed(batch)
+                logger.warning("%r cannot be read: %s", batch, batch.error)
+                for topic in [topic for (known, _), topic in self._topics.items() if known == shard]:
+                    self._missed(topic)
             for resource, name, value in batch.events:
                 topic = self._by_index.get((shard, resource))
                 if name == ANSWER:
@@ -203,22 +205,22 @@ class Listening:
             event = topic.event_type(value, index)
             size, key = event.size, value[1]
             assert size
-        except Exception as error:  # what a machine published is foreign to us: this event is of no use, the others are
+        except Exception as error:  # what a machine published is foreign to us, and may be anything
             logger.warning("an event of %r at index %d cannot be used: %s", topic.resource, index, error)
+            self._missed(topic)
             return
         for interest in list(topic.interests.values()):
             if interest.key is None or key is None or key == interest.key:
                 for listener in list(interest.listeners):
                     listener.offer(event, pending)
 
-    def _missed(self, batch: EventBatch) -> None:
-        logger.warning("%r cannot be read: %s", batch, batch.error)
-        for topic in [topic for (shard, _), topic in self._topics.items() if shard == batch.shard]:
-            for interest in topic.interests.values():
-                for listener in list(interest.listeners):
-                    listener.lose()
-                    if listener.phase is Phase.LOST and listener.wants and interest.confirmed:
-                        self._ask(interest, listener)
+    def _missed(self, topic: Topic) -> None:
+        """Something happened to the resource, and nobody can tell what: whoever listens gets its state instead."""
+        for interest in topic.interests.values():
+            for listener in list(interest.listeners):
+                listener.lose()
+                if listener.phase is Phase.LOST and listener.wants and interest.confirmed:
+                    self._ask(interest, listener)
 
     def _expired(self, change: StateChange) -> None:
         with self.lock:

@@ -150,12 +150,25 @@ def test_events_of_nobody_count_as_handled(rig):
     "value",
     [None, 1, [], ["updated"], ["exploded", b"", b"", b""], ["updated", 1, 2, 3], ["updated", "k", b"", None, 5]],
 )
-def test_an_event_that_is_none_is_left_out_and_the_others_come(rig, value, caplog):
+def test_in_place_of_an_event_that_is_none_listeners_get_the_state(rig, value, caplog):
+    """Something happened, and leaving it out would be a gap that nobody is told of."""
     listener = rig.stream()
+    handler, heard, _ = rig.handler()
+    rig.change(new=0)
     batch = rig.batch(Event(MAP, "change", value), Event(MAP, "change", ["added", b"\xa1a", None, b"\x01"]))
-    assert rig.handled == [batch]
-    assert news(listener) == [1]
     assert "cannot be used" in caplog.text
+    (question,) = rig.sent()
+    assert (question.listener, question.parts) == (handler, ("entries",))
+    rig.answer(question, [[encode_key("a"), encode_value(1)]], index=batch.index)
+    assert batch in rig.handled
+    assert news(listener) == [0], "what came before"
+    rig.listening.want(rig.resource, listener)
+    (question,) = rig.sent()
+    rig.answer(question, [[encode_key("a"), encode_value(1)]], index=batch.index)
+    rig.change(new=2)
+    resync, two = news(listener)
+    assert (resync.state, resync.index, two) == ({"a": 1}, batch.index, 2)
+    assert [getattr(event, "state", None) or event.new for event, _ in heard] == [0, {"a": 1}, 2]
 
 
 def test_a_full_buffer_is_dropped_and_the_state_asked_for_when_somebody_comes(rig):
