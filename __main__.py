@@ -36,6 +36,8 @@ VERBS = {
     "snapshot": Verb("cluster.verbs", "have replicas take a snapshot now", "configure_snapshot", "run_snapshot"),
     "map": Verb("client.verbs", "read and change a map", "configure_map", "run_map"),
     "counter": Verb("client.verbs", "read and change a counter", "configure_counter", "run_counter"),
+    "tasks": Verb("client.commandline.tasks", "submit tasks, and work on them"),
+    "topic": Verb("client.commandline.topic", "publish messages, and subscribe to them"),
     "queue": Verb("client.commandline.queue", "add to a queue and take from it"),
     "value": Verb("client.commandline.value", "read and change a value"),
     "log": Verb("shard.verbs", "look into the log files of a data directory", "configure_log", "run_log"),

@@ -87,6 +87,16 @@ class Event:
         return 100
 
     @staticmethod
+    def begin(key: bytes | None) -> tuple[Any, ...]:
+        """The command by which a session listens to that key, or to all."""
+        return ("listen", key)
+
+    @staticmethod
+    def end(key: bytes | None) -> tuple[Any, ...]:
+        """The command by which it does no more."""
+        return ("unlisten", key)
+
+    @staticmethod
     def question(key: bytes | None) -> tuple[Any, ...]:
         """The query that tells the state, of that key only or of all."""
         return ("get",)

@@ -17,6 +17,8 @@ from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter import AsyncCounter
 from .resources.map import AsyncMap
 from .resources.queue import AsyncQueue
+from .resources.task_queue import AsyncTaskQueue
+from .resources.topic import AsyncTopic
 from .resources.value import AsyncValue
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ class AsyncFactories:
     def queue(self, name: str) -> AsyncQueue:
         """The queue of that name."""
         return AsyncQueue(self._itself, self._resources.get(name, "queue"))
+
+    def task_queue(self, name: str) -> AsyncTaskQueue:
+        """The task queue of that name."""
+        return AsyncTaskQueue(self._itself, self._resources.get(name, "task_queue"))
+
+    def topic(self, name: str) -> AsyncTopic:
+        """The topic of that name."""
+        return AsyncTopic(self._itself, self._resources.get(name, "topic"))
 
     def counter(self, name: str) -> AsyncCounter:
         """The counter of that name."""

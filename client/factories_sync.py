@@ -18,6 +18,8 @@ from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter_sync import Counter
 from .resources.map_sync import Map
 from .resources.queue_sync import Queue
+from .resources.task_queue_sync import TaskQueue
+from .resources.topic_sync import Topic
 from .resources.value_sync import Value
 
 if TYPE_CHECKING:
@@ -40,6 +42,14 @@ class Factories:
     def queue(self, name: str) -> Queue:
         """The queue of that name."""
         return Queue(self._itself, self._resources.get(name, "queue"))
+
+    def task_queue(self, name: str) -> TaskQueue:
+        """The task queue of that name."""
+        return TaskQueue(self._itself, self._resources.get(name, "task_queue"))
+
+    def topic(self, name: str) -> Topic:
+        """The topic of that name."""
+        return Topic(self._itself, self._resources.get(name, "topic"))
 
     def counter(self, name: str) -> Counter:
         """The counter of that name."""

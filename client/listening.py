@@ -105,7 +105,7 @@ class Listening:
             interest = topic.interests.setdefault(listener.key, Interest(topic, listener.key))
             interest.listeners.append(listener)
             deadline = None if timeout is None else monotonic() + timeout
-            call = self._call(interest, ("listen", listener.key), False, self._opened, listener, deadline)
+            call = self._call(interest, event_type.begin(listener.key), False, self._opened, listener, deadline)
             call.waiter = waiter
             self._submit(call)
             return call
@@ -128,7 +128,7 @@ class Listening:
                 self._forget(topic)
             # Also when listening was not confirmed: the command may be on its way, or have been applied all the same.
             if not self._ended and not (isinstance(error, errors.OcelogError) and error.definite):
-                self._submit(self._call(interest, ("unlisten", interest.key), False, _nothing, None))
+                self._submit(self._call(interest, topic.event_type.end(interest.key), False, _nothing, None))
 
     def abandon(self, resource: Resource, listener: Listener) -> None:
         """The listener's user is gone without closing it. For finalizers: takes no lock, closes it later."""
@@ -284,7 +284,8 @@ class Listening:
     def _renew(self, interest: Interest) -> None:
         # Until the next session is there, however long that takes: the listeners end with the client or with an error.
         if any(listener.phase is not Phase.OPENING for listener in interest.listeners):
-            self._submit(self._call(interest, ("listen", interest.key), False, self._renewed, None, inf))
+            begin = interest.topic.event_type.begin(interest.key)
+            self._submit(self._call(interest, begin, False, self._renewed, None, inf))
 
     def _renewed(self, call: ListeningCall) -> None:
         interest = call.interest

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgpack
+
 from .changes import ADDED, CLEARED, REMOVED, Event
 from .protocol.values import decode
 
@@ -45,3 +47,72 @@ class QueueEvent(Event):
     def state_of(key: bytes | None, answer: Any) -> list[Any]:
         """A list of the items, the head first. Raises ValueError."""
         return [decode(item) for item in answer]
+
+
+class MessageEvent(Event):
+    """A message of a topic: `kind` is "published", `new` and `message` are the message."""
+
+    __slots__ = ()
+    kinds = frozenset(("published",))
+
+    @property
+    def new(self) -> Any:
+        """The message."""
+        return decoded(self._fields[3])
+
+    @property
+    def message(self) -> Any:
+        """The message."""
+        return self.new
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return 100 + len(self._fields[3])
+
+    @staticmethod
+    def question(key: bytes | None) -> tuple[Any, ...]:
+        """What was missed cannot be asked for; this tells from which index on messages come."""
+        return ("size",)
+
+    @staticmethod
+    def state_of(key: bytes | None, answer: Any) -> None:
+        """A topic has no state."""
+
+
+class TaskEvent(Event):
+    """A task that was handed to a worker; `key` is the worker, a msgpack list of its number and how much it takes."""
+
+    __slots__ = ()
+    kinds = frozenset(("task",))
+
+    @property
+    def task(self) -> tuple[int, int, bytes]:
+        """Its index, the attempt, and what was submitted."""
+        index, attempt, payload = self._fields[3]
+        return index, attempt, payload
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return 100 + len(self._fields[3][2])
+
+    @staticmethod
+    def begin(key: bytes | None) -> tuple[Any, ...]:
+        """The command by which a worker subscribes."""
+        assert key is not None
+        return ("subscribe", key, msgpack.unpackb(key)[1])
+
+    @staticmethod
+    def end(key: bytes | None) -> tuple[Any, ...]:
+        """The command by which it ends."""
+        return ("unsubscribe", key)
+
+    @staticmethod
+    def question(key: bytes | None) -> tuple[Any, ...]:
+        """What was under way went back when the session ended; nothing is missed."""
+        return ("size",)
+
+    @staticmethod
+    def state_of(key: bytes | None, answer: Any) -> None:
+        """Nothing that a worker needs."""

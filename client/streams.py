@@ -12,7 +12,7 @@ import threading
 import weakref
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from .calls import Resource
 from .changes import Event, Resync
@@ -30,6 +30,8 @@ E = TypeVar("E", bound=Event)
 
 class _Stream(Generic[E]):
     """What both kinds share. `timeout`: seconds to wait for each event before the iteration ends; None: for ever."""
+
+    listener_type: ClassVar[type[StreamListener]] = StreamListener
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class AsyncEvents(_Stream[E]):
     ) -> None:
         self._waiters: list[asyncio.Future[None]] = []
         waiters = self._waiters
-        listener = StreamListener(key, lambda: _wake(waiters), _buffer(buffer))
+        listener = self.listener_type(key, lambda: _wake(waiters), _buffer(buffer))
         super().__init__(resource, event_type, client.listening, listener, timeout)
         self._client = client
         client.check_usable()
@@ -195,7 +197,7 @@ class Events(_Stream[E]):
     ) -> None:
         client.check_usable()
         self._woken = threading.Condition(client.listening.lock)
-        listener = StreamListener(key, self._woken.notify_all, _buffer(buffer))
+        listener = self.listener_type(key, self._woken.notify_all, _buffer(buffer))
         super().__init__(resource, event_type, client.listening, listener, timeout)
         self._client = client
         try:

@@ -11,7 +11,15 @@ from pathlib import Path
 
 CLIENT = Path(__file__).parents[1]
 
-SOURCES = ("factories", "resources/counter", "resources/map", "resources/queue", "resources/value")
+SOURCES = (
+    "factories",
+    "resources/counter",
+    "resources/map",
+    "resources/queue",
+    "resources/task_queue",
+    "resources/topic",
+    "resources/value",
+)
 """Modules of the client, without their suffix."""
 
 _HEADER = "# Generated from {name}.py by generate.py: change that one and run this again.\n"
@@ -23,6 +31,8 @@ _RULES = (
     (r"\basync for\b", "for"),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),
+    (r"__aiter__", "__iter__"),
+    (r"__anext__", "__next__"),
     (r"\bAsync(?=[A-Z])", ""),
     (r"from \.aio import", "from .sync import"),
     (r"from \.\.aio import", "from ..sync import"),

@@ -25,9 +25,11 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 from .arrivals import Arrivals
-from .base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
+from .base import RELEASE, SNAPSHOT, Commit, command, query
+from .by_session import BySession
 from .listeners import Listeners
-from .waiting import ANSWER, Waiter, Waiters, checked_wait
+from .patience import Patience
+from .waiting import ANSWER, checked_wait
 
 
 class Grant(NamedTuple):
@@ -38,11 +40,8 @@ class Grant(NamedTuple):
     item: bytes
 
 
-class QueueMachine(StateMachine):
-    """Keeps `items`, `granted` by the index of the item, `waiters` and `listeners`.
-
-    `alarm` is when the timer is due that gives waiters up: one for all of them, or None. Nobody waits while there are items.
-    """
+class QueueMachine(Patience):
+    """Keeps `items`, `granted` by the index of the item, `waiters` and `listeners`. Nobody waits while there are items."""
 
     type_name: ClassVar[str] = "queue"
 
@@ -50,10 +49,8 @@ class QueueMachine(StateMachine):
         super().__init__()
         self.items = Arrivals()
         self.granted: dict[int, Grant] = {}
-        self.numbers: dict[int, dict[int, int]] = {}
-        self.waiters = Waiters()
+        self.numbers: BySession[int, int] = BySession()
         self.listeners = Listeners()
-        self.alarm: int | None = None
         self._installed: list[list[int]] = []
 
     def _changed(self, kind: str, old: bytes | None, new: bytes | None) -> None:
@@ -132,9 +129,7 @@ class QueueMachine(StateMachine):
             return [self._give(commit.session, number)]
         if wait_ms == 0:
             return [None]
-        due = None if wait_ms is None else commit.time + wait_ms
-        self.waiters.add(Waiter(commit.session, number, commit.index, due))
-        self._wake_at(due)
+        self.wait(commit, number, wait_ms)
         return None
 
     @command(mode=SNAPSHOT)
@@ -167,38 +162,17 @@ class QueueMachine(StateMachine):
 
     def _grant(self, index: int, grant: Grant) -> None:
         self.granted[index] = grant
-        self.numbers.setdefault(grant.session, {})[grant.number] = index
+        self.numbers.put(grant.session, grant.number, index)
 
     def _forget_grant(self, index: int) -> Grant:
         grant = self.granted.pop(index)
-        numbers = self.numbers[grant.session]
-        del numbers[grant.number]
-        if not numbers:
-            del self.numbers[grant.session]
+        self.numbers.drop(grant.session, grant.number)
         return grant
 
     def _conclude(self, index: int) -> None:
         """What was given has arrived, or its taker is gone."""
         self._forget_grant(index)
         self.release(index)
-
-    # -- time ------------------------------------------------------------------------------------------
-
-    def _wake_at(self, due: int | None) -> None:
-        # One timer for all that wait: with one for each, the timers of takes that were served would pile up.
-        if due is not None and (self.alarm is None or due < self.alarm):
-            self.alarm = due
-            self.schedule(due, "give_up")
-
-    def give_up(self, commit: Commit) -> None:
-        """Log time has reached the end of somebody's patience, unless a timer was armed since for an earlier moment."""
-        if self.alarm is None or self.alarm > commit.time:
-            return
-        self.alarm = None
-        for waiter in [waiter for waiter in self.waiters if waiter.wants is not None and waiter.wants <= commit.time]:
-            self.waiters.remove(waiter.session, waiter.number)
-            self.publish(waiter.session, ANSWER, [waiter.number, None])
-        self._wake_at(min((waiter.wants for waiter in self.waiters if waiter.wants is not None), default=None))
 
     # -- sessions --------------------------------------------------------------------------------------
 
@@ -242,8 +216,6 @@ class QueueMachine(StateMachine):
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
         listeners, waiters, granted, alarm = state
-        if alarm is not None and type(alarm) is not int:
-            raise TypeError(f"an alarm is a time in ms or nil, not {alarm!r:.60}")
         self.listeners.install(listeners)
         self.waiters.install(waiters)
         for row in granted:
@@ -251,7 +223,7 @@ class QueueMachine(StateMachine):
             if len(row) != 3:
                 raise ValueError(f"a grant is an item's index, a session and a number, not {row!r:.60}")
         self._installed = granted
-        self.alarm = alarm
+        self.install_alarm(alarm)
 
     def restored(self) -> None:
         """Items that were given to a take are not in the queue. Raises ValueError for one that has no live entry."""

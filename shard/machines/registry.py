@@ -8,9 +8,18 @@ from .base import StateMachine
 from .counter import CounterMachine
 from .map import MapMachine
 from .queue import QueueMachine
+from .task_queue import TaskQueueMachine
+from .topic import TopicMachine
 from .value import ValueMachine
 
-BUILT_IN: tuple[type[StateMachine], ...] = (MapMachine, CounterMachine, QueueMachine, ValueMachine)
+BUILT_IN: tuple[type[StateMachine], ...] = (
+    MapMachine,
+    CounterMachine,
+    QueueMachine,
+    TaskQueueMachine,
+    TopicMachine,
+    ValueMachine,
+)
 
 
 def registry(machines: Iterable[type[StateMachine]] = BUILT_IN) -> Mapping[str, type[StateMachine]]:

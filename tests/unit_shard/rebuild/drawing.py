@@ -51,6 +51,17 @@ OPERATIONS: dict[str, Choices] = {
         "listen": ((None,),),
         "unlisten": ((None,),),
     },
+    "task_queue": {
+        "submit": ((b"0", b"1"),),
+        "submit_and_wait": (SMALL, (2, None), (b"2",)),
+        "cancel": (SMALL,),
+        "subscribe": ((b"w", b"x"), (1, 2)),
+        "unsubscribe": ((b"w", b"x"),),
+        "ack": (tuple(range(18, 30)), (1, 2)),
+        "fail": (tuple(range(18, 30)), (1, 2), ("why",)),
+        "give_back": (tuple(range(18, 30)), (1, 2)),
+    },
+    "topic": {"send": ((b"0", b"1"),), "listen": ((None,),), "unlisten": ((None,),)},
     "value": {
         "set": ((b"0", b"1"), (0, 0, *DELAYS)),
         "get_and_set": ((b"0", b"1"), (0, *DELAYS)),

@@ -167,6 +167,31 @@ ALPHABETS = (
         "events",
     ),
     Alphabet(
+        "task_queue",
+        4,
+        5,
+        (
+            *spell("task_queue", ("submit", b"0"), ("subscribe", b"w", 1), ("ack", 4, 1), ("fail", 5, 1, "why")),
+            *spell("task_queue", ("unsubscribe", b"w"), ("give_back", 4, 1), ("cancel", 1)),
+            by_other("task_queue", "submit_and_wait", 1, 2, b"1"),
+            by_other("task_queue", "subscribe", b"x", 2),
+            PAUSE,
+            CLOSE,
+        ),
+    ),
+    Alphabet(
+        "topic",
+        4,
+        5,
+        (
+            *spell("topic", ("send", b"0"), ("listen",), ("unlisten",)),
+            by_other("topic", "listen"),
+            HANDLED_BY_OTHER,
+            CLOSE,
+        ),
+        "events",
+    ),
+    Alphabet(
         "keyed",
         3,
         4,

@@ -1,0 +1,50 @@
+"""Machines at which requests wait for a limited time: one timer for all of them.
+
+With a timer for each, those of requests that were served would pile up until they are due. `wants` of a waiter is when its
+patience ends, in ms of log time, or None for ever.
+"""
+
+from __future__ import annotations
+
+from .base import Commit, StateMachine
+from .waiting import ANSWER, Waiter, Waiters
+
+
+class Patience(StateMachine):
+    """Keeps `waiters`, and `alarm`: when the timer is due, or None. Whoever gives up is answered with None."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiters = Waiters()
+        self.alarm: int | None = None
+
+    def wait(self, commit: Commit, number: int, wait_ms: int | None) -> None:
+        """The request waits behind all others. Raises ValueError when one of that number waits already."""
+        due = None if wait_ms is None else commit.time + wait_ms
+        self.waiters.add(Waiter(commit.session, number, commit.index, due))
+        self._wake_at(due)
+
+    def gave_up(self, waiter: Waiter) -> None:
+        """The request waits no more, and was answered."""
+
+    def give_up(self, commit: Commit) -> None:
+        """Log time has reached the end of somebody's patience, unless a timer was armed since for an earlier moment."""
+        if self.alarm is None or self.alarm > commit.time:
+            return
+        self.alarm = None
+        for waiter in [waiter for waiter in self.waiters if waiter.wants is not None and waiter.wants <= commit.time]:
+            self.waiters.remove(waiter.session, waiter.number)
+            self.publish(waiter.session, ANSWER, [waiter.number, None])
+            self.gave_up(waiter)
+        self._wake_at(min((waiter.wants for waiter in self.waiters if waiter.wants is not None), default=None))
+
+    def _wake_at(self, due: int | None) -> None:
+        if due is not None and (self.alarm is None or due < self.alarm):
+            self.alarm = due
+            self.schedule(due, "give_up")
+
+    def install_alarm(self, alarm: int | None) -> None:
+        """Take the alarm out of a snapshot. Raises TypeError."""
+        if alarm is not None and type(alarm) is not int:
+            raise TypeError(f"an alarm is a time in ms or nil, not {alarm!r:.60}")
+        self.alarm = alarm
