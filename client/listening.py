@@ -190,8 +190,8 @@ class Listening:
             shard = batch.shard
             if batch.error is not None:
                 logger.warning("%r cannot be read: %s", batch, batch.error)
-                for topic in [topic for (known, _), topic in self._topics.items() if known == shard]:
-                    self._missed(topic)
+                for missing in [topic for (known, _), topic in self._topics.items() if known == shard]:
+                    self._missed(missing)
             for resource, name, value in batch.events:
                 topic = self._by_index.get((shard, resource))
                 if name == ANSWER:
