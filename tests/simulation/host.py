@@ -7,7 +7,7 @@ It does what `shard/server.py` and `shard/assembly.py` do, with a simulated disk
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -21,8 +21,6 @@ from ocelog.log.meta import Meta
 from ocelog.log.renewal import DAMAGED, MARKER, in_probation, mark_damaged
 from ocelog.shard import peers
 from ocelog.shard.errors import StateMismatch
-from ocelog.shard.machines.base import StateMachine
-from ocelog.shard.machines.registry import registry
 from ocelog.shard.persist import PersistJob
 from ocelog.shard.raft.config import RaftConfig
 from ocelog.shard.raft.membership import ACTIVE, Configuration
@@ -34,8 +32,8 @@ from .compactor import SimCompactor
 from .disk import SimDisk
 from .disk_work import Killed, cut_after
 from .jobs import Jobs
-from .leases import LeasesMachine
-from .network import Frames, Network
+from .leases import machines
+from .network import Frames, Network, host_name
 from .rot import Damage, damage_something
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
@@ -400,13 +398,3 @@ class Host:
             if message.position == 0:
                 self.counts["transfers from m" if message.from_index else "transfers from 0"] += 1
         self.scheduler.note(f"{self.name} to {message.to}: {type(message).__name__} term {message.term}{numbers}")
-
-
-def machines() -> Mapping[str, type[StateMachine]]:
-    """What the simulated replicas run: everything that the real ones do, and the machine of the simulation."""
-    return {**registry(), LeasesMachine.type_name: LeasesMachine}
-
-
-def host_name(member: int) -> str:
-    """The endpoint of a member."""
-    return f"replica-{member}"

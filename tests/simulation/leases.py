@@ -6,9 +6,11 @@ timers leave behind, live in the snapshot. A key is in one of the two places, ne
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from ocelog.shard.machines.base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
+from ocelog.shard.machines.registry import registry
 
 RUNG_MAX = 12
 
@@ -148,3 +150,8 @@ class LeasesMachine(StateMachine):
     def _note(self, at: int, index: int) -> None:
         self.publish(self.watchers, "rung", index)
         self.rung = [*self.rung, (at, index)][-RUNG_MAX:]
+
+
+def machines() -> Mapping[str, type[StateMachine]]:
+    """What the simulated replicas run: everything that the real ones do, and the machine of the simulation."""
+    return {**registry(), LeasesMachine.type_name: LeasesMachine}

@@ -100,3 +100,8 @@ class Network:
     def heal(self) -> None:
         """Connect everybody again."""
         self.cut.clear()
+
+
+def host_name(member: int) -> str:
+    """The endpoint of a member."""
+    return f"replica-{member}"

@@ -24,7 +24,7 @@ from ocelog.shard.replica import Turn
 from .client import SimClient
 from .host import Host
 from .model import Model, Outcome
-from .workload import Operation, Workload
+from .workload import LEVEL_NAMES, Operation, Workload
 
 Stamp = tuple[int, int]
 """An entry as far as equality goes: its term and its checksum, which covers everything else."""
@@ -246,6 +246,7 @@ class Observer:
                         checker.applied(session_id, outcome)
 
     def _given(self, client: SimClient, batch: EventBatch) -> None:
+        self.counts["batches of events"] += 1
         for checker in self.checkers:
             checker.given(client, batch)
 
@@ -254,6 +255,9 @@ class Observer:
             checker.handled(client, batch)
 
     def _completed(self, operation: Operation) -> None:
+        if operation.call.error is None:
+            what = "outcomes" if operation.asked else "reads" if operation.is_read else "commands"
+            self.counts[f"{LEVEL_NAMES[operation.call.level]} {what}" if what != "outcomes" else what] += 1
         for checker in self.checkers:
             checker.completed(operation)
 

@@ -7,14 +7,7 @@ from ocelog.client.protocol import frames
 
 from .client import SimClient
 from .observer import Checker, Observer
-from .workload import Operation
-
-LEVELS = {
-    frames.LINEARIZABLE: "LINEARIZABLE",
-    frames.BOUNDED_LINEARIZABLE: "BOUNDED_LINEARIZABLE",
-    frames.SEQUENTIAL: "SEQUENTIAL",
-    frames.CAUSAL: "CAUSAL",
-}
+from .workload import LEVEL_NAMES, Operation
 
 
 class Linearizable(Checker):
@@ -35,7 +28,7 @@ class Linearizable(Checker):
             workload.known_index = max(workload.known_index, outcome.index)
             return
         at = earliest(self.observer, operation, operation.known_index if operation.is_strong else 0)
-        text = f"{LEVELS[call.level]} {operation} answered {call.result!r}, which was not so at any index"
+        text = f"{LEVEL_NAMES[call.level]} {operation} answered {call.result!r}, which was not so at any index"
         self.check(at is not None, f"{text} from {operation.known_index} on")
         assert at is not None
         workload.known_index = max(workload.known_index, at)
@@ -81,7 +74,7 @@ class ReadsNeverGoBack(Checker):
             self._know(operation.session_id, self.observer.model.outcomes[operation.session_id, call.sequence].index)
         elif not operation.is_strong:
             low = self._given.get(operation.session_id, 0)
-            what = f"{LEVELS[call.level]} {operation} answered {call.result!r} of index {call.index}"
+            what = f"{LEVEL_NAMES[call.level]} {operation} answered {call.result!r} of index {call.index}"
             self.check(call.index >= low, f"{what}; its session had been given index {low}")
             self.check(true_at(self.observer, operation, call.index), f"{what}, which was not so there")
             self._know(operation.session_id, call.index)

@@ -18,8 +18,8 @@ from ocelog.cluster.config import LoggingSection
 from ocelog.cluster.router.config import RouterConfig
 from ocelog.cluster.router.core import Router
 
-from .host import CLUSTER_ID, Host, host_name
-from .network import Frames, Network
+from .host import CLUSTER_ID, Host
+from .network import Frames, Network, host_name
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
 

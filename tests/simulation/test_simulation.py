@@ -86,7 +86,10 @@ def test_the_seeds_go_where_it_hurts() -> None:
         "handovers",
     }
     assert not [what for what in rare if counts[what] < 3], counts
-    assert not [what for what in ("snapshots", "rewritten", "rebuilds") if counts[what] < 30], counts
+    often = ("snapshots", "rewritten", "rebuilds", "batches of events", "LINEARIZABLE commands")
+    assert not [what for what in often if counts[what] < 30], counts
+    some = ("BOUNDED_LINEARIZABLE reads", "SEQUENTIAL reads", "CAUSAL reads", "outcomes")
+    assert not [what for what in some if counts[what] < 10], counts
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
