@@ -13,7 +13,8 @@ from ocelog.shard.raft.membership import Configuration
 from ocelog.shard.replica import Turn
 from ocelog.shard.restoring import install_state
 
-from .host import DIRECTORY, Host, machines
+from .host import DIRECTORY, Host
+from .leases import machines
 from .model import digest_of
 from .observer import Checker, Observer
 
