@@ -244,6 +244,8 @@ class SimClient:
         self._collect(self.session.envelope.session)
         self._note_session()
         if self._closing and self.session.closed:
+            while self._outbox.finished:  # a handler goes on calling while the client ends
+                self._collect(0)
             self.begin()
         self._plan_next(now)
 
