@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from ..calls import Resource
 from ..protocol.errors import BadArgument, DeadlineExceeded
 from ..protocol.values import decode, encode_value
 from ..queue_changes import TaskEvent
@@ -29,7 +30,6 @@ from .base import Handle, Level, Seconds
 
 if TYPE_CHECKING:
     from ..sync import Client
-    from ..calls import Resource
 
 AT_ONCE_MAX = 1000
 """Tasks that one worker may have under way."""

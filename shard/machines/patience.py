@@ -1,7 +1,8 @@
 """Machines at which requests wait for a limited time: one timer for all of them.
 
 With a timer for each, those of requests that were served would pile up until they are due. `wants` of a waiter is when its
-patience ends, in ms of log time, or None for ever.
+patience ends, in ms of log time, or None for ever. Only for SNAPSHOT commands: a timer that a RELEASE command arms is its entry's
+own, and would be gone with it though others need it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ counts how often a task was handed out; a worker names it, so that who lost a ta
 
 RELEASE: submit and submit_and_wait live in their own entries, one task each, until it is acknowledged or failed. Restoring
 them in index order is right because that is the order of the tasks (`Arrivals`); `restored` takes out those that the snapshot
-says are under way.
+says are under way. Who waits for a task does so for a limited time; that timer is the entry's own, and armed again with it.
 
 SNAPSHOT: everything else, since it comes from more than one entry: workers, whose turn it is, what is under way where, attempts,
 who waits for which task, and the counts. ack and fail release the entry of the task.
@@ -29,10 +29,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 from .arrivals import Arrivals
-from .base import RELEASE, SNAPSHOT, Commit, command, query
+from .base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
 from .by_session import BySession
-from .patience import Patience
-from .waiting import ANSWER, Waiter, checked_wait
+from .waiting import ANSWER, Waiter, Waiters, checked_wait
 
 CAPACITY_MAX = 1000
 """Tasks that one worker may have under way."""
@@ -48,13 +47,14 @@ class Held(NamedTuple):
     task: bytes
 
 
-class TaskQueueMachine(Patience):
+class TaskQueueMachine(StateMachine):
     """Keeps tasks as `pending` or `under_way`, and `workers`: their capacity and what they have. `ready` have room, in turn."""
 
     type_name: ClassVar[str] = "task_queue"
 
     def __init__(self) -> None:
         super().__init__()
+        self.waiters = Waiters()
         self.pending = Arrivals()
         self.under_way: dict[int, Held] = {}
         self.attempts: dict[int, int] = {}
@@ -79,14 +79,17 @@ class TaskQueueMachine(Patience):
         return commit.index
 
     @command(mode=RELEASE)
-    def submit_and_wait(self, commit: Commit, number: int, wait_ms: int | None, task: bytes) -> None:
+    def submit_and_wait(self, commit: Commit, number: int, wait_ms: int | None, task: bytes) -> list[Any] | None:
         """Add a task; the answer is [True, None] when it was acknowledged, [False, why] when it failed, None when it is late."""
         if type(task) is not bytes:
             raise TypeError(f"a task is bytes, not {task!r:.60}")
-        self.wait(commit, number, checked_wait(wait_ms))
-        self.awaited[commit.index] = (commit.session, number)
+        if checked_wait(wait_ms) != 0:
+            self.waiters.add(Waiter(commit.session, number, commit.index))
+            self.awaited[commit.index] = (commit.session, number)
+            self._arm(commit, wait_ms)
         self.pending[commit.index] = task
         self._hand_out()
+        return None if wait_ms != 0 else [None]
 
     @submit.restore
     def _restore(self, commit: Commit, task: bytes) -> None:
@@ -95,6 +98,20 @@ class TaskQueueMachine(Patience):
     @submit_and_wait.restore
     def _restore_awaited(self, commit: Commit, number: int, wait_ms: int | None, task: bytes) -> None:
         self.pending[commit.index] = task
+        if wait_ms != 0:
+            self._arm(commit, wait_ms)
+
+    def _arm(self, commit: Commit, wait_ms: int | None) -> None:
+        # The timer belongs to the entry: it is gone when the task is, so none piles up.
+        if wait_ms is not None:
+            self.schedule(commit.time + wait_ms, "give_up", commit.index)
+
+    def give_up(self, commit: Commit, index: int) -> None:
+        """The task was not done in time for its submitter; it stays."""
+        awaiting = self.awaited.pop(index, None)
+        if awaiting is not None:
+            self.waiters.remove(*awaiting)
+            self.publish(awaiting[0], ANSWER, [awaiting[1], None])
 
     @command(mode=SNAPSHOT)
     def cancel(self, commit: Commit, number: int) -> bool:
@@ -102,12 +119,8 @@ class TaskQueueMachine(Patience):
         waiter = self.waiters.remove(commit.session, number)
         if waiter is None:
             return False
-        self.gave_up(waiter)
-        return True
-
-    def gave_up(self, waiter: Waiter) -> None:
-        """Nobody waits for the task any more."""
         del self.awaited[waiter.index]
+        return True
 
     # -- workers ---------------------------------------------------------------------------------------
 
@@ -215,7 +228,7 @@ class TaskQueueMachine(Patience):
     def session_closed(self, commit: Commit) -> None:
         """A session that has ended works and waits no more; what its workers had under way goes back."""
         for waiter in self.waiters.end(commit.session):
-            self.gave_up(waiter)
+            del self.awaited[waiter.index]
         for worker in list(self.sessions.get(commit.session, ())):
             self._drop_worker((commit.session, worker))
         self._hand_out()
@@ -241,14 +254,13 @@ class TaskQueueMachine(Patience):
             [[index, *held.worker] for index, held in self.under_way.items()],
             [list(pair) for pair in self.attempts.items()],
             self.waiters.state(),
-            self.alarm,
             self.acknowledged,
             self.failed,
         ]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        workers, ready, under_way, attempts, waiters, alarm, acknowledged, failed = state
+        workers, ready, under_way, attempts, waiters, acknowledged, failed = state
         for session, name, capacity in workers:
             _check_worker(name, capacity)
             self.capacities[_number(session), name] = capacity
@@ -261,7 +273,6 @@ class TaskQueueMachine(Patience):
         self.attempts = {_number(index): _number(attempt) for index, attempt in attempts}
         self.waiters.install(waiters)
         self.awaited = {waiter.index: (waiter.session, waiter.number) for waiter in self.waiters}
-        self.install_alarm(alarm)
         self.acknowledged, self.failed = _number(acknowledged), _number(failed)
         self._installed = [(_number(index), (session, name)) for index, session, name in under_way]
 

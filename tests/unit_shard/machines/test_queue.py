@@ -42,6 +42,8 @@ class Driver:
         for released in self.machine.pending_releases:
             self.live.remove(released)  # a KeyError is an entry that was released twice
         self.timers += [(due, self.index, method, arguments) for due, method, arguments in self.machine.pending_timers]
+        owned = [index for index in self.log if self.kind.operations[self.log[index][1]].mode == RELEASE]
+        self.timers = [timer for timer in self.timers if timer[1] in self.live or timer[1] not in owned]
         self.events += [(list(sessions), _unpacked(event)) for sessions, event in self.machine.pending_events]
         self.machine.forget_pending()
 
@@ -74,11 +76,14 @@ class Driver:
     def check(self):
         """What is live is what the machine says, and another one made of it is the same."""
         assert sorted(self.machine.live_entries()) == sorted(self.live)
-        other = self.kind()
+        other, timers = self.kind(), []
         other.install(_plain(self.machine.snapshot()))
         for index in sorted(self.live):
             session, name, arguments, time = self.log[index]
             self.kind.operations[name].restoring(other, Commit(index, time, session), *arguments)
+            timers += [(due, index, *timer) for due, *timer in other.pending_timers if due > self.time]
+            other.forget_pending()
+        assert timers == [timer for timer in self.timers if timer[1] in self.live]
         other.restored()
         assert not (other.pending_releases or other.pending_timers or other.pending_events)
         assert repr(vars(other)) == repr(vars(self.machine))

@@ -150,6 +150,22 @@ def test_patience_ends_and_the_task_stays(tasks):
     tasks.check()
 
 
+def test_a_task_that_nobody_waits_for(tasks):
+    assert tasks.run(B, "submit_and_wait", 1, 0, b"1") == [None]
+    assert tasks.ask("size") == 1 and not tasks.machine.watches(B)
+
+
+def test_tasks_that_are_done_leave_no_timers_behind(tasks):
+    tasks.run(A, "subscribe", b"w", 1)
+    for number in range(20):
+        tasks.run(B, "submit_and_wait", number, 1000, b"1")
+        tasks.run(A, "ack", handed(tasks)[0][2], 1)
+    tasks.told()
+    assert not tasks.timers
+    tasks.pass_ms(2000)
+    assert tasks.told() == []
+
+
 def test_a_submitter_that_is_gone_leaves_its_task(tasks):
     tasks.run(B, "submit_and_wait", 1, None, b"1")
     tasks.end(B)
@@ -203,10 +219,10 @@ def test_what_is_no_argument_changes_nothing(tasks, name, arguments):
     [
         None,
         [],
-        [[[1, "w", 1]], [], [], [], [], None, 0, 0],
-        [[], [[1, b"w"]], [], [], [], None, 0, 0],
-        [[], [], [], [["a", 1]], [], None, 0, 0],
-        [[], [], [], [], [], None, "0", 0],
+        [[[1, "w", 1]], [], [], [], [], 0, 0],
+        [[], [[1, b"w"]], [], [], [], 0, 0],
+        [[], [], [], [["a", 1]], [], 0, 0],
+        [[], [], [], [], [], "0", 0],
     ],
 )
 def test_a_snapshot_is_not_believed(state):
@@ -216,6 +232,6 @@ def test_a_snapshot_is_not_believed(state):
 
 def test_a_task_under_way_without_its_entry_is_corruption():
     machine = TaskQueueMachine()
-    machine.install([[[1, b"w", 1]], [], [[5, 1, b"w"]], [[5, 1]], [], None, 0, 0])
+    machine.install([[[1, b"w", 1]], [], [[5, 1, b"w"]], [[5, 1]], [], 0, 0])
     with pytest.raises(ValueError, match="not live"):
         machine.restored()
