@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import ocelog
 import pytest
-from ocelog.client.protocol.errors import OutcomeUnknown
+from ocelog.client.protocol.errors import OutcomeUnknown, SessionExpired
 from ocelog.cluster import LocalCluster
 
 KILLS = 3
@@ -223,3 +226,38 @@ def test_who_waits_for_a_task_is_told_whatever_happens_to_the_leader(cluster, na
             assert sorted(done) == list(range(number)), "no session was lost, so no task came twice"
 
     asyncio.run(scenario())
+
+
+def test_a_worker_goes_on_after_its_session_was_lost(cluster, name):
+    """What it had goes back and comes again; who lost a task cannot finish it; a take that waited ends with an error."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def stand_still(event: object) -> None:
+        entered.set()
+        assert leave.wait(TIMEOUT)
+
+    with (
+        ocelog.connect(cluster.endpoints, timeout=TIMEOUT, session_timeout=1) as client,
+        ocelog.connect(cluster.endpoints, timeout=TIMEOUT) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        tasks = other.task_queue(name)
+        ids = [tasks.submit(number) for number in range(3)]
+        with client.task_queue(name).subscribe(at_once=2) as worker:
+            first = worker.next(TIMEOUT)
+            taking = pool.submit(client.queue(f"{name}/queue").take, timeout=math.inf)
+            client.topic(f"{name}/topic").subscribe(stand_still)
+            other.topic(f"{name}/topic").publish_and_wait("an event that is not handled ends the session")
+            assert entered.is_set()
+            assert tasks.stats()["under_way"] + tasks.stats()["pending"] == 3
+            with pytest.raises(SessionExpired):
+                taking.result(TIMEOUT)
+            again = [worker.next(TIMEOUT), worker.next(TIMEOUT)]
+            assert [(task.id, task.attempt) for task in again] == [(ids[0], 2), (ids[1], 2)]
+            assert first.ack() is False
+            assert [task.ack() for task in again] == [True, True]
+            assert worker.next(TIMEOUT).ack()
+            assert tasks.size() == 0
+            leave.set()
+        other.queue(f"{name}/queue").offer("for nobody that is gone")
+        assert other.queue(f"{name}/queue").take() == "for nobody that is gone"
