@@ -35,6 +35,7 @@ VERBS = {
     "compact": Verb("cluster.verbs", "have replicas clean their logs now", "configure_compact", "run_compact"),
     "snapshot": Verb("cluster.verbs", "have replicas take a snapshot now", "configure_snapshot", "run_snapshot"),
     "map": Verb("client.verbs", "read and change a map", "configure_map", "run_map"),
+    "partitioned-map": Verb("client.commandline.partitioned_map", "read and change a map spread over all shards"),
     "counter": Verb("client.verbs", "read and change a counter", "configure_counter", "run_counter"),
     "tasks": Verb("client.commandline.tasks", "submit tasks, and work on them"),
     "topic": Verb("client.commandline.topic", "publish messages, and subscribe to them"),

@@ -16,6 +16,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter import AsyncCounter
 from .resources.map import AsyncMap
+from .resources.partitioned_map import AsyncPartitionedMap
 from .resources.queue import AsyncQueue
 from .resources.task_queue import AsyncTaskQueue
 from .resources.topic import AsyncTopic
@@ -49,6 +50,10 @@ class AsyncFactories:
     def topic(self, name: str) -> AsyncTopic:
         """The topic of that name."""
         return AsyncTopic(self._itself, self._resources.get(name, "topic"))
+
+    def partitioned_map(self, name: str) -> AsyncPartitionedMap:
+        """The partitioned map of that name, which may have 243 bytes. It is no resource of its own: see its `delete`."""
+        return AsyncPartitionedMap(self._itself, self._resources.partitioned(name), self._resources.slots)
 
     def counter(self, name: str) -> AsyncCounter:
         """The counter of that name."""

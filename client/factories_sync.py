@@ -17,6 +17,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter_sync import Counter
 from .resources.map_sync import Map
+from .resources.partitioned_map_sync import PartitionedMap
 from .resources.queue_sync import Queue
 from .resources.task_queue_sync import TaskQueue
 from .resources.topic_sync import Topic
@@ -50,6 +51,10 @@ class Factories:
     def topic(self, name: str) -> Topic:
         """The topic of that name."""
         return Topic(self._itself, self._resources.get(name, "topic"))
+
+    def partitioned_map(self, name: str) -> PartitionedMap:
+        """The partitioned map of that name, which may have 243 bytes. It is no resource of its own: see its `delete`."""
+        return PartitionedMap(self._itself, self._resources.partitioned(name), self._resources.slots)
 
     def counter(self, name: str) -> Counter:
         """The counter of that name."""

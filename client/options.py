@@ -17,6 +17,7 @@ from .protocol.errors import BadArgument
 from .protocol.frames import TO_FOLLOWERS, TO_LEADER
 from .protocol.limits import CLIENT_ID_BYTES_MAX, Limits
 from .protocol.operations import SHARD
+from .protocol.routing import SlotTable
 
 TIMEOUT = 10.0
 """Default deadline of a call, in seconds."""
@@ -29,6 +30,9 @@ SELECTIONS = {"any": 0, "leader": TO_LEADER, "followers": TO_FOLLOWERS}
 
 RECOVERIES = ("recover", "close")
 """What follows when a shard has ended the session: another one, or nothing more on that shard."""
+
+PARTITIONED = "partitioned/"
+"""What the names of the maps begin with that a partitioned map is made of; no other resource may be called so."""
 
 RESOURCES_MAX = 100_000
 """Resources whose index is remembered; an older one that is used again is merely opened again."""
@@ -94,6 +98,7 @@ class Resources:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[tuple[str, str], Resource] = {}
+        self._partitioned: dict[str, dict[int, Resource]] = {}
 
     def get(self, name: str, type_name: str) -> Resource:
         """The resource of that name and type; makes no call. Raises BadArgument for an unusable name."""
@@ -115,8 +120,26 @@ class Resources:
 
     def shards(self) -> list[int]:
         """The numbers of all shards."""
+        return sorted({shard for _, _, shard in self.slots.ranges})
+
+    @property
+    def slots(self) -> SlotTable:
+        """Which shard serves a routing key."""
         assert self._connection.slots is not None, "connected clients know the slots"
-        return sorted({shard for _, _, shard in self._connection.slots.ranges})
+        return self._connection.slots
+
+    def partitioned(self, name: str) -> dict[int, Resource]:
+        """The maps that a partitioned map is made of, by shard; makes no call. Raises BadArgument for an unusable name."""
+        self._routed(name)
+        stored = PARTITIONED + name
+        parts = self._partitioned.get(name)
+        if parts is None:
+            _encoded(stored)
+            parts = {shard: Resource(stored, "map", shard) for shard in self.shards()}
+            parts = self._partitioned.setdefault(name, parts)
+            if len(self._partitioned) > RESOURCES_MAX:
+                self._partitioned.pop(next(iter(self._partitioned)), None)
+        return parts
 
     def _make(self, name: Any, type_name: Any) -> Resource:
         resource = Resource(name, type_name, self._routed(name))
@@ -127,14 +150,20 @@ class Resources:
         return self._known.setdefault((type_name, name), resource)
 
     def _routed(self, name: Any) -> int:
-        if not isinstance(name, str) or not name:
-            raise BadArgument(f"names are non-empty str, not {name!r:.60}")
-        try:
-            routing_key = name.encode()
-        except UnicodeEncodeError as error:
-            raise BadArgument(f"the name {name!r:.60} has no UTF-8: {error.reason}") from None
-        limit = Limits().name_bytes_max
-        if len(routing_key) > limit:
-            raise BadArgument(f"a name has at most {limit} bytes in UTF-8, this one has {len(routing_key)}")
-        assert self._connection.slots is not None, "connected clients know the slots"
-        return self._connection.slots.shard_of(routing_key)
+        routing_key = _encoded(name)
+        if name.startswith(PARTITIONED):
+            raise BadArgument(f"names that begin with {PARTITIONED} are those of partitioned maps, not {name!r:.60}")
+        return self.slots.shard_of(routing_key)
+
+
+def _encoded(name: Any) -> bytes:
+    if not isinstance(name, str) or not name:
+        raise BadArgument(f"names are non-empty str, not {name!r:.60}")
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError as error:
+        raise BadArgument(f"the name {name!r:.60} has no UTF-8: {error.reason}") from None
+    limit = Limits().name_bytes_max
+    if len(encoded) > limit:
+        raise BadArgument(f"a name has at most {limit} bytes in UTF-8, this one has {len(encoded)}")
+    return encoded

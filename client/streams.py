@@ -56,6 +56,18 @@ class _Stream(Generic[E]):
         if self._finalizer.detach() is not None:
             self._listening.close(self._resource, self._listener)
 
+    def poll(self) -> Event | Resync | None:
+        """The next event if it is here, or None."""
+        return self._listener.poll()
+
+    def is_over(self) -> bool:
+        """Whether nothing more comes; if it does, and begins with the state, that is asked for. Raises what ended it."""
+        if self._ended():
+            return True
+        if self._listener.phase is Phase.LOST:
+            self._listening.want(self._resource, self._listener)
+        return False
+
     def _ended(self) -> bool:
         """Whether nothing more comes; raises what ended it, if it was not closed."""
         if self._listener.phase is not Phase.ENDED:
@@ -90,9 +102,10 @@ class AsyncEvents(_Stream[E]):
         key: bytes | None,
         timeout: float | None = None,
         buffer: int = BUFFER_EVENTS_MAX,
+        waiters: list[asyncio.Future[None]] | None = None,
     ) -> None:
-        self._waiters: list[asyncio.Future[None]] = []
-        waiters = self._waiters
+        waiters = [] if waiters is None else waiters
+        self._waiters = waiters
         listener = self.listener_type(key, lambda: _wake(waiters), _buffer(buffer))
         super().__init__(resource, event_type, client.listening, listener, timeout)
         self._client = client
@@ -137,10 +150,8 @@ class AsyncEvents(_Stream[E]):
         while (event := listener.poll()) is None:
             self._client.check_process()
             self._client.check_loop()
-            if self._ended():
+            if self.is_over():
                 return None
-            if listener.phase is Phase.LOST:
-                self._listening.want(self._resource, listener)
             await self._woken()
         return event
 
@@ -194,9 +205,10 @@ class Events(_Stream[E]):
         key: bytes | None,
         timeout: float | None = None,
         buffer: int = BUFFER_EVENTS_MAX,
+        woken: threading.Condition | None = None,
     ) -> None:
         client.check_usable()
-        self._woken = threading.Condition(client.listening.lock)
+        self._woken = woken or threading.Condition(client.listening.lock)
         listener = self.listener_type(key, self._woken.notify_all, _buffer(buffer))
         super().__init__(resource, event_type, client.listening, listener, timeout)
         self._client = client
@@ -237,10 +249,8 @@ class Events(_Stream[E]):
         deadline = None if timeout is None else monotonic() + timeout
         with self._woken:
             while (event := listener.poll()) is None:
-                if self._ended():
+                if self.is_over():
                     return None
-                if listener.phase is Phase.LOST:
-                    self._listening.want(self._resource, listener)
                 left = None if deadline is None else deadline - monotonic()
                 if left is not None and left <= 0:
                     assert timeout is not None

@@ -134,7 +134,7 @@ def configure_operations(parser: argparse.ArgumentParser, operations: dict[str, 
         choice = choices.add_parser(
             spelled, aliases=[method] if spelled != method else [], help=operation.help, description=operation.help
         )
-        choice.add_argument("name", metavar="NAME", help=f"the {resource}'s name")
+        choice.add_argument("name", metavar="NAME", help=f"the {resource.replace('_', ' ')}'s name")
         for argument in operation.arguments:
             several = argument in _SEVERAL
             metavar = _SEVERAL.get(argument, argument.upper())
@@ -154,8 +154,8 @@ WATCH = "print each change as JSON, or run a command for it; until Ctrl-C"
 
 
 def _configure_watch(parser: argparse.ArgumentParser, resource: str) -> None:
-    parser.add_argument("name", metavar="NAME", help=f"the {resource}'s name")
-    if resource == "map":
+    parser.add_argument("name", metavar="NAME", help=f"the {resource.replace('_', ' ')}'s name")
+    if resource in ("map", "partitioned_map"):
         parser.add_argument("--key", type=parse_key, help="this key only")
     add_connection_options(parser)
     watch.configure(parser)

@@ -15,6 +15,7 @@ SOURCES = (
     "factories",
     "resources/counter",
     "resources/map",
+    "resources/partitioned_map",
     "resources/queue",
     "resources/task_queue",
     "resources/topic",
@@ -25,6 +26,7 @@ SOURCES = (
 _HEADER = "# Generated from {name}.py by generate.py: change that one and run this again.\n"
 _RULES = (
     (r"import AsyncIterator, Callable, Iterable,", "import Callable, Iterable, Iterator,"),
+    (r"from \.map import AsyncMap, Entries, Key, ", "from .map_sync import Entries, Key, Map, "),
     (r"\basync def\b", "def"),
     (r"\bawait ", ""),
     (r"\basync with\b", "with"),

@@ -57,8 +57,7 @@ class AsyncMap(AsyncHandle):
         self, key: Key, value: Any, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
     ) -> Any:
         """Set the key, for `ttl` seconds or for ever; the previous value, or None."""
-        parts = ("put", encode_key(key), encode_value(value))
-        return await self._change(_living(parts, ttl), timeout, consistency)
+        return await self._change(put_parts(key, value, ttl), timeout, consistency)
 
     async def put_many(
         self, entries: Entries, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
@@ -69,8 +68,8 @@ class AsyncMap(AsyncHandle):
         carried out, of those whose outcome is not known maybe.
         """
         pairs = entries.items() if isinstance(entries, Mapping) else entries
-        many = [_living(("put", encode_key(key), encode_value(value)), ttl) for key, value in pairs]
-        await self._command_all([(self.resource, parts) for parts in many], timeout, consistency)
+        many = [(self.resource, put_parts(key, value, ttl)) for key, value in pairs]
+        await self._command_all(many, timeout, consistency)
 
     async def put_if_absent(
         self, key: Key, value: Any, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
@@ -256,6 +255,11 @@ class AsyncMap(AsyncHandle):
         """
         encoded = None if key is None else encode_key(key)
         return await self._client.on_change(self.resource, MapEvent, encoded, callback, timeout)
+
+
+def put_parts(key: Key, value: Any, ttl: Seconds) -> tuple[Any, ...]:
+    """The operation that puts a key. Raises BadArgument."""
+    return _living(("put", encode_key(key), encode_value(value)), ttl)
 
 
 def _living(parts: tuple[Any, ...], ttl: Seconds) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ class Awaited:
             return lambda *arguments, **keywords: self._wrapped(self._run(found, arguments, keywords))
         if hasattr(found, "__anext__") or hasattr(found, "__aenter__"):
             return Awaited(self._runner, found)
-        if isinstance(found, ocelog.client.resources.base.AsyncHandle):
+        if type(found).__name__.startswith("Async"):
             return Awaited(self._runner, found)
         return found
 
