@@ -12,7 +12,7 @@ DEFAULT = "tcp://127.0.0.1:7400"
 VARIABLE = "OCELOG_ENDPOINTS"
 
 _TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
-_IPC = re.compile(r"ipc://.+")
+_IPC = re.compile(r"ipc://[^\n\0\ud800-\udfff]+")
 
 
 def parse(endpoints: str | Iterable[str] | None) -> list[str]:

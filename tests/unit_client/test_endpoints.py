@@ -23,7 +23,20 @@ def test_one_a_list_or_several_separated_by_commas(given, expected):
 
 @pytest.mark.parametrize(
     "given",
-    ["", [], ["tcp://a:1", ""], "127.0.0.1:7400", "tcp://a", "tcp://a:0", "tcp://a:65536", "http://a:1", [7], "ipc://"],
+    [
+        "",
+        [],
+        ["tcp://a:1", ""],
+        "127.0.0.1:7400",
+        "tcp://a",
+        "tcp://a:0",
+        "tcp://a:65536",
+        "http://a:1",
+        [7],
+        "ipc://",
+        "ipc:///\ud800",
+        "ipc:///a\0b",
+    ],
 )
 def test_anything_else_is_refused_with_an_example(given):
     with pytest.raises(BadArgument, match=r"tcp://127\.0\.0\.1:7400"):
