@@ -27,6 +27,9 @@ READ_BACK_SECONDS = 120.0
 READ_BACK_INFLIGHT = 256
 FILL_SECONDS = 300.0
 
+READ_BACKS = {"counter": "counter_read_back", "partitioned": "partitioned_read_back"}
+"""The workload that reads back what one leaves, where that is not maps of the names in the plan."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -176,7 +179,7 @@ def _fill(options: Options, plan: Plan) -> Phase | None:
 
 
 def _read_back(options: Options, plan: Plan) -> Plan:
-    return _one_by_one(plan, "counter_read_back" if options.counts else "read_back", options.keys, READ_BACK_SECONDS)
+    return _one_by_one(plan, READ_BACKS.get(options.workload, "read_back"), options.keys, READ_BACK_SECONDS)
 
 
 def _one_by_one(plan: Plan, workload: str, keys: int, seconds: float) -> Plan:
@@ -232,6 +235,9 @@ def _clear(plan: Plan) -> None:
 
     try:
         with connect(plan.endpoints, timeout=plan.timeout) as client:
+            if plan.workload == "partitioned":
+                client.partitioned_map(plan.names[0]).delete()
+                return
             for name in plan.names:
                 client.map(name).clear()
     except OcelogError:

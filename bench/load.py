@@ -163,7 +163,7 @@ class _Nothing:
     def map(self, name: str) -> _Nothing:
         return self
 
-    counter = map
+    counter = partitioned_map = map
 
     def with_consistency(self, **levels: int) -> _Nothing:
         return self

@@ -15,6 +15,7 @@ DEFAULTS: dict[str, dict[str, int]] = {
     "counter": {"clients": 1, "inflight": 256, "keys": 1},
     "copycat": {"clients": 5, "inflight": 1, "keys": 1024},
     "overwrite": {"clients": 1, "inflight": 256, "keys": 1000},
+    "partitioned": {"clients": 1, "inflight": 256, "keys": 10_000},
 }
 LEVELS = ("linearizable", "bounded-linearizable", "sequential", "causal")
 COUNTERS_MAX = 1_000

@@ -53,13 +53,17 @@ class _MapWorkload:
         self.random = random.Random(plan.seed + plan.source).random
         self.indexes = count()
 
+    def maps(self, client: Any) -> list[Any]:
+        """The maps that hold the keys."""
+        return [client.map(name) for name in self.plan.names]
+
     def any_key(self) -> int:
         """An index drawn uniformly from the run's keys."""
         return int(self.random() * len(self.keys))
 
     def putter(self, client: Any, choose: Callable[[], int]) -> Operate:
         """Put a value never used before under the chosen key."""
-        maps = [client.map(name).put for name in self.plan.names]
+        maps = [handle.put for handle in self.maps(client)]
         keys, numbers, record, began, several = self.keys, self.numbers, self.record, self.began, len(maps)
         make, number_of = self.values.make, self.values.number_of
 
@@ -79,7 +83,7 @@ class _MapWorkload:
 
     def remover(self, client: Any, choose: Callable[[], int]) -> Operate:
         """Remove the chosen key."""
-        maps = [client.map(name).remove for name in self.plan.names]
+        maps = [handle.remove for handle in self.maps(client)]
         keys, record, began, several = self.keys, self.record, self.began, len(maps)
         number_of = self.values.number_of
 
@@ -99,7 +103,7 @@ class _MapWorkload:
 
     def getter(self, client: Any, choose: Callable[[], int], consistency: str = "") -> Operate:
         """Get the chosen key, at this level or the client's own, which is linearizable."""
-        handles = [client.map(name) for name in self.plan.names]
+        handles = self.maps(client)
         if consistency:
             handles = [handle.with_consistency(queries=Consistency[consistency]) for handle in handles]
         maps = [handle.get for handle in handles]
@@ -167,7 +171,7 @@ class Cycle(_MapWorkload):
     """Puts to every key in turn, again and again, without a row: data for a measurement, not a history to check."""
 
     def bind(self, client: Any) -> Operate:
-        maps = [client.map(name).put for name in self.plan.names]
+        maps = [handle.put for handle in self.maps(client)]
         keys, numbers, indexes, several, make = self.keys, self.numbers, self.indexes, len(maps), self.values.make
 
         async def put() -> None:
@@ -182,6 +186,20 @@ class ReadBack(_MapWorkload):
 
     def bind(self, client: Any) -> Operate:
         return self.getter(client, self.indexes.__next__)
+
+
+class Partitioned(Put):
+    """Puts of fresh values to random keys of one partitioned map."""
+
+    def maps(self, client: Any) -> list[Any]:
+        """The partitioned map, which has all keys."""
+        return [client.partitioned_map(self.plan.names[0])]
+
+
+class PartitionedReadBack(ReadBack):
+    """One get of every key of the partitioned map."""
+
+    maps = Partitioned.maps
 
 
 class Counter:
@@ -247,10 +265,12 @@ WORKLOADS: dict[str, type[Workload]] = {
     "get": Get,
     "copycat": Copycat,
     "overwrite": Overwrite,
+    "partitioned": Partitioned,
     "counter": Counter,
     "fill": Fill,
     "cycle": Cycle,
     "read_back": ReadBack,
+    "partitioned_read_back": PartitionedReadBack,
     "counter_read_back": CounterReadBack,
 }
 """By name: what a user may ask for, and behind it what prepares a run and reads it back."""

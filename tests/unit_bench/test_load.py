@@ -40,6 +40,8 @@ class Memory:
     def map(self, name: str) -> MemoryMap:
         return MemoryMap(self, name)
 
+    partitioned_map = map
+
     def counter(self, name: str) -> MemoryCounter:
         return MemoryCounter(self, name)
 
@@ -115,7 +117,7 @@ def load(memory: Memory, of: Plan) -> tuple[History, dict[str, Any]]:
     return History.from_blocks(message["rows"] for message in messages if "rows" in message), messages[-1]
 
 
-@pytest.mark.parametrize("workload", ["put", "get", "copycat", "overwrite"])
+@pytest.mark.parametrize("workload", ["put", "get", "copycat", "overwrite", "partitioned"])
 def test_map_workloads_pass_their_own_check(workload: str) -> None:
     memory = Memory()
     rows, done = load(memory, plan(workload, operations=500, clients=2, inflight=4))
