@@ -27,6 +27,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
         (["counter", "--keys", "3"], 400),
         (["copycat", "--keys", "50"], 100),
         (["overwrite", "--keys", "20"], 400),
+        (["partitioned", "--keys", "50"], 400),
         (["overwrite", "--keys", "20", "--rate", "1000"], 400),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
+from ocelog.bench.benchmark import READ_BACKS
 from ocelog.bench.checker import check_counters, check_map
 from ocelog.bench.history import History
 from ocelog.bench.load import Generator
@@ -121,7 +122,7 @@ def load(memory: Memory, of: Plan) -> tuple[History, dict[str, Any]]:
 def test_map_workloads_pass_their_own_check(workload: str) -> None:
     memory = Memory()
     rows, done = load(memory, plan(workload, operations=500, clients=2, inflight=4))
-    final, _ = load(memory, plan("read_back", operations=8))
+    final, _ = load(memory, plan(READ_BACKS.get(workload, "read_back"), operations=8))
     assert len(rows) == memory.operations - 8 == 500
     assert done["errors"] == {}
     assert memory.most_outstanding == 8
