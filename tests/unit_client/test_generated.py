@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from ocelog.client.resources import counter, counter_sync, generate, map, map_sync
+from ocelog.client.resources import counter, counter_sync, generate, map, map_sync, queue, queue_sync
 
 
 @pytest.mark.parametrize("name", generate.SOURCES)
@@ -17,7 +17,8 @@ def test_the_checked_in_twin_is_up_to_date(name):
 
 
 @pytest.mark.parametrize(
-    ("written", "twin"), [(map.AsyncMap, map_sync.Map), (counter.AsyncCounter, counter_sync.Counter)]
+    ("written", "twin"),
+    [(map.AsyncMap, map_sync.Map), (counter.AsyncCounter, counter_sync.Counter), (queue.AsyncQueue, queue_sync.Queue)],
 )
 def test_both_have_the_same_methods_with_the_same_parameters(written, twin):
     methods = {name: value for name, value in vars(written).items() if inspect.isfunction(value)}

@@ -60,10 +60,11 @@ def test_a_task_stays_in_the_log_until_it_is_acknowledged(tasks):
 @pytest.mark.parametrize("how", ["session_closed", "session_expired"])
 def test_the_tasks_of_a_lost_worker_return_to_the_head_in_order(tasks, how):
     tasks.run(A, "subscribe", b"w", 3)
-    indexes = submit(tasks, b"1", b"2", b"3", b"4")
+    indexes = submit(tasks, b"1", b"2", b"3", b"4", b"5")
     tasks.run(A, "ack", indexes[1], 1)
     tasks.end(A, how)
-    assert list(tasks.machine.pending) == [indexes[0], indexes[2], indexes[3]]
+    assert list(tasks.machine.pending) == [indexes[0], indexes[2], indexes[3], indexes[4]]
+    tasks.check()
     tasks.told()
     tasks.run(B, "subscribe", b"w", 3)
     assert handed(tasks) == [
@@ -142,6 +143,7 @@ def test_who_waits_survives_that_the_worker_is_lost(tasks):
 def test_patience_ends_and_the_task_stays(tasks):
     tasks.run(B, "submit_and_wait", 1, 100, b"1")
     tasks.run(B, "submit_and_wait", 2, None, b"2")
+    tasks.check()
     tasks.pass_ms(100)
     assert tasks.told() == [([B], ["answer", [1, None]])]
     assert tasks.run(B, "cancel", 1) is False
