@@ -45,6 +45,11 @@ class Event:
         raise AttributeError(f"an event is frozen: {name!r} cannot be deleted")
 
     @property
+    def fields(self) -> Sequence[Any]:
+        """Kind, key, old and new as they were published, encoded."""
+        return self._fields
+
+    @property
     def kind(self) -> str:
         """What happened."""
         kind: str = self._fields[0]

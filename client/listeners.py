@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .changes import Event, Resync
 
@@ -65,6 +65,8 @@ class Listener:
     """What streams and callbacks have in common. `key`: the one key listened to, encoded; None: all."""
 
     __slots__ = ("begins", "error", "held", "key", "phase", "wanting")
+    needs_state: ClassVar[bool] = True
+    """Whether it wants to know the state when continuity was lost, or only from where on events come again."""
 
     def __init__(self, key: bytes | None) -> None:
         self.key = key

@@ -304,7 +304,7 @@ class Listening:
 
     def _ask(self, interest: Interest, listener: Listener) -> None:
         listener.phase = Phase.ASKING
-        question = interest.topic.event_type.question(interest.key)
+        question = interest.topic.event_type.question(interest.key) if listener.needs_state else _SIZE
         self._submit(self._call(interest, question, True, self._answered, listener))
 
     def _answered(self, call: ListeningCall) -> None:

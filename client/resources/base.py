@@ -56,7 +56,7 @@ class AsyncHandle:
         level = self._queries if consistency is None else query_level(consistency)
         return await self._client.perform(self.resource, parts, True, timeout, level)
 
-    async def _command_all(self, many: Iterable[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
+    async def _command_all(self, many: list[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
         """Many commands, which travel together; their results. Raises the first error when all have ended."""
         level = self._commands if consistency is None else command_level(consistency)
         return await self._client.perform_all(many, False, timeout, level)
@@ -105,7 +105,7 @@ class Handle:
         level = self._queries if consistency is None else query_level(consistency)
         return self._client.perform(self.resource, parts, True, timeout, level)
 
-    def _command_all(self, many: Iterable[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
+    def _command_all(self, many: list[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
         """Many commands, which travel together; their results. Raises the first error when all have ended."""
         level = self._commands if consistency is None else command_level(consistency)
         return self._client.perform_all(many, False, timeout, level)

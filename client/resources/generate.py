@@ -13,6 +13,7 @@ CLIENT = Path(__file__).parents[1]
 
 SOURCES = (
     "factories",
+    "resources/cached_map",
     "resources/counter",
     "resources/map",
     "resources/partitioned_map",
@@ -27,6 +28,8 @@ _HEADER = "# Generated from {name}.py by generate.py: change that one and run th
 _RULES = (
     (r"import AsyncIterator, Callable, Iterable,", "import Callable, Iterable, Iterator,"),
     (r"from \.map import AsyncMap, Entries, Key, ", "from .map_sync import Entries, Key, Map, "),
+    (r"from \.map import AsyncMap, Key", "from .map_sync import Key, Map"),
+    (r"from \.cached_map import", "from .cached_map_sync import"),
     (r"\basync def\b", "def"),
     (r"\bawait ", ""),
     (r"\basync with\b", "with"),

@@ -13,8 +13,9 @@ of one map live on one shard. Reads are linearizable unless `consistency` or `wi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..caching import KEYS_MAX
 from ..changes import MapEvent, Resync
 from ..handlers import Subscription
 from ..listeners import BUFFER_EVENTS_MAX
@@ -22,6 +23,9 @@ from ..protocol.errors import EventsPending
 from ..protocol.values import checked_int, decode, encode_key, encode_value, ttl_ms
 from ..streams import AsyncEvents
 from .base import AsyncHandle, Level, Seconds
+
+if TYPE_CHECKING:
+    from .cached_map import AsyncCachedMap
 
 Key = str | bytes | int
 
@@ -233,6 +237,12 @@ class AsyncMap(AsyncHandle):
                 yield decode(key), decode(value)
 
     # -- listening -------------------------------------------------------------------------------------
+
+    def cached(self, keys_max: int = KEYS_MAX) -> AsyncCachedMap:
+        """The same map with a cache at the client of up to so many keys, kept current by events until it is closed."""
+        from .cached_map import AsyncCachedMap
+
+        return AsyncCachedMap(self._client, self.resource, self._commands, self._queries, keys_max)
 
     def events(
         self, key: Key | None = None, *, timeout: Seconds = None, buffer: int = BUFFER_EVENTS_MAX

@@ -14,8 +14,9 @@ of one map live on one shard. Reads are linearizable unless `consistency` or `wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..caching import KEYS_MAX
 from ..changes import MapEvent, Resync
 from ..handlers import Subscription
 from ..listeners import BUFFER_EVENTS_MAX
@@ -23,6 +24,9 @@ from ..protocol.errors import EventsPending
 from ..protocol.values import checked_int, decode, encode_key, encode_value, ttl_ms
 from ..streams import Events
 from .base import Handle, Level, Seconds
+
+if TYPE_CHECKING:
+    from .cached_map_sync import CachedMap
 
 Key = str | bytes | int
 
@@ -234,6 +238,12 @@ class Map(Handle):
                 yield decode(key), decode(value)
 
     # -- listening -------------------------------------------------------------------------------------
+
+    def cached(self, keys_max: int = KEYS_MAX) -> CachedMap:
+        """The same map with a cache at the client of up to so many keys, kept current by events until it is closed."""
+        from .cached_map_sync import CachedMap
+
+        return CachedMap(self._client, self.resource, self._commands, self._queries, keys_max)
 
     def events(
         self, key: Key | None = None, *, timeout: Seconds = None, buffer: int = BUFFER_EVENTS_MAX

@@ -24,10 +24,14 @@ def test_both_have_the_same_methods_with_the_same_parameters(written, twin):
     methods = {name: value for name, value in vars(written).items() if inspect.isfunction(value)}
     assert len(methods) >= 6
     for name, method in methods.items():
-        assert inspect.iscoroutinefunction(method) or name in ("events", "items")  # they return what is iterated over
+        assert inspect.iscoroutinefunction(method) or name in (
+            "events",
+            "items",
+            "cached",
+        )  # they return what is iterated over
         assert not inspect.iscoroutinefunction(getattr(twin, name))
         assert str(inspect.signature(method)).replace("Async", "") == str(inspect.signature(getattr(twin, name)))
-        if not name.startswith("_"):
+        if not name.startswith("_") and name != "cached":
             assert inspect.signature(method).parameters["timeout"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
@@ -36,5 +40,5 @@ def test_every_operation_takes_a_consistency_by_name(handle):
     methods = {name: value for name, value in vars(handle).items() if inspect.isfunction(value) and name[0] != "_"}
     for name, method in methods.items():
         parameter = inspect.signature(method).parameters.get("consistency")
-        assert (parameter is None) == (name in ("events", "on_change"))
+        assert (parameter is None) == (name in ("events", "on_change", "cached"))
         assert parameter is None or (parameter.kind is parameter.KEYWORD_ONLY and parameter.default is None)
