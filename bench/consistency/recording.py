@@ -110,14 +110,15 @@ class Recorder:
         return receipts[-1].index
 
     def _added(self, listener: Listener, since: int) -> Listener:
-        # What came before `since` came early: it is kept, and the stream begins with it.
-        first = min((given.index for given in listener.given), default=since + 1)
-        listener.since = min(since, first - 1)
+        listener.since = min(listener.since, since)
         self.listeners.append(listener)
         self.history.listeners.append(listener)
         return listener
 
     def _give(self, listener: Listener, event: Any, received: int, handled: int) -> None:
+        if not listener.given:
+            # It began to listen somewhere at or below the index that was asked for: here at the latest.
+            listener.since = min(listener.since, event.index - 1)
         common = {"session": self.session, "index": event.index, "received": received, "handled": handled}
         if hasattr(event, "kind") and event.kind != RESYNC:
             listener.given.append(Given(kind=event.kind, key=event.key, old=event.old, new=event.new, **common))
@@ -143,7 +144,7 @@ class Recorder:
 
     async def operate(
         self, name: str, key: str | None = None, level: str = "linearizable", nested: bool = False
-    ) -> None:
+    ) -> Operation:
         """One operation, recorded. Of a nested command nobody is promised that listeners were waited for."""
         value = None
         if name not in ("get", "remove"):
@@ -161,23 +162,23 @@ class Recorder:
                 level = level if name == "get" else "sequential"
             except OcelogError as error:
                 outcome = FAILED if error.definite else UNKNOWN
-        self.history.operations.append(
-            Operation(
-                client=self.name,
-                session=self.session,
-                number=number,
-                resource=COUNTER if key is None else MAP,
-                name=name,
-                key=key,
-                value=value,
-                level="sequential" if nested else level,
-                invoked=invoked,
-                returned=NEVER if outcome == UNKNOWN else monotonic_ns(),
-                outcome=outcome,
-                result=result,
-                index=index,
-            )
+        operation = Operation(
+            client=self.name,
+            session=self.session,
+            number=number,
+            resource=COUNTER if key is None else MAP,
+            name=name,
+            key=key,
+            value=value,
+            level="sequential" if nested else level,
+            invoked=invoked,
+            returned=NEVER if outcome == UNKNOWN else monotonic_ns(),
+            outcome=outcome,
+            result=result,
+            index=index,
         )
+        self.history.operations.append(operation)
+        return operation
 
     async def _call(self, name: str, key: str | None, value: Any, level: Any) -> Any:
         if key is None:

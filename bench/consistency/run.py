@@ -159,7 +159,7 @@ async def _load(cluster: LocalCluster, plan: Plan, faults: list[Faults]) -> Hist
     working = [recorder.work(until, plan.pause) for recorder in recorders for _ in range(2)]
     await asyncio.gather(_come_and_go(cluster, plan, history, serials, until), *working)
     await asyncio.to_thread(faults[0].stop)
-    await _finish(recorders, history)
+    await _finish(recorders)
     for recorder in recorders:
         await recorder.close()
         if recorder.errors:
@@ -194,29 +194,23 @@ async def _come_and_go(
         await recorder.close()
 
 
-async def _finish(recorders: list[Recorder], history: History) -> None:
+async def _finish(recorders: list[Recorder]) -> None:
     """Everybody reads everything; one last change of everything tells the listeners' end."""
     for recorder in recorders:
         await recorder.read_everything()
-    last = recorders[0]
-    for key in KEYS:
-        await last.operate("put", key, "sequential")
-    await last.operate("add", None, "sequential")
-    ends = {operation.key: operation.index for operation in history.operations[-len(KEYS) - 1 :]}
+    # Not the last records of the history: handlers go on calling.
+    last = [await recorders[0].operate("put", key, "sequential") for key in KEYS]
+    last.append(await recorders[0].operate("add", None, "sequential"))
+    lost = sum(operation.outcome == UNKNOWN for operation in last)
+    assert not lost, f"{lost} of the last commands have no outcome, in a cluster that is whole"
+    ends = {operation.key: operation.index for operation in last}
     deadline = monotonic_ns() + int(FINAL_SECONDS * 1e9)
     for recorder in recorders:
         for listener in recorder.listeners:
-            keys = (
-                [listener.key]
-                if listener.resource == MAP and listener.key
-                else KEYS
-                if listener.resource == MAP
-                else [None]
-            )
+            everything = KEYS if listener.resource == MAP else (None,)
+            keys = everything if listener.key is None else (listener.key,)
             listener.until = max(ends[key] for key in keys)
             while max((given.index for given in listener.given), default=0) < listener.until:
                 if monotonic_ns() > deadline:
                     break  # the checker says what is missing
                 await asyncio.sleep(0.02)
-    lost = sum(operation.outcome == UNKNOWN for operation in history.operations[-len(KEYS) - 1 :])
-    assert not lost, f"{lost} of the last commands have no outcome, in a cluster that is whole"
