@@ -211,7 +211,9 @@ class AsyncClient(AsyncFactories, Front):
             if answer is not None:
                 return answer[0]
             left = wait + GRACE_SECONDS + started - monotonic()
-            await asyncio.wait_for(future, None if left == inf else left)
+            # Not wait_for: in Python 3.11 it swallows a cancellation that crosses the answer.
+            if not (await asyncio.wait((future,), timeout=None if left == inf else max(0.0, left)))[0]:
+                raise TimeoutError
         except (asyncio.CancelledError, TimeoutError) as error:
             self._take_back(resource, request)
             if isinstance(error, asyncio.CancelledError | OcelogError):
@@ -225,12 +227,12 @@ class AsyncClient(AsyncFactories, Front):
         return request.result
 
     def _take_back(self, resource: Resource, request: Request) -> None:
-        # Nobody waits for the answer; it leaves behind the request, so that it surely finds it.
+        # Nobody waits for the answer; it leaves behind the request, so that it surely finds it, however long it takes.
         if self._io.usable:
             now, ignored = monotonic(), self._loop.create_future()
             ignored.add_done_callback(lambda future: future.cancelled() or future.exception())
             parts = ("cancel", request.number)
-            self._owner.submit(Call(resource, parts, False, now, now + self.timeout, self._owner, ignored, nested=True))
+            self._owner.submit(Call(resource, parts, False, now, inf, self._owner, ignored, nested=True))
 
     def check_usable(self) -> None:
         """Raises Closed when the client is closed or of another process, BadArgument in another event loop."""

@@ -215,12 +215,12 @@ class Client(Factories, Front):
         return request.result
 
     def _take_back(self, resource: Resource, request: Request) -> None:
-        # Nobody waits for the answer; it leaves behind the request, so that it surely finds it.
+        # Nobody waits for the answer; it leaves behind the request, so that it surely finds it, however long it takes.
         if self._io.usable:
             now, ignored = monotonic(), threading.Lock()
             ignored.acquire()
             parts = ("cancel", request.number)
-            self._io.submit((Call(resource, parts, False, now, now + self.timeout, self._owner, ignored, nested=True),))
+            self._io.submit((Call(resource, parts, False, now, inf, self._owner, ignored, nested=True),))
 
     def check_usable(self) -> None:
         """Raises Closed when the client is closed or of another process."""
