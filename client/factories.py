@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter import AsyncCounter
+from .resources.lock import AsyncLock
 from .resources.map import AsyncMap
 from .resources.partitioned_map import AsyncPartitionedMap
 from .resources.queue import AsyncQueue
@@ -58,6 +59,10 @@ class AsyncFactories:
     def counter(self, name: str) -> AsyncCounter:
         """The counter of that name."""
         return AsyncCounter(self._itself, self._resources.get(name, "counter"))
+
+    def lock(self, name: str) -> AsyncLock:
+        """The lock of that name."""
+        return AsyncLock(self._itself, self._resources.get(name, "lock"))
 
     def value(self, name: str) -> AsyncValue:
         """The value of that name."""

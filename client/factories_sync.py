@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.counter_sync import Counter
+from .resources.lock_sync import Lock
 from .resources.map_sync import Map
 from .resources.partitioned_map_sync import PartitionedMap
 from .resources.queue_sync import Queue
@@ -59,6 +60,10 @@ class Factories:
     def counter(self, name: str) -> Counter:
         """The counter of that name."""
         return Counter(self._itself, self._resources.get(name, "counter"))
+
+    def lock(self, name: str) -> Lock:
+        """The lock of that name."""
+        return Lock(self._itself, self._resources.get(name, "lock"))
 
     def value(self, name: str) -> Value:
         """The value of that name."""

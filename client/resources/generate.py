@@ -15,6 +15,7 @@ SOURCES = (
     "factories",
     "resources/cached_map",
     "resources/counter",
+    "resources/lock",
     "resources/map",
     "resources/partitioned_map",
     "resources/queue",

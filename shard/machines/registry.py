@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from .base import StateMachine
 from .counter import CounterMachine
+from .lock import LockMachine
 from .map import MapMachine
 from .queue import QueueMachine
 from .task_queue import TaskQueueMachine
@@ -15,6 +16,7 @@ from .value import ValueMachine
 BUILT_IN: tuple[type[StateMachine], ...] = (
     MapMachine,
     CounterMachine,
+    LockMachine,
     QueueMachine,
     TaskQueueMachine,
     TopicMachine,
