@@ -54,6 +54,10 @@ class AsyncLock(AsyncHandle):
         held: bool = await self._command(("unlock", number), timeout, None)
         return held
 
+    def held(self, *, timeout: Seconds = None) -> AsyncHeld:
+        """The lock for the time of a block: `async with lock.held(timeout=5) as grant`. Entering raises what `lock` does."""
+        return AsyncHeld(self, timeout)
+
     async def holder(self, *, timeout: Seconds = None, consistency: Level = None) -> Grant | None:
         """Who holds the lock, or None."""
         holder, _ = await self._query(("status",), timeout, consistency)
@@ -64,6 +68,23 @@ class AsyncLock(AsyncHandle):
         waiting: int
         _, waiting = await self._query(("status",), timeout, consistency)
         return waiting
+
+
+class AsyncHeld:
+    """A lock that is held while its block runs; to be used once."""
+
+    __slots__ = ("_grant", "_lock", "_timeout")
+
+    def __init__(self, lock: AsyncLock, timeout: Seconds) -> None:
+        self._lock = lock
+        self._timeout = timeout
+
+    async def __aenter__(self) -> Grant:
+        self._grant = await self._lock.lock(timeout=self._timeout)
+        return self._grant
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._lock.unlock(self._grant)
 
 
 def _checked(grant: Grant) -> Grant:

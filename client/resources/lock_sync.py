@@ -55,6 +55,10 @@ class Lock(Handle):
         held: bool = self._command(("unlock", number), timeout, None)
         return held
 
+    def held(self, *, timeout: Seconds = None) -> Held:
+        """The lock for the time of a block: `with lock.held(timeout=5) as grant`. Entering raises what `lock` does."""
+        return Held(self, timeout)
+
     def holder(self, *, timeout: Seconds = None, consistency: Level = None) -> Grant | None:
         """Who holds the lock, or None."""
         holder, _ = self._query(("status",), timeout, consistency)
@@ -65,6 +69,23 @@ class Lock(Handle):
         waiting: int
         _, waiting = self._query(("status",), timeout, consistency)
         return waiting
+
+
+class Held:
+    """A lock that is held while its block runs; to be used once."""
+
+    __slots__ = ("_grant", "_lock", "_timeout")
+
+    def __init__(self, lock: Lock, timeout: Seconds) -> None:
+        self._lock = lock
+        self._timeout = timeout
+
+    def __enter__(self) -> Grant:
+        self._grant = self._lock.lock(timeout=self._timeout)
+        return self._grant
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.unlock(self._grant)
 
 
 def _checked(grant: Grant) -> Grant:

@@ -32,6 +32,15 @@ def test_operations(client, name):
         lock.unlock(again.token)
 
 
+def test_a_block_holds_the_lock_and_releases_it_when_it_raises(endpoints, name):
+    with ocelog.connect(endpoints) as client:
+        lock = client.lock(name)
+        with pytest.raises(KeyError), lock.held(timeout=5) as grant:
+            assert lock.holder() == grant
+            raise KeyError
+        assert lock.holder() is None
+
+
 def test_a_wait_that_times_out_leaves_nothing_behind(client, name):
     lock = client.lock(name)
     grant = lock.lock()
