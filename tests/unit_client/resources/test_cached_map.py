@@ -187,3 +187,25 @@ def test_one_that_is_forgotten_is_closed(endpoints, name):
             return cache.phase
 
     assert asyncio.run(forgotten()) is Phase.ENDED
+
+
+@pytest.mark.system
+def test_after_a_session_has_ended_it_keeps_what_is_there_then(endpoints, name):
+    """A callback that does not end makes the shard end the session; the next one begins with nothing kept."""
+    release = threading.Event()
+    with ocelog.connect(endpoints, session_timeout=1) as client, ocelog.connect(endpoints) as other:
+        plain = other.map(name)
+        plain.put("ada", 1)
+        with client.map(name).cached() as users:
+            assert until_local(client, users, "ada") == 1
+            with client.map(name).on_change(lambda event: release.wait(20)):
+                plain.put("bob", 1)
+                deadline = time.monotonic() + 15
+                while users._cache.look(b"\xa3ada") is not MISSING:
+                    assert time.monotonic() < deadline, "the session does not end"
+                    time.sleep(0.01)
+                plain.put("ada", 2)
+                release.set()
+            assert until_local(client, users, "ada") == 2
+            plain.put("ada", 3, consistency=ocelog.LINEARIZABLE)
+            assert users.get("ada") == 3
