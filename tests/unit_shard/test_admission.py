@@ -67,7 +67,7 @@ def test_a_refusal_for_good_is_a_void_with_its_code(executor, data, code):
 def test_a_void_says_why(executor, kit):
     """A code and a sentence."""
     _, text = kit.decoded(judge(encode([MAP, "put", b"k"]), executor, LIMITS).payload)
-    assert text == "put takes 2 arguments, got 1"
+    assert text == "put takes 2 to 3 arguments, got 1"
 
 
 @pytest.mark.parametrize(("resource", "mode"), [(MAP, RELEASE), (COUNTER, SNAPSHOT)])
