@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
 QUERIES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "map": (("get", b"a"), ("get_versioned", b"b"), ("size",), ("keys",), ("entries",), ("page", 0)),
     "counter": (("get",),),
+    "lock": (("status",),),
     "queue": (("peek",), ("size",), ("values",)),
     "task_queue": (("size",), ("stats",)),
     "topic": (("size",),),

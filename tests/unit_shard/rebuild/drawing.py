@@ -82,7 +82,8 @@ OPERATIONS: dict[str, Choices] = {
         "clear": (),
         "put_both": (KEYS, SMALL, KEYS, SMALL),
     },
-    "lock": {"lock": (), "lock_for": (DELAYS,), "try_lock": (), "unlock": ()},
+    "lock": {"lock": ((1, 2), (0, 3, None)), "unlock": ((1, 2),), "cancel": ((1, 2),)},
+    "turnstile": {"lock": (), "lock_for": (DELAYS,), "try_lock": (), "unlock": ()},
     "alarm": {
         "later": (DELAYS, ("x", 1), ("y", None)),
         "repeat": (DELAYS, (1, 2, 3)),

@@ -174,9 +174,9 @@ class Keyed(StateMachine):
 
 
 class Lock(StateMachine):
-    """A lock with a queue of waiters: who waits follows from more than one entry, so all of it is SNAPSHOT."""
+    """A lock without numbers, with a queue of waiters: who waits follows from more than one entry, so all of it is SNAPSHOT."""
 
-    type_name = "lock"
+    type_name = "turnstile"
 
     def __init__(self) -> None:
         super().__init__()

@@ -192,6 +192,18 @@ ALPHABETS = (
         "events",
     ),
     Alphabet(
+        "lock",
+        4,
+        5,
+        (
+            *spell("lock", ("lock", 1, None), ("lock", 2, 2), ("unlock", 1), ("cancel", 1)),
+            by_other("lock", "lock", 1, 2),
+            by_other("lock", "unlock", 1),
+            by_other("lock", "cancel", 1),
+            CLOSE,
+        ),
+    ),
+    Alphabet(
         "keyed",
         3,
         4,
@@ -207,14 +219,14 @@ ALPHABETS = (
         ),
     ),
     Alphabet(
-        "lock",
+        "turnstile",
         4,
         5,
         (
-            *spell("lock", ("lock",), ("lock_for", 2), ("try_lock",), ("unlock",)),
-            by_other("lock", "lock"),
-            by_other("lock", "lock_for", 3),
-            by_other("lock", "unlock"),
+            *spell("turnstile", ("lock",), ("lock_for", 2), ("try_lock",), ("unlock",)),
+            by_other("turnstile", "lock"),
+            by_other("turnstile", "lock_for", 3),
+            by_other("turnstile", "unlock"),
             PAUSE,
             EXPIRE,
         ),
