@@ -203,7 +203,7 @@ class AsyncClient(AsyncFactories, Front):
         self.check_usable()
         wait = checked_wait(wait, self.timeout)
         future: asyncio.Future[None] = self._loop.create_future()
-        request = self.listening.requests.expect(resource.shard, partial(_finish, future))
+        request = self.listening.requests.expect(resource, partial(_finish, future))
         started = monotonic()
         try:
             parts = (operation, request.number, wait_ms(wait), *arguments)

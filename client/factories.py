@@ -77,8 +77,8 @@ class AsyncFactories:
     async def delete(self, name: str, *, timeout: float | None = None) -> bool:
         """Delete the resource of that name with all that it holds, whatever its type; whether there was one.
 
-        Whoever uses a handle of that name afterwards begins with a new resource, which is empty. Whoever listens to it or
-        waits at it hears nothing more.
+        Whoever uses a handle of that name afterwards begins with a new resource, which is empty. Whoever listens to
+        it hears nothing more; a call that waits at it raises ResourceDeleted.
         """
         shard = self._resources.shard_of(name)
         return await self._itself.perform(shard, (DELETE, name), False, timeout) is not None

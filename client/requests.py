@@ -2,6 +2,7 @@
 
 A request is numbered by its client and sent as the first argument of a command. The shard answers the command at once with
 a list of one item, the result, or with nil: then the result comes later, as an event (`ANSWER`) to the same session.
+The event may also say that the request is refused after all: nil, then a code of the error table and a sentence.
 Whoever waits must be known here before the command leaves, since the event may come right behind the answer.
 
 Invariant: every request that is expected is answered, failed or forgotten once. Any thread may call anything.
@@ -15,8 +16,9 @@ from itertools import count
 from threading import Lock
 from typing import Any
 
+from .calls import Resource
 from .options import seconds
-from .protocol.errors import BadArgument
+from .protocol.errors import BadArgument, error_for
 
 ANSWER = "answer"
 """The name of the event that brings a result."""
@@ -25,14 +27,17 @@ GRACE_SECONDS = 1.0
 """The shard ends a wait by its own clock, and its answer has to travel: so much longer is waited here."""
 
 
+_SHAPES = ([int], [int, int, str])
+
+
 class Request:
     """One request. `over` is set when `result` or `error` is there, and then `wake` is called, in the thread that brought it."""
 
-    __slots__ = ("error", "number", "over", "result", "shard", "wake")
+    __slots__ = ("error", "number", "over", "resource", "result", "wake")
 
-    def __init__(self, number: int, shard: int, wake: Callable[[], None]) -> None:
+    def __init__(self, number: int, resource: Resource, wake: Callable[[], None]) -> None:
         self.number = number
-        self.shard = shard
+        self.resource = resource
         self.wake = wake
         self.over = False
         self.result: Any = None
@@ -48,10 +53,10 @@ class Requests:
         self._waiting: dict[int, Request] = {}
         self._arrived: dict[tuple[int, str], list[int]] = {}
 
-    def expect(self, shard: int, wake: Callable[[], None]) -> Request:
-        """A new request to the shard, with a number that no other one of this client has."""
+    def expect(self, resource: Resource, wake: Callable[[], None]) -> Request:
+        """A new request to the resource, with a number that no other one of this client has."""
         with self._lock:
-            request = Request(next(self._numbers), shard, wake)
+            request = Request(next(self._numbers), resource, wake)
             self._waiting[request.number] = request
             return request
 
@@ -71,21 +76,28 @@ class Requests:
             return self._arrived.pop((shard, resource), [])
 
     def answered(self, shard: int, value: Any) -> None:
-        """An event has brought an answer, `[number, result]`; one that nobody waits for, or is malformed, is dropped."""
-        if type(value) is list and len(value) == 2 and type(value[0]) is int:
-            with self._lock:
-                request = self._waiting.get(value[0])
-                if request is None or request.shard != shard:
-                    return
-                del self._waiting[value[0]]
+        """An event has brought an answer, `[number, result]` or `[number, nil, code, text]`.
+
+        One that nobody waits for, or that is malformed, is dropped.
+        """
+        if type(value) is not list or [type(part) for part in value[:1] + value[2:]] not in _SHAPES:
+            return
+        with self._lock:
+            request = self._waiting.get(value[0])
+            if request is None or request.resource.shard != shard:
+                return
+            del self._waiting[value[0]]
+        if len(value) == 2:
             request.result = value[1]
-            request.over = True
-            request.wake()
+        else:
+            request.error = error_for(value[2], value[3], resource=request.resource.name, shard=shard)
+        request.over = True
+        request.wake()
 
     def fail(self, shard: int | None, error: Exception) -> None:
         """The session on a shard has ended, or (None) the client: nothing comes any more for what waits there."""
         with self._lock:
-            failed = [request for request in self._waiting.values() if shard in (None, request.shard)]
+            failed = [request for request in self._waiting.values() if shard in (None, request.resource.shard)]
             for request in failed:
                 del self._waiting[request.number]
         for request in failed:

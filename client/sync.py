@@ -194,7 +194,7 @@ class Client(Factories, Front):
         wait = checked_wait(wait, self.timeout)
         lock = threading.Lock()
         lock.acquire()
-        request = self.listening.requests.expect(resource.shard, lock.release)
+        request = self.listening.requests.expect(resource, lock.release)
         started = monotonic()
         try:
             parts = (operation, request.number, wait_ms(wait), *arguments)

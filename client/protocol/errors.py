@@ -32,6 +32,7 @@ WRONG_TYPE = 34
 TOO_LARGE = 35
 VOIDED = 36
 MACHINE_ERROR = 37
+DELETED = 38
 
 
 class ErrorRow(NamedTuple):
@@ -68,6 +69,7 @@ TABLE = (
     ErrorRow(TOO_LARGE, "TOO_LARGE", True, False, "the operation is larger than the limit"),
     ErrorRow(VOIDED, "VOIDED", True, False, "the call had given up; its sequence was spent without effect"),
     ErrorRow(MACHINE_ERROR, "MACHINE_ERROR", True, False, "the state machine refused the operation"),
+    ErrorRow(DELETED, "DELETED", True, False, "the resource was deleted while the request waited at it"),
 )
 
 ROWS = {row.code: row for row in TABLE}
@@ -147,6 +149,10 @@ class MachineError(Refused):
         self.type_name, _, self.text = message.partition(": ")
 
 
+class ResourceDeleted(Refused):
+    """The resource was deleted while the call waited at it, and with it whatever the call had asked for."""
+
+
 class DeadlineExceeded(OcelogError, TimeoutError):
     """The deadline passed; the operation was never sent or is a query, so nothing was changed by it."""
 
@@ -188,6 +194,7 @@ _CLASSES: dict[int, type[Refused]] = {
     WRONG_TYPE: WrongType,
     UNKNOWN_OPERATION: UnknownOperation,
     MACHINE_ERROR: MachineError,
+    DELETED: ResourceDeleted,
 }
 
 

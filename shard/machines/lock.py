@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .base import SNAPSHOT, Commit, StateMachine, command, query
-from .waiting import ANSWER, Waiter, Waiters, checked_wait
+from .waiting import ANSWER, Waiter, Waiters, checked_wait, tell_deleted
 
 
 class LockMachine(StateMachine):
@@ -94,9 +94,8 @@ class LockMachine(StateMachine):
     session_expired = session_closed
 
     def deleted(self, commit: Commit) -> None:
-        """Whoever waits for a lock that is deleted gets none."""
-        for waiter in self.waiters:
-            self.publish(waiter.session, ANSWER, [waiter.number, None])
+        """Whoever waits for a lock that is deleted is told."""
+        tell_deleted(self, self.waiters)
 
     def watches(self, session: int) -> bool:
         """Only who holds or waits leaves anything behind."""

@@ -29,7 +29,7 @@ from .base import RELEASE, SNAPSHOT, Commit, command, query
 from .by_session import BySession
 from .listeners import Listeners
 from .patience import Patience
-from .waiting import ANSWER, checked_wait
+from .waiting import ANSWER, checked_wait, tell_deleted
 
 
 class Grant(NamedTuple):
@@ -199,8 +199,7 @@ class QueueMachine(Patience):
 
     def deleted(self, commit: Commit) -> None:
         """Nothing will come any more for those who wait."""
-        for waiter in self.waiters:
-            self.publish(waiter.session, ANSWER, [waiter.number, None])
+        tell_deleted(self, self.waiters)
 
     def watches(self, session: int) -> bool:
         """Only who listens, waits or was given something leaves anything behind."""

@@ -31,7 +31,7 @@ from typing import Any, ClassVar, NamedTuple
 from .arrivals import Arrivals
 from .base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
 from .by_session import BySession
-from .waiting import ANSWER, Waiter, Waiters, checked_wait
+from .waiting import ANSWER, Waiter, Waiters, checked_wait, tell_deleted
 
 CAPACITY_MAX = 1000
 """Tasks that one worker may have under way."""
@@ -241,8 +241,7 @@ class TaskQueueMachine(StateMachine):
 
     def deleted(self, commit: Commit) -> None:
         """Nobody will do what is waited for."""
-        for waiter in self.waiters:
-            self.publish(waiter.session, ANSWER, [waiter.number, [False, "the task queue was deleted"]])
+        tell_deleted(self, self.waiters)
 
     # -- the state -------------------------------------------------------------------------------------
 

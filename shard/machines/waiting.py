@@ -2,7 +2,8 @@
 
 A client that may have to wait numbers its request and sends the number along; numbers are unique in its session. The
 command answers at once with a list of one item, the result, or with None: then the request waits, and the result comes
-as an event `answer` with [number, result] to that session. `cancel` takes a request back. Requests end with their session.
+as an event `answer` with [number, result] to that session, or with [number, nil, code, text] when it is refused after all:
+its caller gets the error of that code. `cancel` takes a request back. Requests end with their session.
 
 A machine says in `wait` for how long; its timer method then calls `give_up`, and answers. Which request is next and whether
 it can be served is the machine's to say.
@@ -10,8 +11,11 @@ it can be served is the machine's to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from ...client.protocol.errors import DELETED, ROWS
+from .base import StateMachine
 
 ANSWER = "answer"
 """The name of the event that brings a result to a request that waited."""
@@ -95,6 +99,17 @@ class Waiters:
 
     def __repr__(self) -> str:
         return f"Waiters({self.state()!r})"
+
+
+def refuse(machine: StateMachine, waiter: Waiter, code: int, text: str) -> None:
+    """Answer a request that was waited for with an error of the protocol's table."""
+    machine.publish(waiter.session, ANSWER, [waiter.number, None, code, text])
+
+
+def tell_deleted(machine: StateMachine, requests: Iterable[Waiter]) -> None:
+    """The resource is deleted: whoever waits at it gets ResourceDeleted. For `deleted`."""
+    for waiter in requests:
+        refuse(machine, waiter, DELETED, ROWS[DELETED].sentence)
 
 
 def checked_wait(wait_ms: int | None) -> int | None:

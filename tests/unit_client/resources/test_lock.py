@@ -9,7 +9,7 @@ import time
 
 import ocelog
 import pytest
-from ocelog.client.protocol.errors import BadArgument, DeadlineExceeded
+from ocelog.client.protocol.errors import BadArgument, DeadlineExceeded, ResourceDeleted
 
 pytestmark = pytest.mark.system
 
@@ -85,6 +85,31 @@ async def _cancelled(endpoints, name):
 
 def test_a_cancelled_wait_leaves_nothing_behind(endpoints, name):
     asyncio.run(_cancelled(endpoints, name))
+
+
+async def _deleted(endpoints, name):
+    async with ocelog.connect_async(endpoints) as client, ocelog.connect_async(endpoints) as other:
+        await other.lock(f"{name}/lock").lock()
+        await client.queue(f"{name}/queue").size()
+        await client.task_queue(f"{name}/tasks").size()
+        await client.lock(f"{name}/lock").holder()
+        waits = {
+            f"{name}/lock": client.lock(f"{name}/lock").lock(timeout=math.inf),
+            f"{name}/queue": client.queue(f"{name}/queue").take(timeout=math.inf),
+            f"{name}/tasks": client.task_queue(f"{name}/tasks").submit_and_wait("x", timeout=math.inf),
+        }
+        async with asyncio.timeout(SECONDS_MAX):
+            for which, waiting in waits.items():
+                # One session runs its commands in order, so the wait has begun when the resource is deleted.
+                waiting = asyncio.ensure_future(waiting)
+                await asyncio.sleep(0)
+                assert await client.delete(which)
+                with pytest.raises(ResourceDeleted, match=f"deleted while .*{which}"):
+                    await waiting
+
+
+def test_whoever_waits_at_a_resource_that_is_deleted_is_told_so(endpoints, name):
+    asyncio.run(_deleted(endpoints, name))
 
 
 def test_two_clients_never_hold_it_at_once(endpoints, name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ocelog.client.protocol.errors import DELETED, ROWS
 from ocelog.shard.machines.arrivals import Arrivals
 from ocelog.shard.machines.base import RELEASE, Commit
 from ocelog.shard.machines.queue import QueueMachine
@@ -296,7 +297,7 @@ def test_whoever_waits_is_told_when_the_queue_is_deleted(queue):
     queue.run(2, "take", 1, None, [])
     queue.machine.deleted(Commit(9, 9, 1))
     queue._take()
-    assert queue.told() == [([2], ["answer", [1, None]])]
+    assert queue.told() == [([2], ["answer", [1, None, DELETED, ROWS[DELETED].sentence]])]
 
 
 @pytest.mark.parametrize(

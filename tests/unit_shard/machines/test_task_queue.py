@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ocelog.client.protocol.errors import DELETED, ROWS
 from ocelog.shard.machines.base import Commit
 from ocelog.shard.machines.task_queue import CAPACITY_MAX, TaskQueueMachine
 
@@ -191,8 +192,7 @@ def test_a_delete_is_told_to_who_waits(tasks):
     tasks.run(B, "submit_and_wait", 1, None, b"1")
     tasks.machine.deleted(Commit(99, 99, 1))
     tasks._take()
-    ((sessions, (name, (number, (done, _)))),) = tasks.told()
-    assert (sessions, name, number, done) == ([B], "answer", 1, False)
+    assert tasks.told() == [([B], ["answer", [1, None, DELETED, ROWS[DELETED].sentence]])]
 
 
 @pytest.mark.parametrize(
