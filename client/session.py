@@ -230,7 +230,10 @@ class ShardSession:
     def _registered(self, reply: Reply, body: memoryview, now: float) -> None:
         if self.lifecycle.state is not State.REGISTERING or reply.request != self.lifecycle.request:
             return
-        self.lifecycle.registered(reply.session, decode(bytes(body)), now)
+        try:
+            self.lifecycle.registered(reply.session, decode(bytes(body)), now)
+        except (errors.OcelogError, LookupError, TypeError, ValueError, OverflowError) as error:
+            raise frames.BadFrame(f"the limits in the answer to a register cannot be read: {error}") from None
         self.flow.begin(self.lifecycle.limits)
         self.flow.settling.repeat(now)
         self._leaderless = False

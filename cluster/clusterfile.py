@@ -93,7 +93,7 @@ def _checked(path: Path, fields: dict[str, Any]) -> ClusterFile:
             replicas=int(fields["replicas"]),
             slots=slots,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path} is damaged: {error}") from None
     if {shard for _, _, shard in slots} != set(range(found.shards)):
         raise DataError(f"{path} is damaged: its slots do not name the shards 0..{found.shards - 1}")

@@ -69,7 +69,7 @@ class RunRecord:
                 routers=[(str(endpoint), _optional(pid)) for endpoint, pid in fields.get("routers", ())],
                 children=[_process_id(child) for child in fields["children"]],
             )
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
             return None
 
 

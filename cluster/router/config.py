@@ -80,5 +80,5 @@ class RouterConfig:
             )
         except KeyError as error:
             raise ConfigError(f"the router's argument lacks {error.args[0]!r}") from None
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"the router's argument cannot be read: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 
 import msgpack
 import pytest
@@ -74,11 +75,14 @@ def test_the_limits_of_the_answer_are_in_force(kit):
     assert [message.header.count for message in harness.pump()] == [2, 1]
 
 
-def test_an_unreadable_register_answer_is_dropped_and_the_register_repeated(kit):
+@pytest.mark.parametrize(
+    "body", [b"", b"\xc1", b"\x80\x80", msgpack.packb({}), msgpack.packb([]), msgpack.packb({"timeout_ms": inf})]
+)
+def test_an_unreadable_register_answer_is_dropped_and_the_register_repeated(kit, body):
     harness = kit.Harness()
     sent, _ = register(harness)
-    with pytest.raises((KeyError, ValueError, TypeError)):
-        harness.receive(frames.REGISTERED, body=msgpack.packb({}), request=sent.request)
+    with pytest.raises(frames.BadFrame, match="the limits in the answer to a register"):
+        harness.receive(frames.REGISTERED, body=body, request=sent.request)
     assert [message.kind for message in harness.advance(1.5)] == [frames.REGISTER]
 
 

@@ -385,7 +385,9 @@ def test_the_next_supervisor_tidies_up_after_a_killed_one(fakes, doomed, monkeyp
     assert supervisor.pid(0, 1) not in pids
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"supervisor": 3}', b"\xff", b'{"supervisor": ["a", "b"]}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"supervisor": 3}', b"\xff", b'{"supervisor": ["a", "b"]}', b'{"supervisor": [1e999, 1]}']
+)
 def test_a_record_that_cannot_be_read_is_no_record(fakes, content):
     fakes.data.mkdir()
     (fakes.data / "supervisor").write_bytes(content)
