@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from .base import StateMachine
 from .counter import CounterMachine
+from .group import GroupMachine
 from .lock import LockMachine
 from .map import MapMachine
 from .queue import QueueMachine
@@ -16,6 +17,7 @@ from .value import ValueMachine
 BUILT_IN: tuple[type[StateMachine], ...] = (
     MapMachine,
     CounterMachine,
+    GroupMachine,
     LockMachine,
     QueueMachine,
     TaskQueueMachine,

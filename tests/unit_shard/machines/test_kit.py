@@ -24,12 +24,18 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "queue": {"take": ((0, 1), (0, 2, None), ([], list(INDEXES[:3])))},
     "task_queue": TASKS,
+    "group": {
+        "ack": ((b"a", b"b"), INDEXES, (1, 2)),
+        "fail": ((b"a", b"b"), INDEXES, (1, 2), ("why",)),
+        "reply": ((b"a", b"b"), INDEXES, (1, 2), (b"2",)),
+    },
 }
 """Commands that name entries by their index, which are others here."""
 
 QUERIES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "map": (("get", b"a"), ("get_versioned", b"b"), ("size",), ("keys",), ("entries",), ("page", 0)),
     "counter": (("get",),),
+    "group": (("all",), ("get", b"a"), ("leader",), ("size",), ("unhandled", b"b")),
     "lock": (("status",),),
     "queue": (("peek",), ("size",), ("values",)),
     "task_queue": (("size",), ("stats",)),

@@ -47,6 +47,11 @@ def by_other(type_name: str, *command: object) -> Letter:
     return (("wait", 1), ("command", 1, type_name, *command))
 
 
+BOTH_JOIN: Letter = (
+    *spell("group", ("join", b"a", 1, True, None, None, 2))[0],
+    *by_other("group", "join", b"b", 1, False, None, None, 1),
+)
+
 FIRST = 4
 """The index of the first entry behind two sessions and a resource: the version that it writes."""
 
@@ -178,6 +183,45 @@ ALPHABETS = (
             PAUSE,
             CLOSE,
         ),
+    ),
+    Alphabet(
+        "group",
+        4,
+        5,
+        (
+            *spell("group", ("join", b"a", 1, True, b"m", 2, 1), ("part", b"a"), ("post", "broadcast", None, b"0")),
+            by_other("group", "join", b"b", 1, False, None, None, 1),
+            by_other("group", "remove", b"a"),
+            PAUSE,
+            CLOSE,
+        ),
+        "members",
+    ),
+    Alphabet(
+        "group",
+        4,
+        5,
+        (
+            BOTH_JOIN,
+            *spell("group", ("send", 1, 3, True, "broadcast", None, b"1"), ("reply", b"a", 6, 1, b"r"), ("part", b"a")),
+            by_other("group", "reply", b"b", 6, 1, b"s"),
+            by_other("group", "ack", b"b", 7, 1),
+            PAUSE,
+            CLOSE,
+        ),
+        "messages",
+    ),
+    Alphabet(
+        "group",
+        4,
+        5,
+        (
+            *spell("group", ("join", b"a", 1, False, None, None, 1), ("leave", b"a"), ("set_metadata", b"a", b"n")),
+            *spell("group", ("send", 1, None, False, "random", None, b"1"), ("cancel", 1), ("fail", b"a", 5, 1, "why")),
+            by_other("group", "listen"),
+            by_other("group", "unlisten"),
+        ),
+        "events",
     ),
     Alphabet(
         "topic",
