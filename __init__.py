@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .client.calls import ClientState
     from .client.changes import CounterEvent, MapEvent, Resync, ValueEvent
     from .client.consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
+    from .client.gates import BrokenBarrier
     from .client.protocol.errors import (
         BadArgument,
         Closed,
@@ -41,6 +42,7 @@ _NAMES = {
     "client.calls": ("ClientState",),
     "client.changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
     "client.consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
+    "client.gates": ("BrokenBarrier",),
     "client.protocol.errors": (
         "BadArgument",
         "Closed",
@@ -68,6 +70,7 @@ __all__ = [
     "SEQUENTIAL",
     "AsyncClient",
     "BadArgument",
+    "BrokenBarrier",
     "Client",
     "ClientState",
     "Closed",

@@ -37,6 +37,8 @@ VERBS = {
     "map": Verb("client.verbs", "read and change a map", "configure_map", "run_map"),
     "partitioned-map": Verb("client.commandline.partitioned_map", "read and change a map spread over all shards"),
     "counter": Verb("client.verbs", "read and change a counter", "configure_counter", "run_counter"),
+    "barrier": Verb("client.commandline.barrier", "wait for one another"),
+    "latch": Verb("client.commandline.latch", "count down, and wait for that"),
     "tasks": Verb("client.commandline.tasks", "submit tasks, and work on them"),
     "topic": Verb("client.commandline.topic", "publish messages, and subscribe to them"),
     "queue": Verb("client.commandline.queue", "add to a queue and take from it"),

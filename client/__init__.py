@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .calls import ClientState, StateChange
     from .changes import CounterEvent, MapEvent, Resync, ValueEvent
     from .consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
+    from .gates import BrokenBarrier
     from .handlers import Subscription
     from .receipts import Receipt, Receipts
     from .resolving import Outcome
@@ -46,6 +47,7 @@ _NAMES = {
     "calls": ("ClientState", "StateChange"),
     "changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
     "consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
+    "gates": ("BrokenBarrier",),
     "handlers": ("Subscription",),
     "receipts": ("Receipt", "Receipts"),
     "resolving": ("Outcome",),
@@ -62,6 +64,7 @@ __all__ = [
     "AsyncClient",
     "AsyncEvents",
     "BadArgument",
+    "BrokenBarrier",
     "Client",
     "ClientState",
     "Closed",

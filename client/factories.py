@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, cast
 
 from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
+from .resources.barrier import AsyncBarrier
 from .resources.counter import AsyncCounter
+from .resources.latch import AsyncLatch
 from .resources.lock import AsyncLock
 from .resources.map import AsyncMap
 from .resources.partitioned_map import AsyncPartitionedMap
@@ -63,6 +65,14 @@ class AsyncFactories:
     def lock(self, name: str) -> AsyncLock:
         """The lock of that name."""
         return AsyncLock(self._itself, self._resources.get(name, "lock"))
+
+    def barrier(self, name: str) -> AsyncBarrier:
+        """The barrier of that name."""
+        return AsyncBarrier(self._itself, self._resources.get(name, "barrier"))
+
+    def latch(self, name: str) -> AsyncLatch:
+        """The latch of that name."""
+        return AsyncLatch(self._itself, self._resources.get(name, "latch"))
 
     def value(self, name: str) -> AsyncValue:
         """The value of that name."""

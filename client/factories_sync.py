@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, cast
 
 from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
+from .resources.barrier_sync import Barrier
 from .resources.counter_sync import Counter
+from .resources.latch_sync import Latch
 from .resources.lock_sync import Lock
 from .resources.map_sync import Map
 from .resources.partitioned_map_sync import PartitionedMap
@@ -64,6 +66,14 @@ class Factories:
     def lock(self, name: str) -> Lock:
         """The lock of that name."""
         return Lock(self._itself, self._resources.get(name, "lock"))
+
+    def barrier(self, name: str) -> Barrier:
+        """The barrier of that name."""
+        return Barrier(self._itself, self._resources.get(name, "barrier"))
+
+    def latch(self, name: str) -> Latch:
+        """The latch of that name."""
+        return Latch(self._itself, self._resources.get(name, "latch"))
 
     def value(self, name: str) -> Value:
         """The value of that name."""

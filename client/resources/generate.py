@@ -13,8 +13,10 @@ CLIENT = Path(__file__).parents[1]
 
 SOURCES = (
     "factories",
+    "resources/barrier",
     "resources/cached_map",
     "resources/counter",
+    "resources/latch",
     "resources/lock",
     "resources/map",
     "resources/partitioned_map",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from .barrier import BarrierMachine
 from .base import StateMachine
 from .counter import CounterMachine
 from .group import GroupMachine
+from .latch import LatchMachine
 from .lock import LockMachine
 from .map import MapMachine
 from .queue import QueueMachine
@@ -16,8 +18,10 @@ from .value import ValueMachine
 
 BUILT_IN: tuple[type[StateMachine], ...] = (
     MapMachine,
+    BarrierMachine,
     CounterMachine,
     GroupMachine,
+    LatchMachine,
     LockMachine,
     QueueMachine,
     TaskQueueMachine,

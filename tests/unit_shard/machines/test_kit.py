@@ -34,8 +34,10 @@ COMMANDS: dict[str, dict[str, Any]] = {
 
 QUERIES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "map": (("get", b"a"), ("get_versioned", b"b"), ("size",), ("keys",), ("entries",), ("page", 0)),
+    "barrier": (("status",),),
     "counter": (("get",),),
     "group": (("all",), ("get", b"a"), ("leader",), ("size",), ("unhandled", b"b")),
+    "latch": (("status",),),
     "lock": (("status",),),
     "queue": (("peek",), ("size",), ("values",)),
     "task_queue": (("size",), ("stats",)),

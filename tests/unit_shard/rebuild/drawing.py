@@ -98,6 +98,20 @@ OPERATIONS: dict[str, Choices] = {
         "put_both": (KEYS, SMALL, KEYS, SMALL),
     },
     "lock": {"lock": ((1, 2), (0, 3, None)), "unlock": ((1, 2),), "cancel": ((1, 2),)},
+    "barrier": {
+        "wait": ((1, 2), (0, 3, None), (2, 2, 1)),
+        "enter": ((1, 2, 3), (0, 3, None), (2, 2, 1)),
+        "leave": ((4, 5), (0, 2, None), (1, 2, 3), (1, 2, 3)),
+        "cancel": ((1, 2, 4),),
+        "reset": ((None, 1, 2, 3),),
+    },
+    "latch": {
+        "set_count": ((1, 2),),
+        "reset": ((1, 2, None),),
+        "count_down": ((1, 2),),
+        "wait_open": ((1, 2), (0, 3, None)),
+        "cancel": ((1, 2),),
+    },
     "turnstile": {"lock": (), "lock_for": (DELAYS,), "try_lock": (), "unlock": ()},
     "alarm": {
         "later": (DELAYS, ("x", 1), ("y", None)),
