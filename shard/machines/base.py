@@ -223,8 +223,9 @@ class StateMachine:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        found = dict(cls.operations)
-        found.update({name: value for name, value in vars(cls).items() if isinstance(value, Operation)})
+        found: dict[str, Operation] = {}
+        for base in reversed(cls.__mro__):  # as Python finds methods, also those of a second base
+            found.update({name: value for name, value in vars(base).items() if isinstance(value, Operation)})
         for name, operation in found.items():
             if name in RESERVED:
                 raise MachineDefinitionError(f"{cls.__name__}: {name} means something else to every machine")

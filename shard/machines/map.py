@@ -16,37 +16,27 @@ the log, what kept a `put_if_absent` out never was in it). The timer of a time t
 and is armed again with it. Iteration is in order of live indexes: an overwrite re-inserts its key, so restoring inserts
 the keys in the same order, and a page can begin behind an index.
 
-SNAPSHOT: who listens, to all keys or to one. A listener gets an event `change` with [kind, key, old, new] when a key has
-changed; kind is "added", "updated", "removed" or "expired", and old or new None where the key was or is absent. `clear`
-publishes one event to everybody, ["cleared", None, None, None], unless there was nothing to clear.
+SNAPSHOT: who listens, to all keys or to one (`Keyed`). Events tell [kind, key, old, new]; kind is "added", "updated", "removed",
+"expired" or "cleared", and old or new None where the key was or is absent.
 """
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, ClassVar
 
-from .base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
-from .listeners import Listeners
+from .base import RELEASE, Commit, command, query
+from .keyed import Keyed
 from .ttl import due_ms
 
-PAGE_ENTRIES_MAX = 1000
-"""Entries in one answer to `page`."""
 
-PAGE_BYTES_MAX = 64 * 1024
-"""Bytes of keys and values in one answer to `page`, unless it is a single entry."""
-
-
-class MapMachine(StateMachine):
+class MapMachine(Keyed[bytes, tuple[int, bytes]]):
     """Keeps `live`: key bytes to (index of the live entry, value bytes), and `listeners`."""
 
     type_name: ClassVar[str] = "map"
 
     def __init__(self) -> None:
-        super().__init__()
-        self.live: dict[bytes, tuple[int, bytes]] = {}
-        self.listeners = Listeners()
+        super().__init__(itemgetter(0))
 
     def _changed(self, kind: str, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """Tell whoever listens; called only where somebody does, so that others pay nothing for it."""
@@ -55,8 +45,7 @@ class MapMachine(StateMachine):
     def _write(self, commit: Commit, key: bytes, value: bytes, ttl_ms: int) -> bytes | None:
         if ttl_ms:
             self.schedule(due_ms(commit, ttl_ms), "expire", key)
-        previous = self.live.pop(key, None)
-        self.live[key] = (commit.index, value)
+        previous = self.write_last(key, (commit.index, value))
         if previous is None:
             if self.listeners:
                 self._changed("added", key, None, value)
@@ -66,12 +55,27 @@ class MapMachine(StateMachine):
             self._changed("updated", key, previous[1], value)
         return previous[1]
 
-    def _erase(self, kind: str, key: bytes) -> bytes:
+    def write_last(self, key: bytes, held: tuple[int, bytes]) -> tuple[int, bytes] | None:
+        """Have this under the key, behind all others; returns what was there."""
+        previous = self.live.pop(key, None)
+        self.live[key] = held
+        return previous
+
+    def erase(self, kind: str, key: bytes) -> bytes:
+        """The key is absent again: release its entry, tell whoever listens; returns its value."""
         index, value = self.live.pop(key)
         self.release(index)
         if self.listeners:
             self._changed(kind, key, value, None)
         return value
+
+    def row(self, key: bytes) -> list[bytes]:
+        """The key and its value."""
+        return [key, self.live[key][1]]
+
+    def row_bytes(self, key: bytes) -> int:
+        """The bytes of both."""
+        return len(key) + len(self.live[key][1])
 
     def _holds(self, key: bytes, value: bytes) -> bool:
         held = self.live.get(key)
@@ -147,7 +151,7 @@ class MapMachine(StateMachine):
     def remove(self, commit: Commit, key: bytes) -> bytes | None:
         """Make the key absent; returns the value that was there or None."""
         self.release(commit.index)
-        return self._erase("removed", key) if key in self.live else None
+        return self.erase("removed", key) if key in self.live else None
 
     @command(mode=RELEASE)
     def remove_if(self, commit: Commit, key: bytes, expected: bytes) -> bool:
@@ -155,7 +159,7 @@ class MapMachine(StateMachine):
         self.release(commit.index)
         if not self._holds(key, expected):
             return False
-        self._erase("removed", key)
+        self.erase("removed", key)
         return True
 
     @command(mode=RELEASE)
@@ -164,56 +168,8 @@ class MapMachine(StateMachine):
         self.release(commit.index)
         if not self._has_version(key, version):
             return False
-        self._erase("removed", key)
+        self.erase("removed", key)
         return True
-
-    @command(mode=RELEASE)
-    def clear(self, commit: Commit) -> None:
-        """Make every key absent."""
-        for index, _ in self.live.values():
-            self.release(index)
-        self.release(commit.index)
-        if self.listeners and self.live:
-            self.publish(self.listeners.sessions, "change", ["cleared", None, None, None])
-        self.live = {}
-
-    def expire(self, commit: Commit, key: bytes) -> None:
-        """The time to live of the key's live entry is over: an entry that was released has no timer any more."""
-        self._erase("expired", key)
-
-    # -- listeners and the snapshot --------------------------------------------------------------------
-
-    @command(mode=SNAPSHOT)
-    def listen(self, commit: Commit, key: bytes | None = None) -> None:
-        """The session gets an event for every change of the key, or of any key, from here on."""
-        self.listeners.listen(commit.session, key)
-
-    @command(mode=SNAPSHOT)
-    def unlisten(self, commit: Commit, key: bytes | None = None) -> None:
-        """The session gets no more of those that `listen` with the same key asked for."""
-        self.listeners.unlisten(commit.session, key)
-
-    def session_closed(self, commit: Commit) -> None:
-        """A session that has ended listens no more."""
-        self.listeners.end(commit.session)
-
-    session_expired = session_closed
-
-    def watches(self, session: int) -> bool:
-        """Only who listens leaves anything behind."""
-        return session in self.listeners.sessions
-
-    def snapshot(self) -> Any:
-        """Who listens; the values are in their live entries."""
-        return self.listeners.state()
-
-    def install(self, state: Any) -> None:
-        """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        self.listeners.install(state)
-
-    def live_entries(self) -> Iterable[int]:
-        """One entry for each key."""
-        return (index for index, _ in self.live.values())
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -224,13 +180,13 @@ class MapMachine(StateMachine):
         return None if present is None else present[1]
 
     @query
-    def get_versioned(self, commit: Commit, key: bytes) -> builtins.list[Any] | None:
+    def get_versioned(self, commit: Commit, key: bytes) -> list[Any] | None:
         """The value of the key and its version, or None."""
         present = self.live.get(key)
         return None if present is None else [present[1], present[0]]
 
     @query
-    def get_many(self, commit: Commit, *keys: bytes) -> builtins.list[bytes | None]:
+    def get_many(self, commit: Commit, *keys: bytes) -> list[bytes | None]:
         """The values of the keys, in their order; None where there is none."""
         return [found and found[1] for found in map(self.live.get, keys)]
 
@@ -245,39 +201,16 @@ class MapMachine(StateMachine):
         return any(held == value for _, held in self.live.values())
 
     @query
-    def size(self, commit: Commit) -> int:
-        """How many keys are present."""
-        return len(self.live)
-
-    @query
-    def keys(self, commit: Commit) -> builtins.list[bytes]:
+    def keys(self, commit: Commit) -> list[bytes]:
         """All keys, in the order of their last write."""
         return list(self.live)
 
     @query
-    def values(self, commit: Commit) -> builtins.list[bytes]:
+    def values(self, commit: Commit) -> list[bytes]:
         """The values of all keys, in the order of their last write."""
         return [value for _, value in self.live.values()]
 
     @query
-    def entries(self, commit: Commit) -> builtins.list[builtins.list[bytes]]:
+    def entries(self, commit: Commit) -> list[list[bytes]]:
         """All keys with their values, in the order of their last write."""
         return [[key, value] for key, (_, value) in self.live.items()]
-
-    @query
-    def page(self, commit: Commit, after: int) -> builtins.list[Any]:
-        """Entries written behind the index `after`: whether these are the last, the index to go on behind, and [key, value] each.
-
-        There is at least one, and with it as many as fit PAGE_ENTRIES_MAX and PAGE_BYTES_MAX, unless there is none.
-        """
-        found: builtins.list[builtins.list[bytes]] = []
-        last, size = after, 0
-        for key, (index, value) in self.live.items():
-            if index <= after:
-                continue
-            size += len(key) + len(value)
-            if found and (len(found) >= PAGE_ENTRIES_MAX or size > PAGE_BYTES_MAX):
-                return [False, last, found]
-            found.append([key, value])
-            last = index
-        return [True, last, found]

@@ -11,7 +11,11 @@ from .group import GroupMachine
 from .latch import LatchMachine
 from .lock import LockMachine
 from .map import MapMachine
+from .multimap import MultimapMachine
 from .queue import QueueMachine
+from .set import SetMachine
+from .sorted_map import SortedMapMachine
+from .sorted_set import SortedSetMachine
 from .task_queue import TaskQueueMachine
 from .topic import TopicMachine
 from .value import ValueMachine
@@ -23,7 +27,11 @@ BUILT_IN: tuple[type[StateMachine], ...] = (
     GroupMachine,
     LatchMachine,
     LockMachine,
+    MultimapMachine,
     QueueMachine,
+    SetMachine,
+    SortedMapMachine,
+    SortedSetMachine,
     TaskQueueMachine,
     TopicMachine,
     ValueMachine,

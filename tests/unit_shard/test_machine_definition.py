@@ -161,6 +161,36 @@ def test_a_subclass_inherits_operations():
     assert set(More.operations) == {*CounterMachine.operations, "twice"}
 
 
+def test_a_subclass_of_two_inherits_the_operations_of_both():
+    """In the order in which Python finds methods: the base that both have in common comes behind them."""
+
+    class Common(StateMachine):
+        type_name = "common"
+
+        @query
+        def size(self, commit): ...
+
+        @query
+        def keys(self, commit): ...
+
+    class First(Common):
+        @query
+        def first(self, commit): ...
+
+    class Second(Common):
+        @query
+        def keys(self, commit): ...
+
+        @query
+        def second(self, commit): ...
+
+    class Both(First, Second):
+        pass
+
+    assert set(Both.operations) == {"size", "keys", "first", "second"}
+    assert Both.operations["keys"] is Second.operations["keys"]
+
+
 def test_the_default_restore_is_the_command():
     """Right for unconditional writes of one key."""
 

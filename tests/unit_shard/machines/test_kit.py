@@ -11,7 +11,7 @@ import pytest
 from ocelog.shard.machines.registry import registry
 from ocelog.shard.testing import check
 
-from ..rebuild.drawing import OPERATIONS
+from ..rebuild.drawing import OPERATIONS, PLACED
 
 INDEXES = tuple(range(4, 12))
 """Where the entries of the kit's histories begin: its shard has one resource only."""
@@ -21,6 +21,10 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "map": {
         "remove_if_version": ((b"a", b"b"), INDEXES),
         "replace_if_version": ((b"a", b"b"), INDEXES, (b"4",), (0, 3)),
+    },
+    "sorted_map": {
+        "remove_if_version": (PLACED, INDEXES),
+        "replace_if_version": (PLACED, INDEXES, (b"4",), (0, 3)),
     },
     "queue": {"take": ((0, 1), (0, 2, None), ([], list(INDEXES[:3])))},
     "task_queue": TASKS,
@@ -33,8 +37,35 @@ COMMANDS: dict[str, dict[str, Any]] = {
 """Commands that name entries by their index, which are others here."""
 
 QUERIES: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "map": (("get", b"a"), ("get_versioned", b"b"), ("size",), ("keys",), ("entries",), ("page", 0)),
     "barrier": (("status",),),
+    "map": (("get", b"a"), ("get_versioned", b"b"), ("size",), ("keys",), ("entries",), ("page", 0), ("page", 6)),
+    "multimap": (
+        ("get", b"a"),
+        ("count", b"a"),
+        ("contains_key", b"b"),
+        ("keys",),
+        ("entries",),
+        ("page", 0),
+        ("page", 6),
+    ),
+    "set": (("contains", b"a"), ("contains_many", b"a", b"b"), ("size",), ("values",), ("page", 0), ("page", 6)),
+    "sorted_map": (
+        *(
+            ("get", PLACED[1]),
+            ("keys",),
+            ("entries",),
+            ("page", 0),
+            ("page", 6),
+            ("count", PLACED[0], None, False, True),
+        ),
+        *(("range", PLACED[1], None, True, True, reverse, 0) for reverse in (False, True)),
+    ),
+    "sorted_set": (
+        ("values",),
+        ("page", 0),
+        ("count", None, None, True, True),
+        ("range", None, None, True, True, True, 1),
+    ),
     "counter": (("get",),),
     "group": (("all",), ("get", b"a"), ("leader",), ("size",), ("unhandled", b"b")),
     "latch": (("status",),),

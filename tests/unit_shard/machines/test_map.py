@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from ocelog.shard.machines import map as map_module
+from ocelog.shard.machines import paging
 from ocelog.shard.machines.base import RELEASE, Commit
 from ocelog.shard.machines.map import MapMachine
 
@@ -193,7 +193,7 @@ def test_many_keys_are_read_in_their_order(driver):
 
 
 def test_pages_follow_the_order_of_the_writes(driver, monkeypatch):
-    monkeypatch.setattr(map_module, "PAGE_ENTRIES_MAX", 2)
+    monkeypatch.setattr(paging, "PAGE_ENTRIES_MAX", 2)
     for key in (b"a", b"b", b"c", b"d", b"a"):
         driver.run("put", key, b"1")
     assert driver.ask("page", 0) == [False, 3, [[b"b", b"1"], [b"c", b"1"]]]
@@ -202,7 +202,7 @@ def test_pages_follow_the_order_of_the_writes(driver, monkeypatch):
 
 
 def test_a_page_holds_one_entry_of_any_size(driver, monkeypatch):
-    monkeypatch.setattr(map_module, "PAGE_BYTES_MAX", 4)
+    monkeypatch.setattr(paging, "PAGE_BYTES_MAX", 4)
     for key, value in ((b"a", b"11"), (b"b", b"22"), (b"c", b"large"), (b"d", b"")):
         driver.run("put", key, value)
     assert driver.ask("page", 0) == [False, 1, [[b"a", b"11"]]]

@@ -14,25 +14,40 @@ Choices = dict[str, tuple[tuple[Any, ...], ...]]
 
 KEYS = ("a", "b", "c")
 BYTES_KEYS = (b"a", b"b")
+PLACED = (b"\x07", b"\xa1a", b"\xa1b")
+"""Keys that have a place in order: 7, "a" and "b"."""
+BOTH = (False, True)
 SMALL = (0, 1, 2)
 DELAYS = (1, 2, 3, 5)
 VERSIONS = tuple(range(10, 40))
 
+KEYED: Choices = {"clear": (), "listen": ((b"a", None),), "unlisten": ((b"a", None),)}
+
+
+def map_of(keys: tuple[bytes, ...]) -> Choices:
+    """The commands of a map with these keys."""
+    return {
+        "put": (keys, (b"0", b"1", b""), (0, 0, *DELAYS)),
+        "put_if_absent": (keys, (b"0", b"1"), (0, 0, *DELAYS)),
+        "replace": (keys, (b"2", b"3"), (0, 0, *DELAYS)),
+        "replace_if": (keys, (b"0", b"1"), (b"1", b"2"), (0, *DELAYS)),
+        "replace_if_version": (keys, VERSIONS, (b"4",), (0, *DELAYS)),
+        "remove": (keys,),
+        "remove_if": (keys, (b"0", b"1")),
+        "remove_if_version": (keys, VERSIONS),
+        **KEYED,
+    }
+
+
+def set_of(values: tuple[bytes, ...]) -> Choices:
+    """The commands of a set of these values."""
+    return {"add": (values, (0, 0, *DELAYS)), "remove": (values,), "remove_many": (values, values), **KEYED}
+
+
+ENDS: Choices = {"poll_first": (), "poll_last": (), "remove_range": ((*PLACED, None), (*PLACED, None), BOTH, BOTH)}
+
 OPERATIONS: dict[str, Choices] = {
-    "map": {
-        "put": (BYTES_KEYS, (b"0", b"1", b""), (0, 0, *DELAYS)),
-        "put_if_absent": (BYTES_KEYS, (b"0", b"1"), (0, 0, *DELAYS)),
-        "replace": (BYTES_KEYS, (b"2", b"3"), (0, 0, *DELAYS)),
-        "replace_if": (BYTES_KEYS, (b"0", b"1"), (b"1", b"2"), (0, *DELAYS)),
-        "replace_if_version": (BYTES_KEYS, VERSIONS, (b"4",), (0, *DELAYS)),
-        "remove": (BYTES_KEYS,),
-        "remove_if": (BYTES_KEYS, (b"0", b"1")),
-        "remove_if_version": (BYTES_KEYS, VERSIONS),
-        "clear": (),
-        "listen": ((b"a", None),),
-        "unlisten": ((b"a", None),),
-        "no such command": (),
-    },
+    "map": map_of(BYTES_KEYS) | {"no such command": ()},
     "counter": {
         "set": ((0, 5, (1 << 63) - 1),),
         "get_and_set": ((0, 5),),
@@ -41,6 +56,16 @@ OPERATIONS: dict[str, Choices] = {
         "listen": ((None,),),
         "unlisten": ((None,),),
     },
+    "set": set_of(BYTES_KEYS),
+    "multimap": {
+        "put": (BYTES_KEYS, (b"0", b"1"), (0, 0, *DELAYS)),
+        "remove": (BYTES_KEYS,),
+        "remove_entry": (BYTES_KEYS, (b"0", b"1")),
+        "remove_value": ((b"0", b"1"),),
+        **KEYED,
+    },
+    "sorted_map": map_of(PLACED) | ENDS,
+    "sorted_set": set_of(PLACED) | ENDS,
     "queue": {
         "offer": ((b"0", b"1"),),
         "poll": (),

@@ -32,6 +32,11 @@ def spell(type_name: str, *commands: tuple[object, ...]) -> tuple[Letter, ...]:
     return tuple((("wait", 1), ("command", 0, type_name, *command)) for command in commands)
 
 
+def together(type_name: str, *commands: tuple[object, ...]) -> Letter:
+    """The same as one letter."""
+    return tuple(step for letter in spell(type_name, *commands) for step in letter)
+
+
 AGAIN: Letter = (("wait", 1), ("again",))
 PAUSE: Letter = (("wait", 3), ("noop",))
 AN_HOUR: Letter = (("wait", KEPT_MS), ("noop",))
@@ -68,6 +73,89 @@ ALPHABETS = (
             AGAIN,
             by_other("map", "put", b"a", b"5"),
             CLOSE,
+        ),
+    ),
+    Alphabet(
+        "set",
+        4,
+        5,
+        (
+            *spell(
+                "set", ("add", b"a"), ("add", b"b", 2), ("add", b"a", 1), ("remove", b"a"), ("remove_many", b"b", b"a")
+            ),
+            PAUSE,
+        ),
+    ),
+    Alphabet(
+        "set",
+        4,
+        5,
+        (
+            *spell("set", ("add", b"a"), ("clear",)),
+            by_other("set", "listen"),
+            by_other("set", "unlisten"),
+            HANDLED_BY_OTHER,
+            CLOSE,
+        ),
+        "events",
+    ),
+    Alphabet(
+        "multimap",
+        4,
+        5,
+        (
+            *spell("multimap", ("put", b"a", b"1"), ("put", b"a", b"2", 2), ("put", b"b", b"1", 1), ("remove", b"a")),
+            *spell("multimap", ("remove_entry", b"a", b"1"), ("remove_value", b"1")),
+            PAUSE,
+        ),
+    ),
+    Alphabet(
+        "multimap",
+        4,
+        5,
+        (
+            *spell("multimap", ("put", b"a", b"1"), ("remove", b"a"), ("clear",)),
+            by_other("multimap", "listen", b"a"),
+            by_other("multimap", "unlisten", b"a"),
+            CLOSE,
+        ),
+        "events",
+    ),
+    Alphabet(
+        "sorted_map",
+        4,
+        5,
+        (
+            *spell("sorted_map", ("put", b"\xa1a", b"1"), ("put", b"\x07", b"2", 2), ("put", b"no place", b"1")),
+            *spell("sorted_map", ("poll_first",), ("poll_last",), ("remove_range", b"\x07", b"\xa1a", False, True)),
+            PAUSE,
+        ),
+        "order",
+    ),
+    Alphabet(
+        "sorted_map",
+        4,
+        5,
+        (
+            *spell("sorted_map", ("put_if_absent", b"\xa1a", b"1", 2)),
+            together("sorted_map", ("replace", b"\xa1a", b"1"), ("replace_if", b"\xa1a", b"1", b"2", 1)),
+            together("sorted_map", ("replace_if_version", b"\xa1a", FIRST, b"3"), ("remove_if", b"\xa1a", b"2")),
+            together("sorted_map", ("remove_if_version", b"\xa1a", FIRST), ("remove", b"\x07")),
+            together("sorted_map", ("listen",), ("clear",), ("unlisten",)),
+            PAUSE,
+        ),
+        "conditions",
+    ),
+    Alphabet(
+        "sorted_set",
+        4,
+        5,
+        (
+            *spell("sorted_set", ("add", b"\xa1a"), ("add", b"\x07", 2)),
+            together("sorted_set", ("poll_first",), ("remove_range", None, b"\xa1a", True, False)),
+            together("sorted_set", ("poll_last",), ("remove_many", b"\xa1a", b"\x07"), ("clear",)),
+            together("sorted_set", ("listen",), ("remove", b"\x07"), ("unlisten",)),
+            PAUSE,
         ),
     ),
     Alphabet(
