@@ -8,7 +8,7 @@ from .protocol.errors import BadArgument, OcelogError
 
 
 class BrokenBarrier(OcelogError):
-    """One of those who waited at the barrier gave up or was lost, or it was reset or deleted: nobody of them passes.
+    """One of those who waited at the barrier gave up or was lost, or it was reset: nobody of them passes.
 
     `generation` is the one that broke, with which `reset` lets the barrier be used again.
     """

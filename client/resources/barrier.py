@@ -22,7 +22,8 @@ from .base import AsyncHandle, Level, Seconds
 class AsyncBarrier(AsyncHandle):
     """The barrier of that name. `timeout` is in seconds; None means the client's default, math.inf for ever.
 
-    Every method raises DeadlineExceeded or OutcomeUnknown when the timeout passes, SessionExpired, Refused and Closed.
+    Every method raises DeadlineExceeded or OutcomeUnknown when the timeout passes, ResourceDeleted for who waits at a
+    barrier that is deleted, SessionExpired, Refused and Closed.
     """
 
     __slots__ = ()

@@ -20,7 +20,7 @@ class AsyncLatch(AsyncHandle):
     """The latch of that name. `timeout` is in seconds; None means the client's default, math.inf for ever.
 
     Every method raises BadArgument for what is no number from 1 on, DeadlineExceeded or OutcomeUnknown when the timeout
-    passes, SessionExpired, Refused and Closed.
+    passes, ResourceDeleted for who waits at a latch that is deleted, SessionExpired, Refused and Closed.
     """
 
     __slots__ = ()

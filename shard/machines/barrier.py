@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 from .base import SNAPSHOT, Commit, StateMachine, command, query
 from .by_session import BySession
-from .waiting import ANSWER, Waiter, Waiters, checked_wait
+from .waiting import ANSWER, Waiter, Waiters, checked_wait, tell_deleted
 
 PARTIES_MAX = 100_000
 """More sessions than these a shard does not have."""
@@ -220,10 +220,8 @@ class BarrierMachine(StateMachine):
     session_expired = session_closed
 
     def deleted(self, commit: Commit) -> None:
-        """Whoever waits to pass is told that the barrier is broken; whoever waits to leave may go."""
-        self._break()
-        for waiter in self.leaving:
-            self.publish(waiter.session, ANSWER, [waiter.number, True])
+        """Whoever waits, to pass or to leave, is told."""
+        tell_deleted(self, [*self.gathering, *self.leaving])
 
     def watches(self, session: int) -> bool:
         """Only who waits or is inside leaves anything behind."""

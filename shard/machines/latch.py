@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from .base import SNAPSHOT, Commit, command, query
 from .patience import Patience
-from .waiting import ANSWER, checked_wait
+from .waiting import ANSWER, checked_wait, tell_deleted
 
 COUNT_MAX = (1 << 63) - 1
 
@@ -91,8 +91,7 @@ class LatchMachine(Patience):
 
     def deleted(self, commit: Commit) -> None:
         """A latch that is deleted never opens."""
-        for waiter in self.waiters:
-            self.publish(waiter.session, ANSWER, [waiter.number, None])
+        tell_deleted(self, self.waiters)
 
     def watches(self, session: int) -> bool:
         """Only who waits leaves anything behind."""

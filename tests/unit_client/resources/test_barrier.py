@@ -81,11 +81,11 @@ def test_a_session_that_ends_while_it_waits_breaks_it(endpoints, other, pool, na
         barrier.wait(2, timeout=SECONDS_MAX)
 
 
-def test_a_deleted_barrier_is_a_broken_one(client, other, pool, name):
+def test_who_waits_at_a_barrier_that_is_deleted_is_told(client, other, pool, name):
     waiting = pool.submit(other.barrier(name).wait, 2, timeout=math.inf)
     until(lambda: client.barrier(name).status().waiting)
     client.delete(name)
-    with pytest.raises(ocelog.OcelogError):
+    with pytest.raises(ocelog.ResourceDeleted):
         waiting.result(SECONDS_MAX)
 
 

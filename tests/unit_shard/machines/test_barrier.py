@@ -6,6 +6,7 @@ import random
 
 import msgpack
 import pytest
+from ocelog.client.protocol.errors import DELETED
 from ocelog.client.protocol.events import unpack_batch
 from ocelog.client.protocol.operations import DELETE, SHARD, encode
 from ocelog.log.entry import RESOURCE, SNAPSHOT, UNREGISTER
@@ -195,14 +196,14 @@ def test_a_reset_tells_those_who_wait(gate):
     assert gate.run(1, "reset", "x")[1].startswith("TypeError")
 
 
-def test_a_deleted_barrier_is_a_broken_one(gate):
+def test_whoever_waits_at_a_barrier_that_is_deleted_is_told(gate):
     gate.run(0, "enter", 1, None, 2)
     gate.run(1, "enter", 1, None, 2)
     gate.run(0, "leave", 2, None, 1, 1)
     gate.run(2, "wait", 1, 100, 2)
     gate.delete(3)
-    assert gate.answer(2) == [1 + 1, None, gate.sessions[2], 1]
-    assert gate.answers(0)[-1] == [2, True]
+    assert gate.answers(2)[-1][:3] == [1, None, DELETED]
+    assert gate.answers(0)[-1][:3] == [2, None, DELETED]
     assert gate.entries.executor.timers.next_due is None
 
 
