@@ -38,6 +38,7 @@ VERBS = {
     "partitioned-map": Verb("client.commandline.partitioned_map", "read and change a map spread over all shards"),
     "counter": Verb("client.verbs", "read and change a counter", "configure_counter", "run_counter"),
     "barrier": Verb("client.commandline.barrier", "wait for one another"),
+    "ids": Verb("client.commandline.ids", "numbers that nobody else is given"),
     "latch": Verb("client.commandline.latch", "count down, and wait for that"),
     "tasks": Verb("client.commandline.tasks", "submit tasks, and work on them"),
     "topic": Verb("client.commandline.topic", "publish messages, and subscribe to them"),

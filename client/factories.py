@@ -16,6 +16,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.barrier import AsyncBarrier
 from .resources.counter import AsyncCounter
+from .resources.id_generator import BLOCK, AsyncIdGenerator
 from .resources.latch import AsyncLatch
 from .resources.lock import AsyncLock
 from .resources.map import AsyncMap
@@ -70,6 +71,10 @@ class AsyncFactories:
         """The barrier of that name."""
         return AsyncBarrier(self._itself, self._resources.get(name, "barrier"))
 
+    def id_generator(self, name: str, *, block: int = BLOCK) -> AsyncIdGenerator:
+        """The id generator of that name, a counter to all others; `block` ids are reserved at once. Raises BadArgument."""
+        return AsyncIdGenerator(self._itself, self.counter(name), block)
+
     def latch(self, name: str) -> AsyncLatch:
         """The latch of that name."""
         return AsyncLatch(self._itself, self._resources.get(name, "latch"))
@@ -91,7 +96,9 @@ class AsyncFactories:
         it hears nothing more; a call that waits at it raises ResourceDeleted.
         """
         shard = self._resources.shard_of(name)
-        return await self._itself.perform(shard, (DELETE, name), False, timeout) is not None
+        deleted = await self._itself.perform(shard, (DELETE, name), False, timeout) is not None
+        self._itself.forget(name, shard.shard)
+        return deleted
 
     async def resources(self, type_name: str | None = None, *, timeout: float | None = None) -> dict[str, str]:
         """All resources, or those of a type: name to type. Each shard is asked for itself, so this is no single moment's."""

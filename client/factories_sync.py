@@ -17,6 +17,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.barrier_sync import Barrier
 from .resources.counter_sync import Counter
+from .resources.id_generator_sync import BLOCK, IdGenerator
 from .resources.latch_sync import Latch
 from .resources.lock_sync import Lock
 from .resources.map_sync import Map
@@ -71,6 +72,10 @@ class Factories:
         """The barrier of that name."""
         return Barrier(self._itself, self._resources.get(name, "barrier"))
 
+    def id_generator(self, name: str, *, block: int = BLOCK) -> IdGenerator:
+        """The id generator of that name, a counter to all others; `block` ids are reserved at once. Raises BadArgument."""
+        return IdGenerator(self._itself, self.counter(name), block)
+
     def latch(self, name: str) -> Latch:
         """The latch of that name."""
         return Latch(self._itself, self._resources.get(name, "latch"))
@@ -92,7 +97,9 @@ class Factories:
         it hears nothing more; a call that waits at it raises ResourceDeleted.
         """
         shard = self._resources.shard_of(name)
-        return self._itself.perform(shard, (DELETE, name), False, timeout) is not None
+        deleted = self._itself.perform(shard, (DELETE, name), False, timeout) is not None
+        self._itself.forget(name, shard.shard)
+        return deleted
 
     def resources(self, type_name: str | None = None, *, timeout: float | None = None) -> dict[str, str]:
         """All resources, or those of a type: name to type. Each shard is asked for itself, so this is no single moment's."""

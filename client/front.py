@@ -14,6 +14,7 @@ from .calls import ClientState, Resource, StateChange
 from .connection import Connection
 from .consistency import COMMANDS, QUERIES, Consistency, command_level, query_level
 from .handlers import Handlers, Subscription
+from .ids import Stocks
 from .io import IoThread
 from .listening import Listening
 from .options import Options, Resources
@@ -34,6 +35,7 @@ class Front:
         self._selection = options.selection
         self._handlers = handlers
         self._resources = Resources(io.connection)
+        self.stocks = Stocks()
         self._tracing = Tracing()
         # The thread knows nothing of this object: forgotten without close, the client still ends.
         self._finalizer = weakref.finalize(self, io.forget)
@@ -72,6 +74,12 @@ class Front:
         `event` is what the callback was called with, or the resource whose events ended with that error.
         """
         return self._handlers.on_error(callback)
+
+    def forget(self, name: str, shard: int) -> None:
+        """The resource of that name was deleted: what is kept here of it is of no use any more."""
+        self._resources.forget(name)
+        self.stocks.forget(name)
+        self.listening.requests.take_arrived(shard, name)
 
     def receipts(self) -> Receipts:
         """Collect receipts in a block: `with client.receipts() as receipts: ...`."""

@@ -168,6 +168,14 @@ class Listening:
         while self._abandoned:
             self.close(*self._abandoned.popleft())
 
+    def run(self, resource: Resource, parts: tuple[Any, ...], then: Callable[[Call], None]) -> None:
+        """A command of the client's own, that nobody waits for: `then` is called with it when it has ended."""
+        now = monotonic()
+        call = ListeningCall(resource, parts, False, now, now + self._timeout, self._owner, None)
+        call.nested = True
+        call.then = then
+        self._submit(call)
+
     # -- what is delivered -----------------------------------------------------------------------------
 
     def take(self, item: object) -> None:

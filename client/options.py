@@ -98,6 +98,7 @@ class Resources:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[tuple[str, str], Resource] = {}
+        self._types: dict[str, None] = {}
         self._partitioned: dict[str, dict[int, Resource]] = {}
 
     def get(self, name: str, type_name: str) -> Resource:
@@ -141,12 +142,18 @@ class Resources:
                 self._partitioned.pop(next(iter(self._partitioned)), None)
         return parts
 
+    def forget(self, name: str) -> None:
+        """What was known of the resource of that name; handles that were made before keep what they know."""
+        for type_name in list(self._types):
+            self._known.pop((type_name, name), None)
+
     def _make(self, name: Any, type_name: Any) -> Resource:
         resource = Resource(name, type_name, self._routed(name))
         if not isinstance(type_name, str) or not type_name:
             raise BadArgument(f"types are non-empty str, not {type_name!r:.60}")
         if len(self._known) >= RESOURCES_MAX:
             self._known.pop(next(iter(self._known)), None)
+        self._types[type_name] = None
         return self._known.setdefault((type_name, name), resource)
 
     def _routed(self, name: Any) -> int:

@@ -27,6 +27,9 @@ GRACE_SECONDS = 1.0
 """The shard ends a wait by its own clock, and its answer has to travel: so much longer is waited here."""
 
 
+ARRIVED_MAX = 10_000
+"""Resources of which it is remembered what has come; of others the shard keeps it until the session ends."""
+
 _SHAPES = ([int], [int, int, str])
 
 
@@ -65,10 +68,13 @@ class Requests:
         with self._lock:
             self._waiting.pop(request.number, None)
 
-    def arrived(self, shard: int, resource: str, item: int) -> None:
+    def arrived(self, shard: int, resource: str, *items: int) -> None:
         """Something that a resource keeps until it is surely here has come; the next request to it says so."""
         with self._lock:
-            self._arrived.setdefault((shard, resource), []).append(item)
+            if items:
+                self._arrived.setdefault((shard, resource), []).extend(items)
+                if len(self._arrived) > ARRIVED_MAX:  # of resources that others have deleted, as a rule
+                    del self._arrived[next(iter(self._arrived))]
 
     def take_arrived(self, shard: int, resource: str) -> list[int]:
         """What has arrived from a resource since it was last told."""

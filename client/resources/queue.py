@@ -62,7 +62,11 @@ class AsyncQueue(AsyncHandle):
         """
         requests, resource = self._client.listening.requests, self.resource
         arrived = requests.take_arrived(resource.shard, resource.name)
-        taken = await self._request("take", arrived, wait=timeout)
+        try:
+            taken = await self._request("take", arrived, wait=timeout)
+        except BaseException:
+            requests.arrived(resource.shard, resource.name, *arrived)  # it may not have been told
+            raise
         if taken is None:
             return None
         index, item = taken

@@ -63,7 +63,11 @@ class Queue(Handle):
         """
         requests, resource = self._client.listening.requests, self.resource
         arrived = requests.take_arrived(resource.shard, resource.name)
-        taken = self._request("take", arrived, wait=timeout)
+        try:
+            taken = self._request("take", arrived, wait=timeout)
+        except BaseException:
+            requests.arrived(resource.shard, resource.name, *arrived)  # it may not have been told
+            raise
         if taken is None:
             return None
         index, item = taken
