@@ -23,7 +23,7 @@ from typing import Any
 
 from ..log.errors import DirectoryInUse
 from ..log.files import DirectoryLock
-from . import clusterfile, run_record, status
+from . import clusterfile, descriptors, run_record, status
 from .child import Child, Command
 from .clusterfile import ClusterFile
 from .config import Settings
@@ -66,10 +66,11 @@ class Supervisor:
     def start(self) -> None:
         """Take the directory, start the processes and return at once; `wait_ready` waits for them.
 
-        Raises AlreadyRunning, ConfigError or DataError, and leaves nothing behind then.
+        Raises AlreadyRunning, ConfigError, DataError or StartFailed, and leaves nothing behind then.
         """
         assert self._watch is None, f"the supervisor of {self.data} was started before"
-        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptors.check()
+        self._make_directory()
         self._lock = take_lock(self.data)
         try:
             run_record.clear_predecessor(self.data)
@@ -79,6 +80,14 @@ class Supervisor:
             self._release()
             raise
         threading.Thread(target=self._run, name="ocelog-supervisor", daemon=True).start()
+
+    def _make_directory(self) -> None:
+        try:
+            self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            code = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_CANTCREAT
+            reason = f"{error.filename}: {error.strerror}"
+            raise StartFailed(f"the data directory cannot be made ({reason}): give another with --data", code) from None
 
     def _prepare(self, cluster: ClusterFile) -> None:
         logs = self.data / LOGS_NAME

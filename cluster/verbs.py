@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import logging
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -28,7 +28,8 @@ from ..client.protocol import frames
 from ..client.protocol.admin import COMPACT, SNAPSHOT, AdminRequest
 from ..client.protocol.errors import BadArgument
 from ..client.verbs import add_connection_options
-from . import maintenance, metrics, run_record, scrape, sources, status
+from ..log.process_log import start_console
+from . import descriptors, maintenance, metrics, run_record, scrape, sources, status
 from .config import Settings
 from .endpoint import is_ipc
 from .error_file import ErrorFile
@@ -77,9 +78,15 @@ def run_up(options: argparse.Namespace) -> int:
     settings = _settings(options)
     if options.detach:
         return _run_detached(options, settings)
-    logging.basicConfig(
-        level=settings.logging.level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    descriptors.raise_limit()
+    told = start_console(sys.stderr, level=settings.logging.level)
+    try:
+        return _run_attached(settings)
+    finally:
+        told.stop()
+
+
+def _run_attached(settings: Settings) -> int:
     supervisor = Supervisor(settings)
     asked = _stop_on_signals(supervisor)
     supervisor.start()
@@ -108,7 +115,8 @@ def _stop_on_signals(supervisor: Supervisor) -> list[int]:
         asked.append(number)
         if len(asked) == 1:
             supervisor.request_stop()
-            os.write(2, b"stopping; once more to stop at once\n")  # print is not safe in a handler
+            if select.select([], [2], [], 0)[1]:  # a pipe that nobody reads must not keep it from stopping
+                os.write(2, b"stopping; once more to stop at once\n")  # print is not safe in a handler
         else:
             supervisor.request_kill()
 

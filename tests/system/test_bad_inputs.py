@@ -7,16 +7,20 @@ test_cluster_verbs, each file's damage in unit_log and test_replica_process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ocelog
+import psutil
 import pytest
 from ocelog.cluster import LocalCluster
 
@@ -172,3 +176,94 @@ def test_a_cluster_with_damaged_files_names_them_and_ends_with_65(data: Path, da
     assert last.startswith("ocelog: ")
     assert re.search(said, last), last
     assert "Traceback" not in done.stderr
+
+
+# -- what a machine may lack -----------------------------------------------------------------------------
+
+
+def up_with(limit: str, data: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`ocelog up` under a limit that the shell's ulimit sets."""
+    command = [sys.executable, "-P", "-m", "ocelog", "up", "--shards=1", "--replicas=1", f"--data={data}", *arguments]
+    shell = ["sh", "-c", f'ulimit {limit}; exec "$0" "$@"', *command]
+    return subprocess.Popen(shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_too_few_open_files_are_told_before_anything_is_started(tmp_path: Path) -> None:
+    """The hard limit is what counts: a soft one is raised."""
+    process = up_with("-n 100", tmp_path / "data")
+    _, said = process.communicate(timeout=WAIT_S_MAX)
+    assert process.returncode == os.EX_UNAVAILABLE
+    assert said == (
+        "ocelog: a cluster needs 256 open files in each process, and 100 are allowed here: raise the limit (ulimit -n)\n"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_low_soft_limit_of_open_files_is_raised_for_every_process(tmp_path: Path) -> None:
+    process = up_with("-S -n 100", tmp_path / "data", "--listen=tcp://127.0.0.1:0")
+    try:
+        assert process.stdout is not None
+        assert any(line.startswith("ready") for line in process.stdout)
+        processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+        allowed = [each.rlimit(psutil.RLIMIT_NOFILE) for each in processes]
+        assert len(allowed) >= 4
+        assert all(soft == min(hard, 65_536) for soft, hard in allowed), allowed
+    finally:
+        process.terminate()
+        process.communicate(timeout=WAIT_S_MAX)
+
+
+def test_a_data_directory_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path, reason in (("file", "File exists"), ("file/below", "Not a directory"), ("x" * 300, "File name too long")):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "ocelog", "up", f"--data={tmp_path / path}"],
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S_MAX,
+        )
+        assert done.returncode == os.EX_CANTCREAT
+        assert done.stderr.startswith("ocelog: the data directory cannot be made (")
+        assert reason in done.stderr
+        assert done.stderr.endswith("give another with --data\n")
+
+
+def test_nobody_reading_what_it_says_keeps_a_supervisor_from_nothing(tmp_path: Path) -> None:
+    """Its standard error is a pipe that is full and stays full: a replica that was killed comes back, and it stops."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"." * 512)
+    os.set_blocking(writer, True)
+    command = [sys.executable, "-P", "-m", "ocelog", "up", "--shards=1", "--replicas=1", f"--data={tmp_path / 'data'}"]
+    process = subprocess.Popen(
+        [*command, "--listen=tcp://127.0.0.1:0"], stdout=subprocess.PIPE, stderr=writer, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert any(line.startswith("ready") for line in process.stdout)
+        children = {child.pid for child in psutil.Process(process.pid).children()}
+        (replica,) = [pid for pid in children if "ocelog.shard" in psutil.Process(pid).cmdline()]
+        for _ in range(3):
+            os.kill(replica, signal.SIGKILL)
+            replica = started_after(process.pid, replica)
+        process.terminate()
+        assert process.wait(timeout=WAIT_S_MAX) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+        os.close(writer)
+
+
+def started_after(supervisor: int, killed: int) -> int:
+    """The replica that takes the place of the one that was killed."""
+    deadline = time.monotonic() + WAIT_S_MAX
+    while time.monotonic() < deadline:
+        for child in psutil.Process(supervisor).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.pid != killed and "ocelog.shard" in child.cmdline():
+                    return child.pid
+        time.sleep(0.05)
+    raise AssertionError("no replica was started in place of the one that was killed")
