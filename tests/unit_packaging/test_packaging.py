@@ -108,7 +108,7 @@ def test_the_pytest_plugin_imports_nothing_of_ours():
         (["up", "--replicas", "0"], 78, "cluster.replicas is 0, and must be at least 1"),
         (["up", "--listen", "tcp://0.0.0.0:7400"], 78, "needs CURVE"),
         (["up", "--config", "absent.toml"], 78, "absent.toml cannot be read"),
-        (["up", "--data", "/proc/ocelog"], 74, "/proc/ocelog"),
+        (["up", "--data", "/proc/ocelog"], 73, "/proc/ocelog: No such file or directory): give another with --data"),
         ([], 64, "usage: ocelog VERB ..."),
     ],
 )
