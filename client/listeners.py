@@ -76,6 +76,10 @@ class Listener:
         self.error: Exception | None = None
         self.held: list[tuple[Event, Pending | None]] = []
 
+    def opening(self, event_type: type[Event]) -> tuple[Any, ...]:
+        """The command by which it begins, and begins again under another session."""
+        return event_type.begin(self.key)
+
     def offer(self, event: Event, pending: Pending) -> None:
         """An event of the resource, of a key that is listened to."""
         if self.phase is Phase.FLOWING:

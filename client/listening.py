@@ -105,7 +105,7 @@ class Listening:
             interest = topic.interests.setdefault(listener.key, Interest(topic, listener.key))
             interest.listeners.append(listener)
             deadline = None if timeout is None else monotonic() + timeout
-            call = self._call(interest, event_type.begin(listener.key), False, self._opened, listener, deadline)
+            call = self._call(interest, listener.opening(event_type), False, self._opened, listener, deadline)
             call.waiter = waiter
             self._submit(call)
             return call
@@ -291,9 +291,12 @@ class Listening:
 
     def _renew(self, interest: Interest) -> None:
         # Until the next session is there, however long that takes: the listeners end with the client or with an error.
-        if any(listener.phase is not Phase.OPENING for listener in interest.listeners):
-            begin = interest.topic.event_type.begin(interest.key)
-            self._submit(self._call(interest, begin, False, self._renewed, None, inf))
+        # One that has ended by itself is here until it is closed, and must not begin again.
+        for listener in interest.listeners:
+            if listener.phase is not Phase.OPENING and listener.phase is not Phase.ENDED:
+                begin = listener.opening(interest.topic.event_type)
+                self._submit(self._call(interest, begin, False, self._renewed, None, inf))
+                return
 
     def _renewed(self, call: ListeningCall) -> None:
         interest = call.interest
