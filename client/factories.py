@@ -16,6 +16,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.barrier import AsyncBarrier
 from .resources.counter import AsyncCounter
+from .resources.group import AsyncGroup
 from .resources.id_generator import BLOCK, AsyncIdGenerator
 from .resources.latch import AsyncLatch
 from .resources.lock import AsyncLock
@@ -62,6 +63,10 @@ class AsyncFactories:
     def counter(self, name: str) -> AsyncCounter:
         """The counter of that name."""
         return AsyncCounter(self._itself, self._resources.get(name, "counter"))
+
+    def group(self, name: str) -> AsyncGroup:
+        """The group of that name."""
+        return AsyncGroup(self._itself, self._resources.get(name, "group"))
 
     def lock(self, name: str) -> AsyncLock:
         """The lock of that name."""

@@ -17,6 +17,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.barrier_sync import Barrier
 from .resources.counter_sync import Counter
+from .resources.group_sync import Group
 from .resources.id_generator_sync import BLOCK, IdGenerator
 from .resources.latch_sync import Latch
 from .resources.lock_sync import Lock
@@ -63,6 +64,10 @@ class Factories:
     def counter(self, name: str) -> Counter:
         """The counter of that name."""
         return Counter(self._itself, self._resources.get(name, "counter"))
+
+    def group(self, name: str) -> Group:
+        """The group of that name."""
+        return Group(self._itself, self._resources.get(name, "group"))
 
     def lock(self, name: str) -> Lock:
         """The lock of that name."""

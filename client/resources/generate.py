@@ -16,6 +16,7 @@ SOURCES = (
     "resources/barrier",
     "resources/cached_map",
     "resources/counter",
+    "resources/group",
     "resources/id_generator",
     "resources/latch",
     "resources/lock",

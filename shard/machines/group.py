@@ -32,8 +32,8 @@ from typing import Any, ClassVar
 from zlib import crc32
 
 from .base import RELEASE, SNAPSHOT, Commit, command, query
-from .group_members import DELETED, GroupMembers, Member, indexes_of
-from .waiting import ANSWER, Waiter, Waiters, checked_wait
+from .group_members import GroupMembers, Member, indexes_of
+from .waiting import ANSWER, Waiter, Waiters, checked_wait, tell_deleted
 
 UNHANDLED_MAX = 1000
 """Messages that one member may leave unhandled."""
@@ -309,8 +309,7 @@ class GroupMachine(GroupMembers):
     def deleted(self, commit: Commit) -> None:
         """Nobody will handle what is waited for."""
         super().deleted(commit)
-        for waiter in self.waiters:
-            self.publish(waiter.session, ANSWER, [waiter.number, [[], [[None, DELETED]]]])
+        tell_deleted(self, self.waiters)
 
     # -- the state -------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Who belongs to a group: the half of the group's machine that knows nothing of messages (see `group`).
 
 A member is present while the session that joined as it lasts. An ephemeral member leaves with its session; a persistent one
-is away until some session joins as it again, which takes it over from a session that is still there, or until its time is
-over. The leader is the member that has been present longest; a term is the index of the entry that changed the leader, so
+is away until some session joins as it again, which may take it over from a session that is still there, or until its time
+is over. The leader is the member that has been present longest; a term is the index of the entry that changed the leader, so
 that two leaders never share one, and both are state: a rebuilt replica has no other leader than it had.
 
 Listeners get an event `change` with [kind, b"", old, new]: "joined", "away", "returned", "changed" and "left" with the
@@ -38,7 +38,7 @@ EXPIRE_MS_MAX = 100 * 365 * 24 * 3600 * 1000
 
 TAKEN_OVER = "another session has joined as this member"
 REMOVED = "the member was removed"
-DELETED = "the group was deleted"
+GROUP_DELETED = "the group was deleted"
 
 
 @dataclass(slots=True)
@@ -107,13 +107,14 @@ class GroupMembers(StateMachine):
         metadata: bytes | None,
         expire_ms: int | None,
         at_once: int,
+        take_over: bool,
     ) -> list[Any]:
         """The session is this member from here on; said again with the same number, it changes nothing. The member."""
         _check_join(id, metadata, expire_ms, at_once)
         member = self.members.get(id)
         if member is not None and (member.session, member.number) == (commit.session, number):
             return member.row()
-        self._check_vacant(commit, id, member, persistent)
+        self._check_vacant(commit, member, persistent, take_over)
         before = None
         if member is None:
             member = self.members[id] = Member(id, commit.index, persistent)
@@ -131,14 +132,16 @@ class GroupMembers(StateMachine):
         self.came(member)
         return member.row()
 
-    def _check_vacant(self, commit: Commit, id: bytes, member: Member | None, persistent: bool) -> None:
+    def _check_vacant(self, commit: Commit, member: Member | None, persistent: bool, take_over: bool) -> None:
         if member is None:
             if len(self.members) >= MEMBERS_MAX:
                 raise ValueError(f"a group has at most {MEMBERS_MAX} members")
         elif not (member.persistent and persistent):
-            raise ValueError(f"{id!r:.60} is a member already, and not a persistent one that may be joined again")
+            raise ValueError("there is a member of that id already, and not a persistent one that may be joined again")
         elif member.session == commit.session:
-            raise ValueError(f"the session is the member {id!r:.60} already")
+            raise ValueError("the session is the member of that id already")
+        elif member.session is not None and not take_over:
+            raise ValueError("another session is the member of that id, and it is not to be taken over")
 
     @command(mode=SNAPSHOT)
     def part(self, commit: Commit, id: bytes) -> bool:
@@ -284,7 +287,7 @@ class GroupMembers(StateMachine):
         for id in self.line:
             session = self.members[id].session
             assert session is not None
-            self.publish(session, "change", ["removed", id, None, DELETED])
+            self.publish(session, "change", ["removed", id, None, GROUP_DELETED])
 
     # -- the state -------------------------------------------------------------------------------------
 

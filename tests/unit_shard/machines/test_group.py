@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from ocelog.client.protocol.errors import DELETED, ROWS
 from ocelog.shard.machines.base import Commit
 from ocelog.shard.machines.group import FULL, LEFT, NO_SUCH, NOBODY, GroupMachine
-from ocelog.shard.machines.group_members import AT_ONCE_MAX, DELETED, METADATA_BYTES_MAX, REMOVED, TAKEN_OVER
+from ocelog.shard.machines.group_members import (
+    AT_ONCE_MAX,
+    GROUP_DELETED,
+    METADATA_BYTES_MAX,
+    REMOVED,
+    TAKEN_OVER,
+)
 
 from .test_queue import Driver
 
@@ -25,8 +32,8 @@ def group():
         assert member.session is not None or not member.under_way
 
 
-def join(group, session, id, *, persistent=False, metadata=None, expire_ms=None, at_once=10, number=1):
-    return group.run(session, "join", id, number, persistent, metadata, expire_ms, at_once)
+def join(group, session, id, *, persistent=False, metadata=None, expire_ms=None, at_once=10, number=1, take_over=True):
+    return group.run(session, "join", id, number, persistent, metadata, expire_ms, at_once, take_over)
 
 
 def changes(group):
@@ -137,6 +144,15 @@ def test_a_persistent_member_is_taken_over_from_a_session_that_is_still_there(gr
     assert group.run(A, "leave", b"p") is False and group.run(A, "set_metadata", b"p", b"x") is False
     assert not group.machine.watches(A)
     assert group.run(B, "ack", b"p", index, 2) is True
+
+
+def test_a_member_that_comes_back_by_itself_takes_nobody_over(group):
+    """A client whose session was lost must not drive out the process that has replaced it."""
+    join(group, A, b"p", persistent=True)
+    with pytest.raises(ValueError, match="not to be taken over"):
+        join(group, B, b"p", persistent=True, take_over=False)
+    group.end(A)
+    join(group, B, b"p", persistent=True, take_over=False)
 
 
 def test_a_persistent_member_may_go_without_leaving(group):
@@ -496,8 +512,8 @@ def test_a_delete_is_told_to_members_and_to_who_waits(group):
     group.machine.deleted(Commit(99, 99, 1))
     group._take()
     assert group.told() == [
-        ([A], ["change", ["removed", b"a", None, DELETED]]),
-        ([SENDER], ["answer", [1, [[], [[None, DELETED]]]]]),
+        ([A], ["change", ["removed", b"a", None, GROUP_DELETED]]),
+        ([SENDER], ["answer", [1, None, DELETED, ROWS[DELETED].sentence]]),
     ]
 
 
@@ -507,14 +523,14 @@ def test_a_delete_is_told_to_members_and_to_who_waits(group):
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("join", ("a", 1, False, None, None, 1)),
-        ("join", (b"", 1, False, None, None, 1)),
-        ("join", (b"x" * 301, 1, False, None, None, 1)),
-        ("join", (b"x", 1, False, "m", None, 1)),
-        ("join", (b"x", 1, False, b"m" * (METADATA_BYTES_MAX + 1), None, 1)),
-        ("join", (b"x", 1, True, None, -1, 1)),
-        ("join", (b"x", 1, True, None, True, 1)),
-        ("join", (b"x", 1, True, None, None, AT_ONCE_MAX + 1)),
+        ("join", ("a", 1, False, None, None, 1, True)),
+        ("join", (b"", 1, False, None, None, 1, True)),
+        ("join", (b"x" * 301, 1, False, None, None, 1, True)),
+        ("join", (b"x", 1, False, "m", None, 1, True)),
+        ("join", (b"x", 1, False, b"m" * (METADATA_BYTES_MAX + 1), None, 1, True)),
+        ("join", (b"x", 1, True, None, -1, 1, True)),
+        ("join", (b"x", 1, True, None, True, 1, True)),
+        ("join", (b"x", 1, True, None, None, AT_ONCE_MAX + 1, True)),
         ("part", ("x",)),
         ("set_metadata", (b"a", "m")),
         ("listen", (b"key",)),

@@ -87,7 +87,7 @@ OPERATIONS: dict[str, Choices] = {
         "give_back": (tuple(range(18, 30)), (1, 2)),
     },
     "group": {
-        "join": ((b"a", b"b"), SMALL, (True, False), (b"m", None), (None, 0, 2), (0, 1, 2)),
+        "join": ((b"a", b"b"), SMALL, (True, False), (b"m", None), (None, 0, 2), (0, 1, 2), (True, False)),
         "part": ((b"a", b"b"),),
         "leave": ((b"a", b"b"),),
         "remove": ((b"a", b"b"),),

@@ -53,8 +53,8 @@ def by_other(type_name: str, *command: object) -> Letter:
 
 
 BOTH_JOIN: Letter = (
-    *spell("group", ("join", b"a", 1, True, None, None, 2))[0],
-    *by_other("group", "join", b"b", 1, False, None, None, 1),
+    *spell("group", ("join", b"a", 1, True, None, None, 2, True))[0],
+    *by_other("group", "join", b"b", 1, False, None, None, 1, True),
 )
 
 FIRST = 4
@@ -277,8 +277,10 @@ ALPHABETS = (
         4,
         5,
         (
-            *spell("group", ("join", b"a", 1, True, b"m", 2, 1), ("part", b"a"), ("post", "broadcast", None, b"0")),
-            by_other("group", "join", b"b", 1, False, None, None, 1),
+            *spell(
+                "group", ("join", b"a", 1, True, b"m", 2, 1, True), ("part", b"a"), ("post", "broadcast", None, b"0")
+            ),
+            by_other("group", "join", b"b", 1, False, None, None, 1, True),
             by_other("group", "remove", b"a"),
             PAUSE,
             CLOSE,
@@ -304,7 +306,9 @@ ALPHABETS = (
         4,
         5,
         (
-            *spell("group", ("join", b"a", 1, False, None, None, 1), ("leave", b"a"), ("set_metadata", b"a", b"n")),
+            *spell(
+                "group", ("join", b"a", 1, False, None, None, 1, True), ("leave", b"a"), ("set_metadata", b"a", b"n")
+            ),
             *spell("group", ("send", 1, None, False, "random", None, b"1"), ("cancel", 1), ("fail", b"a", 5, 1, "why")),
             by_other("group", "listen"),
             by_other("group", "unlisten"),
