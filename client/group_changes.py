@@ -45,7 +45,7 @@ class GroupMember(NamedTuple):
 
 
 class GroupLeader(NamedTuple):
-    """Who leads, None while nobody is present, and the term: the index at which that changed, a fencing token."""
+    """Who leads, None while nobody is present, and the term of the last leader there was: a fencing token."""
 
     id: str | None
     term: int

@@ -218,7 +218,10 @@ class AsyncGroup(AsyncHandle):
         return removed
 
     async def on_change(
-        self, callback: Callable[[GroupEvent | Resync], Any], *, timeout: Seconds = None
+        self,
+        callback: Callable[[GroupEvent | Resync], Any],
+        *,
+        timeout: Seconds = None,
     ) -> Subscription:
         """Call `callback(event)` at each change of the members or the leader, until the subscription is closed.
 

@@ -219,7 +219,10 @@ class Group(Handle):
         return removed
 
     def on_change(
-        self, callback: Callable[[GroupEvent | Resync], Any], *, timeout: Seconds = None
+        self,
+        callback: Callable[[GroupEvent | Resync], Any],
+        *,
+        timeout: Seconds = None,
     ) -> Subscription:
         """Call `callback(event)` at each change of the members or the leader, until the subscription is closed.
 

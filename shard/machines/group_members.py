@@ -2,8 +2,8 @@
 
 A member is present while the session that joined as it lasts. An ephemeral member leaves with its session; a persistent one
 is away until some session joins as it again, which may take it over from a session that is still there, or until its time
-is over. The leader is the member that has been present longest; a term is the index of the entry that changed the leader, so
-that two leaders never share one, and both are state: a rebuilt replica has no other leader than it had.
+is over. The leader is the member that has been present longest (see `candidates`); leader and term are state, so that a
+rebuilt replica has no other leader than it had.
 
 Listeners get an event `change` with [kind, b"", old, new]: "joined", "away", "returned", "changed" and "left" with the
 member before and after as [id, metadata, persistent, present, index of joining], and "elected" with [id or nil, term]. A
@@ -19,6 +19,7 @@ from typing import Any
 
 from .base import SNAPSHOT, Commit, StateMachine, command, query
 from .by_session import BySession
+from .candidates import Candidates
 from .listeners import Listeners
 
 MEMBERS_MAX = 10_000
@@ -72,15 +73,13 @@ class Member:
 
 
 class GroupMembers(StateMachine):
-    """Keeps `members` in the order of joining, the `line` of those present, the first of which is `leader` since `term`."""
+    """Keeps `members` in the order of joining, and those present as `candidates`, the first of whom leads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.members: dict[bytes, Member] = {}
         self.sessions: BySession[bytes, None] = BySession()
-        self.line: OrderedDict[bytes, None] = OrderedDict()
-        self.leader_id: bytes | None = None
-        self.term = 0
+        self.candidates = Candidates()
         self.alarm: int | None = None
         self.listeners = Listeners()
 
@@ -115,20 +114,20 @@ class GroupMembers(StateMachine):
         if member is not None and (member.session, member.number) == (commit.session, number):
             return member.row()
         self._check_vacant(commit, member, persistent, take_over)
-        before = None
+        before, led = None, self.candidates.leader is not None
         if member is None:
             member = self.members[id] = Member(id, commit.index, persistent)
         else:
             if member.session is not None:
                 self.publish(member.session, "change", ["removed", id, None, TAKEN_OVER])
-                self._go(commit, member)
+                self._go(member)
             before = member.row()
         member.session, member.number, member.due = commit.session, number, None
         member.metadata, member.expire_ms, member.at_once = metadata, expire_ms, at_once
         self.sessions.put(commit.session, id, None)
-        self.line[id] = None
+        self.candidates.add(id)
         self._tell("joined" if before is None else "returned", before, member.row())
-        self._elect(commit)
+        self._elect(commit, led)
         self.came(member)
         return member.row()
 
@@ -149,8 +148,9 @@ class GroupMembers(StateMachine):
         member = self._own(commit, id)
         if member is None:
             return False
+        led = self.candidates.leader is not None
         self._part(commit, member)
-        self._elect(commit)
+        self._elect(commit, led)
         return True
 
     @command(mode=SNAPSHOT)
@@ -159,8 +159,9 @@ class GroupMembers(StateMachine):
         member = self._own(commit, id)
         if member is None:
             return False
-        self._drop(commit, member)
-        self._elect(commit)
+        led = self.candidates.leader is not None
+        self._drop(member)
+        self._elect(commit, led)
         return True
 
     @command(mode=SNAPSHOT)
@@ -171,8 +172,9 @@ class GroupMembers(StateMachine):
             return False
         if member.session is not None:
             self.publish(member.session, "change", ["removed", id, None, REMOVED])
-        self._drop(commit, member)
-        self._elect(commit)
+        led = self.candidates.leader is not None
+        self._drop(member)
+        self._elect(commit, led)
         return True
 
     @command(mode=SNAPSHOT)
@@ -193,42 +195,39 @@ class GroupMembers(StateMachine):
 
     def _part(self, commit: Commit, member: Member) -> None:
         if not member.persistent or member.expire_ms == 0:
-            self._drop(commit, member)
+            self._drop(member)
             return
-        self._go(commit, member)
+        self._go(member)
         if member.expire_ms is not None:
             member.due = commit.time + member.expire_ms
             self._wake_at(member.due)
 
-    def _go(self, commit: Commit, member: Member) -> None:
+    def _go(self, member: Member) -> None:
         """A persistent member is away."""
         before = member.row()
-        self._vacate(commit, member)
+        self._vacate(member)
         self.went(member)
         self._tell("away", before, member.row())
 
-    def _drop(self, commit: Commit, member: Member) -> None:
+    def _drop(self, member: Member) -> None:
         before = member.row()
         if member.session is not None:
-            self._vacate(commit, member)
+            self._vacate(member)
         del self.members[member.id]
         self._tell("left", before, None)
         self.gone(member)
 
-    def _vacate(self, commit: Commit, member: Member) -> None:
+    def _vacate(self, member: Member) -> None:
         assert member.session is not None
         self.sessions.drop(member.session, member.id)
         member.session = None
-        del self.line[member.id]
-        if self.leader_id == member.id:
-            self.leader_id, self.term = None, commit.index
+        self.candidates.remove(member.id)
 
-    def _elect(self, commit: Commit) -> None:
-        """Behind every change of who is present: the first of them leads, and whoever listens is told if that is new."""
-        if self.leader_id is None and self.line:
-            self.leader_id, self.term = next(iter(self.line)), commit.index
-        if self.term == commit.index:
-            self._tell("elected", None, [self.leader_id, self.term])
+    def _elect(self, commit: Commit, led: bool) -> None:
+        """Behind every change of who is present; `led` is whether somebody led before. Whoever listens is told what is new."""
+        elected = self.candidates.elect(commit.index)
+        if elected or (led and self.candidates.leader is None):
+            self._tell("elected", None, [self.candidates.leader, self.candidates.term])
 
     # -- members that are away for too long ------------------------------------------------------------
 
@@ -246,7 +245,7 @@ class GroupMembers(StateMachine):
         for member in [member for member in self.members.values() if member.due is not None]:
             assert member.due is not None
             if member.due <= commit.time:
-                self._drop(commit, member)
+                self._drop(member)
         due = min((member.due for member in self.members.values() if member.due is not None), default=None)
         if due is not None:
             self._wake_at(due)
@@ -272,9 +271,10 @@ class GroupMembers(StateMachine):
     def session_closed(self, commit: Commit) -> None:
         """A session that has ended listens no more, and is no member any more."""
         self.listeners.end(commit.session)
+        led = self.candidates.leader is not None
         for id in list(self.sessions.get(commit.session, ())):
             self._part(commit, self.members[id])
-        self._elect(commit)
+        self._elect(commit, led)
 
     session_expired = session_closed
 
@@ -284,7 +284,7 @@ class GroupMembers(StateMachine):
 
     def deleted(self, commit: Commit) -> None:
         """Nobody is a member of a group that is deleted."""
-        for id in self.line:
+        for id in self.candidates:
             session = self.members[id].session
             assert session is not None
             self.publish(session, "change", ["removed", id, None, GROUP_DELETED])
@@ -303,16 +303,14 @@ class GroupMembers(StateMachine):
                 ]
                 for member in self.members.values()
             ],
-            list(self.line),
-            self.leader_id,
-            self.term,
+            self.candidates.state(),
             self.alarm,
             self.listeners.state(),
         ]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        members, line, leader, term, alarm, listeners = state
+        members, candidates, alarm, listeners = state
         for id, joined, persistent, session, number, metadata, expire_ms, at_once, due, under_way, pending in members:
             _check_join(id, metadata, expire_ms, at_once)
             _check_numbers(joined, number, session or 0, due or 0, *(n for pair in under_way + pending for n in pair))
@@ -322,12 +320,11 @@ class GroupMembers(StateMachine):
             self.members[id] = member
             if session is not None:
                 self.sessions.put(session, id, None)
-        self.line.update(dict.fromkeys(line))
-        present = {id for id, member in self.members.items() if member.session is not None}
-        if self.line.keys() != present or leader != next(iter(self.line), None):
-            raise ValueError(f"those present are not those in line, or {leader!r:.60} does not lead them")
-        _check_numbers(term, alarm or 0)
-        self.leader_id, self.term, self.alarm = leader, term, alarm
+        self.candidates.install(candidates)
+        if set(self.candidates) != {id for id, member in self.members.items() if member.session is not None}:
+            raise ValueError("those present are not those in line to lead")
+        _check_numbers(alarm or 0)
+        self.alarm = alarm
         self.listeners.install(listeners)
 
     # -- queries ---------------------------------------------------------------------------------------
@@ -350,8 +347,8 @@ class GroupMembers(StateMachine):
 
     @query
     def leader(self, commit: Commit) -> list[Any]:
-        """The id of the leader, None while nobody is present, and the term: the index at which that changed."""
-        return [self.leader_id, self.term]
+        """The id of the leader, None while nobody is present, and the term, that of the last leader there was."""
+        return [self.candidates.leader, self.candidates.term]
 
 
 def _checked_id(id: Any) -> bytes:
