@@ -46,6 +46,11 @@ def peer_address(sockets: str, shard: int, replica: int) -> str:
     return f"ipc://{sockets}/s{shard}r{replica}.p"
 
 
+def link_address(links: str, shard: int, replica: int, peer: int) -> str:
+    """Where a replica reaches a peer when something stands between them, as in tests that cut their connections."""
+    return f"ipc://{links}/s{shard}r{replica}-{peer}"
+
+
 def client_address(sockets: str, shard: int, replica: int) -> str:
     """Where a replica listens to routers."""
     return f"ipc://{sockets}/s{shard}r{replica}.c"
@@ -113,7 +118,8 @@ def open_replica(options: dict[str, Any]) -> Server:
             clock=time.perf_counter,
             status_extra=ProcessStatus(),
         )
-    sockets = options["sockets"]
+    sockets, links = options["sockets"], options.get("links")
+    others = [n for n in range(options["replicas"]) if n != member]
     return Server(
         replica,
         peers.PeerIdentity(
@@ -121,7 +127,10 @@ def open_replica(options: dict[str, Any]) -> Server:
         ),
         peer_address=peer_address(sockets, shard, member),
         client_address=client_address(sockets, shard, member),
-        peer_addresses={n: peer_address(sockets, shard, n) for n in range(options["replicas"]) if n != member},
+        peer_addresses={
+            n: peer_address(sockets, shard, n) if links is None else link_address(links, shard, member, n)
+            for n in others
+        },
         compactor_address=compactor_address(sockets),
         tick_ms=tick_ms,
         message_bytes_max=settings["limits"]["message_bytes_max"],
