@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .client.backoff import Exponential, Fibonacci, Once
     from .client.calls import ClientState
     from .client.changes import CounterEvent, MapEvent, Resync, ValueEvent
+    from .client.collection_changes import MultimapEvent, SetEvent
     from .client.consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .client.gates import BrokenBarrier
     from .client.protocol.errors import (
@@ -40,6 +41,7 @@ _NAMES = {
     "client.aio": ("AsyncClient", "connect_async"),
     "client.backoff": ("Exponential", "Fibonacci", "Once"),
     "client.calls": ("ClientState",),
+    "client.collection_changes": ("MultimapEvent", "SetEvent"),
     "client.changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
     "client.consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "client.gates": ("BrokenBarrier",),
@@ -55,6 +57,7 @@ _NAMES = {
         "Refused",
         "ResourceDeleted",
         "SessionExpired",
+        "SetEvent",
         "UnknownOperation",
         "Unresolved",
         "WrongType",
@@ -83,6 +86,7 @@ __all__ = [
     "Fibonacci",
     "MachineError",
     "MapEvent",
+    "MultimapEvent",
     "OcelogError",
     "Once",
     "OutcomeUnknown",
@@ -90,6 +94,7 @@ __all__ = [
     "ResourceDeleted",
     "Resync",
     "SessionExpired",
+    "SetEvent",
     "UnknownOperation",
     "Unresolved",
     "ValueEvent",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .backoff import Exponential, Fibonacci, Once
     from .calls import ClientState, StateChange
     from .changes import CounterEvent, MapEvent, Resync, ValueEvent
+    from .collection_changes import MultimapEvent, SetEvent
     from .consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .gates import BrokenBarrier
     from .handlers import Subscription
@@ -45,6 +46,7 @@ _NAMES = {
     "aio": ("AsyncClient", "connect_async"),
     "backoff": ("Exponential", "Fibonacci", "Once"),
     "calls": ("ClientState", "StateChange"),
+    "collection_changes": ("MultimapEvent", "SetEvent"),
     "changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
     "consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "gates": ("BrokenBarrier",),
@@ -78,6 +80,7 @@ __all__ = [
     "Fibonacci",
     "MachineError",
     "MapEvent",
+    "MultimapEvent",
     "OcelogError",
     "Once",
     "Outcome",
@@ -88,6 +91,7 @@ __all__ = [
     "ResourceDeleted",
     "Resync",
     "SessionExpired",
+    "SetEvent",
     "StateChange",
     "Subscription",
     "UnknownOperation",

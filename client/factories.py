@@ -21,8 +21,12 @@ from .resources.id_generator import BLOCK, AsyncIdGenerator
 from .resources.latch import AsyncLatch
 from .resources.lock import AsyncLock
 from .resources.map import AsyncMap
+from .resources.multimap import AsyncMultimap
 from .resources.partitioned_map import AsyncPartitionedMap
 from .resources.queue import AsyncQueue
+from .resources.set import AsyncSet
+from .resources.sorted_map import AsyncSortedMap
+from .resources.sorted_set import AsyncSortedSet
 from .resources.task_queue import AsyncTaskQueue
 from .resources.topic import AsyncTopic
 from .resources.value import AsyncValue
@@ -59,6 +63,22 @@ class AsyncFactories:
     def partitioned_map(self, name: str) -> AsyncPartitionedMap:
         """The partitioned map of that name, which may have 243 bytes. It is no resource of its own: see its `delete`."""
         return AsyncPartitionedMap(self._itself, self._resources.partitioned(name), self._resources.slots)
+
+    def sorted_map(self, name: str) -> AsyncSortedMap:
+        """The sorted map of that name."""
+        return AsyncSortedMap(self._itself, self._resources.get(name, "sorted_map"))
+
+    def multimap(self, name: str) -> AsyncMultimap:
+        """The multimap of that name."""
+        return AsyncMultimap(self._itself, self._resources.get(name, "multimap"))
+
+    def set(self, name: str) -> AsyncSet:
+        """The set of that name."""
+        return AsyncSet(self._itself, self._resources.get(name, "set"))
+
+    def sorted_set(self, name: str) -> AsyncSortedSet:
+        """The sorted set of that name."""
+        return AsyncSortedSet(self._itself, self._resources.get(name, "sorted_set"))
 
     def counter(self, name: str) -> AsyncCounter:
         """The counter of that name."""

@@ -22,8 +22,12 @@ from .resources.id_generator_sync import BLOCK, IdGenerator
 from .resources.latch_sync import Latch
 from .resources.lock_sync import Lock
 from .resources.map_sync import Map
+from .resources.multimap_sync import Multimap
 from .resources.partitioned_map_sync import PartitionedMap
 from .resources.queue_sync import Queue
+from .resources.set_sync import Set
+from .resources.sorted_map_sync import SortedMap
+from .resources.sorted_set_sync import SortedSet
 from .resources.task_queue_sync import TaskQueue
 from .resources.topic_sync import Topic
 from .resources.value_sync import Value
@@ -60,6 +64,22 @@ class Factories:
     def partitioned_map(self, name: str) -> PartitionedMap:
         """The partitioned map of that name, which may have 243 bytes. It is no resource of its own: see its `delete`."""
         return PartitionedMap(self._itself, self._resources.partitioned(name), self._resources.slots)
+
+    def sorted_map(self, name: str) -> SortedMap:
+        """The sorted map of that name."""
+        return SortedMap(self._itself, self._resources.get(name, "sorted_map"))
+
+    def multimap(self, name: str) -> Multimap:
+        """The multimap of that name."""
+        return Multimap(self._itself, self._resources.get(name, "multimap"))
+
+    def set(self, name: str) -> Set:
+        """The set of that name."""
+        return Set(self._itself, self._resources.get(name, "set"))
+
+    def sorted_set(self, name: str) -> SortedSet:
+        """The sorted set of that name."""
+        return SortedSet(self._itself, self._resources.get(name, "sorted_set"))
 
     def counter(self, name: str) -> Counter:
         """The counter of that name."""

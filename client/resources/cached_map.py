@@ -22,7 +22,8 @@ from ..changes import MapEvent
 from ..consistency import COMMANDS, QUERIES, Consistency, command_level, query_level
 from ..protocol.values import decode, encode_key
 from .base import Asked, Level, Seconds
-from .map import AsyncMap, Key
+from .entries import Key
+from .map import AsyncMap
 
 if TYPE_CHECKING:
     from ..aio import AsyncClient

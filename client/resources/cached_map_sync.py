@@ -23,7 +23,8 @@ from ..changes import MapEvent
 from ..consistency import COMMANDS, QUERIES, Consistency, command_level, query_level
 from ..protocol.values import decode, encode_key
 from .base import Asked, Level, Seconds
-from .map_sync import Key, Map
+from .entries import Key
+from .map_sync import Map
 
 if TYPE_CHECKING:
     from ..sync import Client

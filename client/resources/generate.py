@@ -13,16 +13,23 @@ CLIENT = Path(__file__).parents[1]
 
 SOURCES = (
     "factories",
+    "resources/any_map",
     "resources/barrier",
     "resources/cached_map",
     "resources/counter",
     "resources/group",
     "resources/id_generator",
+    "resources/keyed",
     "resources/latch",
     "resources/lock",
     "resources/map",
+    "resources/multimap",
     "resources/partitioned_map",
     "resources/queue",
+    "resources/ranges",
+    "resources/set",
+    "resources/sorted_map",
+    "resources/sorted_set",
     "resources/task_queue",
     "resources/topic",
     "resources/value",
@@ -31,11 +38,6 @@ SOURCES = (
 
 _HEADER = "# Generated from {name}.py by generate.py: change that one and run this again.\n"
 _RULES = (
-    (r"import AsyncIterator, Callable, Iterable,", "import Callable, Iterable, Iterator,"),
-    (r"from \.map import AsyncMap, Entries, Key, ", "from .map_sync import Entries, Key, Map, "),
-    (r"from \.map import AsyncMap, Key", "from .map_sync import Key, Map"),
-    (r"from \.counter import AsyncCounter", "from .counter_sync import Counter"),
-    (r"from \.cached_map import", "from .cached_map_sync import"),
     (r"\basync def\b", "def"),
     (r"\bawait ", ""),
     (r"\basync with\b", "with"),
@@ -47,15 +49,30 @@ _RULES = (
     (r"\bAsync(?=[A-Z])", ""),
     (r"from \.aio import", "from .sync import"),
     (r"from \.\.aio import", "from ..sync import"),
-    (r"from \.resources\.(?!base\b)(\w+) import", r"from .resources.\1_sync import"),
 )
+_IMPORT = re.compile(r"^( *from )(\.(?:resources\.)?)(\w+)( import )", re.M)
+_NAMES = re.compile(r"^( *from \S+ import )(\w+(?:, \w+)+)$", re.M)
 
 
 def blocking(name: str, source: str) -> str:
     """The text of the blocking twin of the asyncio module `name`."""
     for pattern, replacement in _RULES:
         source = re.sub(pattern, replacement, source)
+    source = _NAMES.sub(_in_order, _IMPORT.sub(_of_twin, source))
     return _HEADER.format(name=Path(name).name) + source
+
+
+def _of_twin(line: re.Match[str]) -> str:
+    """An import of what has a twin is one of the twin."""
+    before, package, module, after = line.groups()
+    suffix = "_sync" if f"resources/{module}" in SOURCES else ""
+    return f"{before}{package}{module}{suffix}{after}"
+
+
+def _in_order(line: re.Match[str]) -> str:
+    """Imported names in the order in which the formatter wants them: constants, classes, the rest."""
+    names = line[2].split(", ")
+    return line[1] + ", ".join(sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name)))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ itself: their answers are not of one moment.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from ..calls import Resource
@@ -25,20 +25,19 @@ from ..merging import AsyncMergedEvents
 from ..options import PARTITIONED
 from ..protocol.operations import DELETE, SHARD
 from ..protocol.routing import SlotTable
-from ..protocol.values import decode, encode_key, encode_value
+from ..protocol.values import encode_key
 from ..streams import AsyncEvents
+from .any_map import AsyncAnyMap
 from .base import Asked, Level, Seconds
-from .map import AsyncMap, Entries, Key, Versioned, put_parts
+from .entries import Key
+from .map import AsyncMap
 
 if TYPE_CHECKING:
     from ..aio import AsyncClient
 
 
-class AsyncPartitionedMap:
-    """The partitioned map of that name. Arguments and errors are those of a map's methods.
-
-    A call about many keys raises the first error when all shards have answered or failed; others have done their part.
-    """
+class AsyncPartitionedMap(AsyncAnyMap):
+    """The partitioned map of that name: what it does is described at `AsyncAnyMap`."""
 
     __slots__ = ("_client", "_commands", "_maps", "_queries", "_slots", "name")
 
@@ -74,161 +73,25 @@ class AsyncPartitionedMap:
     def _of(self, key: Key) -> AsyncMap:
         return self._maps[self._slots.shard_of(encode_key(key))]
 
-    # -- one key ---------------------------------------------------------------------------------------
+    def _resources(self) -> Sequence[Resource]:
+        return [part.resource for part in self._maps.values()]
 
-    async def put(
-        self, key: Key, value: Any, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
-    ) -> Any:
-        """Set the key, for `ttl` seconds or for ever; the previous value, or None."""
-        return await self._of(key).put(key, value, ttl=ttl, timeout=timeout, consistency=consistency)
+    def _resource_of(self, key: bytes) -> Resource:
+        return self._maps[self._slots.shard_of(key)].resource
 
-    async def put_if_absent(
-        self, key: Key, value: Any, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
-    ) -> Any:
-        """Set the key unless it is there; None when it was set, else the value that is there."""
-        return await self._of(key).put_if_absent(key, value, ttl=ttl, timeout=timeout, consistency=consistency)
+    async def _command(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
+        return await self._maps[self._slots.shard_of(parts[1])]._command(parts, timeout, consistency)
 
-    async def replace(
-        self, key: Key, value: Any, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
-    ) -> Any:
-        """Set the key only if it is there; the previous value, or None when nothing was done."""
-        return await self._of(key).replace(key, value, ttl=ttl, timeout=timeout, consistency=consistency)
+    async def _query(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> Any:
+        return await self._maps[self._slots.shard_of(parts[1])]._query(parts, timeout, consistency)
 
-    async def replace_if(
-        self,
-        key: Key,
-        expected: Any,
-        value: Any,
-        *,
-        ttl: Seconds = None,
-        timeout: Seconds = None,
-        consistency: Level = None,
-    ) -> bool:
-        """Set the key if its value equals `expected`; whether it did."""
-        return await self._of(key).replace_if(key, expected, value, ttl=ttl, timeout=timeout, consistency=consistency)
-
-    async def replace_if_version(
-        self,
-        key: Key,
-        version: int,
-        value: Any,
-        *,
-        ttl: Seconds = None,
-        timeout: Seconds = None,
-        consistency: Level = None,
-    ) -> bool:
-        """Set the key if its value is still of that version; whether it was."""
-        part = self._of(key)
-        return await part.replace_if_version(key, version, value, ttl=ttl, timeout=timeout, consistency=consistency)
-
-    async def remove(self, key: Key, *, timeout: Seconds = None, consistency: Level = None) -> Any:
-        """Make the key absent; the value it had, or None."""
-        return await self._of(key).remove(key, timeout=timeout, consistency=consistency)
-
-    async def remove_if(self, key: Key, expected: Any, *, timeout: Seconds = None, consistency: Level = None) -> bool:
-        """Make the key absent if its value equals `expected`; whether it did."""
-        return await self._of(key).remove_if(key, expected, timeout=timeout, consistency=consistency)
-
-    async def remove_if_version(
-        self,
-        key: Key,
-        version: int,
-        *,
-        timeout: Seconds = None,
-        consistency: Level = None,
-    ) -> bool:
-        """Make the key absent if its value is still of that version; whether it was."""
-        return await self._of(key).remove_if_version(key, version, timeout=timeout, consistency=consistency)
-
-    async def get(self, key: Key, *, timeout: Seconds = None, consistency: Level = None) -> Any:
-        """The key's value, or None."""
-        return await self._of(key).get(key, timeout=timeout, consistency=consistency)
-
-    async def get_or_default(
-        self,
-        key: Key,
-        default: Any,
-        *,
-        timeout: Seconds = None,
-        consistency: Level = None,
-    ) -> Any:
-        """The key's value, or `default` when it is absent."""
-        return await self._of(key).get_or_default(key, default, timeout=timeout, consistency=consistency)
-
-    async def get_versioned(self, key: Key, *, timeout: Seconds = None, consistency: Level = None) -> Versioned | None:
-        """The key's value and its version, which counts among those of its shard, or None."""
-        return await self._of(key).get_versioned(key, timeout=timeout, consistency=consistency)
-
-    async def contains(self, key: Key, *, timeout: Seconds = None, consistency: Level = None) -> bool:
-        """Whether the key is there."""
-        return await self._of(key).contains(key, timeout=timeout, consistency=consistency)
-
-    # -- many keys ---------------------------------------------------------------------------------------
-
-    async def put_many(
-        self, entries: Entries, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
-    ) -> None:
-        """Put many keys, a mapping or pairs, with few messages to each shard. Each put is one command.
-
-        This is not one step, and not one order: those of one shard are carried out in theirs.
-        """
-        pairs = entries.items() if isinstance(entries, Mapping) else entries
-        many = [(self._of(key).resource, put_parts(key, value, ttl)) for key, value in pairs]
+    async def _command_all(self, many: list[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
         level = self._commands if consistency is None else command_level(consistency)
-        await self._client.perform_all(many, False, timeout, level)
+        return await self._client.perform_all(many, False, timeout, level)
 
-    async def get_many(
-        self,
-        keys: Iterable[Key],
-        *,
-        timeout: Seconds = None,
-        consistency: Level = None,
-    ) -> dict[Key, Any]:
-        """The values of those keys that are there; those of one shard are of the same moment."""
-        wanted = list(keys)
-        by_shard: dict[int, list[Key]] = {}
-        for key in wanted:
-            by_shard.setdefault(self.shard_of(key), []).append(key)
-        asked = [(self._maps[shard].resource, ("get_many", *map(encode_key, some))) for shard, some in by_shard.items()]
-        found: dict[Key, Any] = {}
-        for some, values in zip(by_shard.values(), await self._ask(asked, timeout, consistency), strict=True):
-            found |= {key: value for key, value in zip(some, values, strict=True) if value is not None}
-        return {key: decode(found[key]) for key in wanted if key in found}
-
-    async def contains_value(self, value: Any, *, timeout: Seconds = None, consistency: Level = None) -> bool:
-        """Whether any key has a value that equals this one. Looks at all of them."""
-        return any(await self._ask_all(("contains_value", encode_value(value)), timeout, consistency))
-
-    async def size(self, *, timeout: Seconds = None, consistency: Level = None) -> int:
-        """The number of keys: the sum of what each shard has when it is asked."""
-        return sum(await self._ask_all(("size",), timeout, consistency))
-
-    async def is_empty(self, *, timeout: Seconds = None, consistency: Level = None) -> bool:
-        """Whether no shard has a key when it is asked."""
-        return await self.size(timeout=timeout, consistency=consistency) == 0
-
-    async def keys(self, *, timeout: Seconds = None, consistency: Level = None) -> list[Key]:
-        """All keys, shard by shard, and in each in the order in which their values were written."""
-        return [decode(key) for keys in await self._ask_all(("keys",), timeout, consistency) for key in keys]
-
-    async def values(self, *, timeout: Seconds = None, consistency: Level = None) -> list[Any]:
-        """All values, shard by shard, and in each in the order in which they were written."""
-        return [decode(value) for values in await self._ask_all(("values",), timeout, consistency) for value in values]
-
-    async def entries(self, *, timeout: Seconds = None, consistency: Level = None) -> list[tuple[Key, Any]]:
-        """All keys and values, shard by shard, and in each in the order in which the values were written."""
-        found = await self._ask_all(("entries",), timeout, consistency)
-        return [(decode(key), decode(value)) for entries in found for key, value in entries]
-
-    async def items(self, *, timeout: Seconds = None, consistency: Level = None) -> AsyncIterator[tuple[Key, Any]]:
-        """Iterate over keys and values page by page, one shard after the other, as a map's `items` does."""
-        for part in self._maps.values():
-            async for key, value in part.items(timeout=timeout, consistency=consistency):
-                yield key, value
-
-    async def clear(self, *, timeout: Seconds = None, consistency: Level = None) -> None:
-        """Remove all keys, of each shard in one step; what is put meanwhile may stay."""
-        await self._command_all(("clear",), timeout, consistency)
+    async def _query_all(self, many: list[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
+        level = self._queries if consistency is None else query_level(consistency)
+        return await self._client.perform_all(many, True, timeout, level)
 
     async def delete(self, *, timeout: Seconds = None, consistency: Level = None) -> None:
         """Delete the map of each shard with all that it holds. Whoever uses the partitioned map afterwards finds it empty."""
@@ -236,20 +99,7 @@ class AsyncPartitionedMap:
         shards = [Resource("", "shard", shard) for shard in self._maps]
         for shard in shards:
             shard.index = SHARD
-        level = self._commands if consistency is None else command_level(consistency)
-        await self._client.perform_all(zip(shards, parts, strict=True), False, timeout, level)
-
-    async def _command_all(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> list[Any]:
-        level = self._commands if consistency is None else command_level(consistency)
-        asked = [(part.resource, parts) for part in self._maps.values()]
-        return await self._client.perform_all(asked, False, timeout, level)
-
-    async def _ask_all(self, parts: tuple[Any, ...], timeout: Seconds, consistency: Level) -> list[Any]:
-        return await self._ask([(part.resource, parts) for part in self._maps.values()], timeout, consistency)
-
-    async def _ask(self, asked: list[Asked], timeout: Seconds, consistency: Level) -> list[Any]:
-        level = self._queries if consistency is None else query_level(consistency)
-        return await self._client.perform_all(asked, True, timeout, level)
+        await self._command_all(list(zip(shards, parts, strict=True)), timeout, consistency)
 
     # -- listening -------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ocelog.client.protocol.errors import BadArgument
-from ocelog.client.resources.map import Versioned
+from ocelog.client.resources.entries import Versioned
 
 pytestmark = pytest.mark.system
 

@@ -1,0 +1,97 @@
+"""The events of sets and multimaps, as `changes` has those of maps. They know nothing of sessions, streams or threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .changes import ADDED, CLEARED, EXPIRED, REMOVED, Event
+from .protocol.values import decode
+from .queue_changes import decoded
+
+
+class SetEvent(Event):
+    """A change of a set: `kind` is "added", "removed", "expired" or "cleared" (all values)."""
+
+    __slots__ = ()
+    kinds = frozenset((ADDED, REMOVED, EXPIRED, CLEARED))
+
+    @property
+    def key(self) -> Any:
+        """The value; None for "cleared"."""
+        return decoded(self._fields[1])
+
+    @property
+    def value(self) -> Any:
+        """The value; None for "cleared"."""
+        return self.key
+
+    @property
+    def old(self) -> Any:
+        """The value that is gone, else None."""
+        return self.key if self.kind in (REMOVED, EXPIRED) else None
+
+    @property
+    def new(self) -> Any:
+        """The value that was added, else None."""
+        return self.key if self.kind == ADDED else None
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return 100 + len(self._fields[1] or b"")
+
+    @staticmethod
+    def question(key: bytes | None) -> tuple[Any, ...]:
+        """The query that tells the state, of that value only or of all."""
+        return ("values",) if key is None else ("contains", key)
+
+    @staticmethod
+    def state_of(key: bytes | None, answer: Any) -> list[Any]:
+        """A list of what is there. Raises ValueError."""
+        if key is not None:
+            return [decode(key)] if answer else []
+        return [decode(value) for value in answer]
+
+
+class MultimapEvent(Event):
+    """A change of a multimap: `kind` is "added", "removed", "expired" (one value), or "cleared".
+
+    "cleared" with a key: it was removed with all its values; without one: everything was.
+    """
+
+    __slots__ = ()
+    kinds = frozenset((ADDED, REMOVED, EXPIRED, CLEARED))
+
+    @property
+    def key(self) -> Any:
+        """The key; None when everything was removed."""
+        return decoded(self._fields[1])
+
+    @property
+    def old(self) -> Any:
+        """The value that is gone; None for "added" and "cleared"."""
+        return decoded(self._fields[2])
+
+    @property
+    def new(self) -> Any:
+        """The value that was added, else None."""
+        return decoded(self._fields[3])
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return 100 + sum([len(field) for field in self._fields if field is not None])
+
+    @staticmethod
+    def question(key: bytes | None) -> tuple[Any, ...]:
+        """The query that tells the state, of that key only or of all."""
+        return ("entries",) if key is None else ("get", key)
+
+    @staticmethod
+    def state_of(key: bytes | None, answer: Any) -> dict[Any, list[Any]]:
+        """A dictionary of keys to the lists of their values. Raises ValueError."""
+        entries = answer if key is None else [(key, value) for value in answer]
+        state: dict[Any, list[Any]] = {}
+        for one, value in entries:
+            state.setdefault(decode(one), []).append(decode(value))
+        return state

@@ -1,0 +1,94 @@
+"""A replicated set of values.
+
+    tags = client.set("tags")
+    await tags.add("red")               # whether it is new
+    await tags.add("guest", ttl=60)
+    await tags.contains("red")
+    await tags.on_change(print)
+
+Values are whatever msgpack holds, but None; equal are those of equal msgpack. All values of one set live on one shard.
+Reads are linearizable unless `consistency` or `with_consistency` says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from ..collection_changes import SetEvent
+from ..protocol.values import decode, encode_value
+from .base import Level, Seconds
+from .entries import living
+from .keyed import AsyncKeyed
+
+
+class AsyncSet(AsyncKeyed[Any, SetEvent]):
+    """The set of that name; arguments and errors are described at `AsyncSpread`, listening at `AsyncKeyed`.
+
+    Its events are `SetEvent`.
+    """
+
+    __slots__ = ()
+    _event_type = SetEvent
+
+    def _encode_key(self, key: Any) -> bytes:
+        return encode_value(key)
+
+    async def add(self, value: Any, *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None) -> bool:
+        """Add a value, for `ttl` seconds or for ever; whether it is new.
+
+        If it is there, nothing changes, nor does its time to live.
+        """
+        is_new: bool = await self._command(self._addition(value, ttl), timeout, consistency)
+        return is_new
+
+    async def add_many(
+        self, values: Iterable[Any], *, ttl: Seconds = None, timeout: Seconds = None, consistency: Level = None
+    ) -> int:
+        """Add many values with few messages; how many of them are new. Each is a command of its own."""
+        many = [(self.resource, self._addition(value, ttl)) for value in values]
+        return sum(await self._command_all(many, timeout, consistency))
+
+    def _addition(self, value: Any, ttl: Seconds) -> tuple[Any, ...]:
+        return living(("add", self._encode_key(value)), ttl)
+
+    async def remove(self, value: Any, *, timeout: Seconds = None, consistency: Level = None) -> bool:
+        """Remove a value; whether it was there."""
+        was: bool = await self._command(("remove", self._encode_key(value)), timeout, consistency)
+        return was
+
+    async def remove_many(self, values: Iterable[Any], *, timeout: Seconds = None, consistency: Level = None) -> int:
+        """Remove these values in one step; how many of them were there."""
+        count: int = await self._command(("remove_many", *map(self._encode_key, values)), timeout, consistency)
+        return count
+
+    async def contains(self, value: Any, *, timeout: Seconds = None, consistency: Level = None) -> bool:
+        """Whether the value is there."""
+        found: bool = await self._query(("contains", self._encode_key(value)), timeout, consistency)
+        return found
+
+    async def contains_many(
+        self,
+        values: Iterable[Any],
+        *,
+        timeout: Seconds = None,
+        consistency: Level = None,
+    ) -> list[bool]:
+        """Of each of the values, whether it is there, all at the same moment."""
+        parts = ("contains_many", *map(self._encode_key, values))
+        found: list[bool] = await self._query(parts, timeout, consistency)
+        return found
+
+    async def values(self, *, timeout: Seconds = None, consistency: Level = None) -> list[Any]:
+        """All values of one moment, in the order in which they were added; see `items` for large sets."""
+        values = await self._query(("values",), timeout, consistency)
+        return [decode(value) for value in values]
+
+    async def items(self, *, timeout: Seconds = None, consistency: Level = None) -> AsyncIterator[Any]:
+        """Iterate over the values page by page, in the order in which they were added: for sets of any size.
+
+        Pages are of different moments. A value that is there all the time comes once; one that comes or goes meanwhile may
+        come or not, or again when it went and came. `timeout` is that of each page.
+        """
+        async for value in self._rows(timeout, consistency):
+            yield decode(value)
