@@ -6,6 +6,8 @@ further answer is ignored. Repeating is harmless because a query changes nothing
 Any replica may answer SEQUENTIAL and CAUSAL queries. Their answers have their turn in the order in which the messages were
 sent, and one that is older than what the session has seen by then is asked for again: a session never sees the state go back.
 
+A follower that was behind or did not answer is left alone for a while: the leader is asked what any replica may answer.
+
 Invariant: a batch is forgotten as soon as its answer has had its turn or none of its calls waits any more.
 """
 
@@ -21,11 +23,16 @@ from .calls import Call
 from .protocol.frames import SEQUENTIAL, TO_FOLLOWERS, TO_LEADER, Reply, pack_parts
 from .window import REFUSED_SECONDS, RESEND_SECONDS
 
+LEADER_SECONDS = (1.0, 60.0)
+"""For so long, doubling, the leader alone is asked after a follower was behind or silent: one that stays so costs every
+question half a second or more, and its router cannot know."""
+
 
 class QueryBatch:
     """One QUERY message: its request id, the last command sequence sent before it, calls, body, when to repeat it.
 
-    `answer` is what came for it before its turn; `receipt` what the shard told of it.
+    `answer` is what came for it before its turn; `receipt` what the shard told of it; `silent` is False while it waits because
+    it was refused.
     """
 
     __slots__ = (
@@ -40,6 +47,7 @@ class QueryBatch:
         "request",
         "resend_at",
         "silence",
+        "silent",
         "stale",
     )
 
@@ -64,6 +72,7 @@ class QueryBatch:
         self.answer: tuple[Reply, list[bytes]] | None = None
         self.receipt: dict[str, Any] | None = None
         self.stale = False
+        self.silent = True
         self.silence = silence
         self.refusals = refusals
         self.resend_at = inf
@@ -95,6 +104,8 @@ class Queries:
         self.ordered: list[QueryBatch] = []
         self.count = 0
         self.resend_at = inf
+        self._leader_until = -inf
+        self._apart = Backoff(random, *LEADER_SECONDS)
 
     def sent(
         self,
@@ -109,6 +120,8 @@ class Queries:
         place: int | None = None,
     ) -> QueryBatch:
         """A new batch leaves; `place` is its turn among the ordered ones (None: the last)."""
+        if level >= SEQUENTIAL and now < self._leader_until and not flags & TO_FOLLOWERS:
+            flags |= TO_LEADER
         silence = Backoff(self._random, *RESEND_SECONDS)
         refusals = start(self._retry, self._random, *REFUSED_SECONDS)
         body = pack_parts(operations)
@@ -155,6 +168,8 @@ class Queries:
 
     def keep(self, batch: QueryBatch, reply: Reply, answers: list[bytes]) -> None:
         """Keep what came for an ordered batch until its turn; nothing needs to be repeated meanwhile."""
+        if not batch.flags & TO_LEADER:
+            self._apart.reset()
         batch.answer = reply, answers
         batch.resend_at = inf
 
@@ -172,13 +187,24 @@ class Queries:
     def refused(self, batch: QueryBatch, retry_after: float, now: float) -> None:
         """Repeat the batch later, not before `retry_after` seconds."""
         self._plan(batch, now + batch.refusals.after(retry_after))
+        batch.silent = False
 
     def redirected(self, batch: QueryBatch, now: float) -> bool:
         """A replica that does not lead cannot answer: the leader is asked, at once the first time; False later."""
         if not batch.for_leader():
             return False
+        self._ask_leader(now)
         self._plan(batch, now + batch.silence.next())
         return True
+
+    def _was_silent(self, batch: QueryBatch, now: float) -> None:
+        silent, batch.silent = batch.silent, True
+        if batch.ordered and silent and not batch.flags & TO_FOLLOWERS and batch.for_leader():
+            self._ask_leader(now)
+
+    def _ask_leader(self, now: float) -> None:
+        if now >= self._leader_until:
+            self._leader_until = now + self._apart.next()
 
     def due(self, now: float, everything: bool = False) -> list[QueryBatch]:
         """The batches to repeat now, oldest first; batches that nobody waits for are forgotten instead."""
@@ -187,6 +213,8 @@ class Queries:
             if not batch.waited_for:
                 self.answered(batch.request)
             elif batch.answer is None and (everything or batch.resend_at <= now):
+                if not everything:
+                    self._was_silent(batch, now)
                 batch.resend_at = now + batch.silence.next()
                 repeated.append(batch)
         self.resend_at = min((batch.resend_at for batch in self._batches.values()), default=inf)

@@ -120,11 +120,59 @@ def test_a_replica_that_cannot_answer_is_passed_over_for_the_leader_at_once(harn
     assert [sent.header.flags for sent in harness.advance(0.6) if sent.kind == frames.QUERY][:1] == [TO_LEADER]
 
 
-def test_the_next_query_tries_any_replica_again(harness, kit):
+def behind(harness, kit):
+    """A follower refuses a query, and the leader answers it; for how many seconds the leader alone is asked then."""
+    _, question = get(harness)
+    assert question.header.flags == 0
+    harness.refuse(question, errors.BEHIND)
+    (again,) = harness.sent()
+    harness.answers(again.request, kit.ok(b"x"), index=120)
+    began = harness.now
+    while True:
+        _, question = get(harness)
+        harness.answers(question.request, kit.ok(b"x"), index=120)
+        if not question.header.flags:
+            return harness.now - began
+        assert question.header.flags == TO_LEADER
+        harness.advance(0.125)
+
+
+def test_the_leader_is_asked_for_a_while_after_a_follower_was_behind(harness, kit):
+    """One that stays behind costs every query half a second; an answer of a follower ends it."""
+    assert [0.75 <= behind(harness, kit) <= 1.5 for _ in range(3)] == [True] * 3
+
+
+def test_a_follower_that_stays_behind_is_tried_less_and_less(harness, kit):
+    pauses = []
+    _, question = get(harness)
+    for _ in range(8):
+        harness.refuse(question, errors.BEHIND)
+        harness.sent()
+        began = harness.now
+        harness.answers(question.request, kit.ok(b"x"), index=120)
+        while (question := get(harness)[1]).header.flags:
+            harness.answers(question.request, kit.ok(b"x"), index=120)
+            harness.advance(0.125)
+        pauses.append(harness.now - began)
+    for pause, expected in zip(pauses, (1, 2, 4, 8, 16, 32, 60, 60), strict=True):
+        assert 0.75 * expected <= pause <= 1.25 * expected + 0.25, pauses
+
+
+def test_queries_for_followers_alone_and_those_of_the_leader_are_not_moved(harness):
     _, question = get(harness)
     harness.refuse(question, errors.BEHIND)
     harness.sent()
-    assert get(harness)[1].header.flags == 0
+    assert get(harness, selection=TO_FOLLOWERS)[1].header.flags == TO_FOLLOWERS
+    assert get(harness, LINEARIZABLE)[1].header.flags == 0
+    assert get(harness, CAUSAL)[1].header.flags == TO_LEADER
+
+
+def test_a_follower_that_says_nothing_is_passed_over_when_the_query_is_repeated(harness):
+    """One that hangs keeps its connection, so its router goes on sending it what its sessions ask."""
+    _, question = get(harness)
+    (again,) = [sent for sent in harness.advance(1.5) if sent.kind == frames.QUERY]
+    assert (again.request, again.header.flags) == (question.request, TO_LEADER)
+    assert get(harness)[1].header.flags == TO_LEADER
 
 
 def test_a_busy_follower_is_waited_for(harness):
