@@ -199,6 +199,14 @@ class Flow:
                 call.resource.index = None
             self.queue.appendleft(call)
             self._watch(call)
+        if any(call.resource.opening for call in calls):
+            self._open_first()
+
+    def _open_first(self) -> None:
+        """What opens a resource and has not left yet leaves before all that waits for it, or none of that ever would."""
+        opens = [call for call in self.queue if call.owner is None]
+        others = [call for call in self.queue if call.owner is not None]
+        self.queue = deque([*opens, *others])
 
     def _opened(self, resource: Resource, result: bytes, now: float) -> None:
         code, text = opened(resource, result)

@@ -415,3 +415,28 @@ def test_an_unknown_resource_is_opened_again_and_its_operations_run_once_more_in
     assert harness.finished() == calls
     assert calls[0].error is None
     assert calls[1].error.code == errors.UNKNOWN_RESOURCE, "once, not for ever"
+
+
+def test_an_open_that_has_no_room_yet_stays_in_front_of_what_is_refused_meanwhile(kit):
+    """Behind what waits for it, it would never leave, and everything that is called later would hang."""
+    harness = kit.Harness().open(in_flight_max=2)
+    other = kit.resource("hits", "counter")
+    other.index = 6
+    adds = [harness.call("add", n, resource=other) for n in range(2)]
+    questions: list = []
+    gets = []
+    for _ in range(2):
+        gets.append(harness.call("get", b"k", query=True, level=frames.CAUSAL, selection=frames.TO_LEADER))
+        questions += [sent for sent in harness.pump() if sent.kind == frames.QUERY]
+    assert len(questions) == 2
+    for question in questions:
+        harness.answers(question.request, kit.failed(errors.UNKNOWN_RESOURCE), index=200)
+        assert harness.pump() == [], "the window is full"
+    harness.results(2, kit.NIL, kit.NIL, index=198)
+    (opening,) = harness.pump()
+    assert opening.operations == [[0, "open", "numbers", "map"]]
+    harness.results(4, kit.ok(44), index=201)
+    (again,) = harness.pump()
+    assert again.operations == [[44, "get", b"k"]] * 2
+    harness.answers(again.request, kit.ok(b"v"), kit.ok(b"v"), index=201)
+    assert sorted(harness.finished(), key=id) == sorted([*adds, *gets], key=id)
