@@ -33,7 +33,7 @@ from .io import IoThread
 from .listeners import HandlerListener
 from .listening import Listening
 from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
-from .protocol.errors import BadArgument, Closed, DeadlineExceeded, OcelogError, Unresolved
+from .protocol.errors import BadArgument, Closed, DeadlineExceeded, OcelogError, SessionExpired, Unresolved
 from .requests import GRACE_SECONDS, Request, checked_wait, command_timeout, wait_ms
 from .resolving import (
     ASK_AGAIN_SECONDS,
@@ -223,6 +223,9 @@ class AsyncClient(AsyncFactories, Front):
         finally:
             self.listening.requests.forget(request)
         if request.error is not None:
+            if isinstance(request.error, SessionExpired):
+                # A command that had not left when the session ended was sent in the next one, and waits there.
+                self._take_back(resource, request)
             raise request.error
         return request.result
 

@@ -30,7 +30,7 @@ from .io import CLOSE_SECONDS, IoThread
 from .listeners import HandlerListener, Listener
 from .listening import Listening
 from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
-from .protocol.errors import Closed, DeadlineExceeded, Unresolved
+from .protocol.errors import Closed, DeadlineExceeded, SessionExpired, Unresolved
 from .requests import GRACE_SECONDS, Request, checked_wait, command_timeout, wait_ms
 from .resolving import (
     ASK_AGAIN_SECONDS,
@@ -211,6 +211,9 @@ class Client(Factories, Front):
         finally:
             self.listening.requests.forget(request)
         if request.error is not None:
+            if isinstance(request.error, SessionExpired):
+                # A command that had not left when the session ended was sent in the next one, and waits there.
+                self._take_back(resource, request)
             raise request.error
         return request.result
 
