@@ -13,10 +13,13 @@ from typing import Any
 from ocelog.client.calls import Call, ClientState, EventBatch, Outbox, Resource, StateChange
 from ocelog.client.connection import Connection
 from ocelog.client.protocol import errors, frames
+from ocelog.client.protocol.operations import SHARD
 from ocelog.client.session import ShardSession
 
 from .handling import Handler
 from .network import Network
+from .requests import Requester
+from .resources import resources_of, type_of
 from .router import SimRouter
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import Plan
@@ -68,9 +71,13 @@ class SimClient:
         random.shuffle(endpoints)
         self.connection = Connection(endpoints, self._transport, random)
         self._resources = {name: Resource(name[0], name, 0) for name in ("map", "counter", "leases")}
+        self._resources |= {name: Resource(name, type_of(name), 0) for name in resources_of(self.plan.machines)}
+        self._resources["shard"] = Resource("", "shard", 0)
+        self._resources["shard"].index = SHARD
         self._operations: dict[Call, Operation] = {}
         self._latest_command: Operation | None = None
         self._closing = False
+        self.requests = Requester(self)
         self.handler.reset()
         self.act_soon()
 
@@ -117,6 +124,8 @@ class SimClient:
         """Begin one operation of the plan's mix."""
         if self.workload.sessions and self.scheduler.chance(self.plan.ask_share):
             self.ask()
+            return
+        if self.scheduler.chance(self.plan.request_share) and self.requests.begin():
             return
         drawn = draw_operation(self.scheduler.rng, self.plan, self.workload, self.query_share)
         self.submit(
@@ -182,7 +191,7 @@ class SimClient:
         now = self.scheduler.seconds
         operation = self._operation("shard", parts, 0)
         operation.asked = parts[1:]
-        operation.call = Call(Resource("", "shard", 0), parts, True, now, now + self._timeout(), self, None)
+        operation.call = Call(self._resources["shard"], parts, True, now, now + self._timeout(), self, None)
         self._begun(operation)
         self.session.asking.ask(operation.call, now)
         return operation
@@ -197,11 +206,22 @@ class SimClient:
     def _timeout(self) -> float:
         return 0.05 + self.scheduler.rng.random() if self.scheduler.chance(self.plan.give_up) else 1000.0
 
+    def resource(self, name: str) -> Resource:
+        """The client's own record of a resource."""
+        return self._resources[name]
+
+    def give_up(self, operation: Operation) -> None:
+        """Nobody waits for this call any more, as when a task that awaits it is cancelled."""
+        if self._operations.pop(operation.call, None) is not None:
+            self.workload.open.discard(operation)
+            self.session.give_up(operation.call, self.scheduler.seconds)
+
     def finish(self) -> None:
         """No more work but one last write and read, which have to succeed."""
         self.working = False
         if self._closing:
             self.restart()
+        self.requests.finish()
         serial = self.workload.next_serial()
         self.submit("counter", ("add", serial), serial=serial, timeout=1000.0)
         self.submit("counter", ("get",), is_query=True, timeout=1000.0)
@@ -299,11 +319,13 @@ class SimClient:
         self.scheduler.note(f"{self.name} is given {batch}")
         for callback in self.on_given:
             callback(self, batch)
+        self.requests.given(batch)
         self.handler.give(batch)
 
     def _changed(self, change: StateChange) -> None:
         self.scheduler.note(f"{self.name} is {change.state.value}: {change.reason}")
         if change.state in (ClientState.EXPIRED, ClientState.CLOSED):
+            self.requests.session_over(change.state)
             self.handler.recover()
 
     def _ended(self, operation: Operation) -> None:
@@ -322,6 +344,9 @@ class SimClient:
         envelope = self.session.envelope
         if envelope.session:
             for call, operation in self._operations.items():
+                if call.reopened and not operation.reopened:
+                    # It was refused for sure, and runs again, maybe in another session.
+                    operation.reopened, operation.session_id = True, 0
                 # A command belongs to the session that gave it its sequence, however late its call ends.
                 if call.sequence and not operation.session_id:
                     operation.session_id = envelope.session

@@ -5,7 +5,7 @@ The log as the model reads it says what happened; every answer that a client get
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 from ocelog.client.protocol import errors
 
@@ -13,16 +13,18 @@ from .model import Outcome
 from .observer import Checker, Observer
 from .workload import Operation
 
+_CARRIES = re.compile(rb"[vw]\d+")
+"""What a command writes: `workload.py` and `resources.py`."""
 
-def serial_of(operation: tuple[Any, ...]) -> int:
-    """The serial number in a logged command, 0 where there is none."""
-    if len(operation) > 2 and operation[1] == "add":
-        return int(operation[2])
-    if len(operation) > 3 and operation[1] in ("put", "put_if_absent", "replace", "hold"):
-        return int(operation[3][1:])
-    if len(operation) > 4 and operation[1] == "put_both":
-        return int(operation[4][1:])
-    return 0
+
+def serial_of(outcome: Outcome) -> int:
+    """The serial number of a command that took effect, 0 where there is none."""
+    if outcome.code:
+        return 0
+    if len(outcome.operation) > 2 and outcome.operation[1] == "add" and not outcome.by_machine:
+        return int(outcome.operation[2])
+    carried = (int(part[1:]) for part in outcome.operation[2:] if type(part) is bytes and _CARRIES.fullmatch(part))
+    return next(carried, 0)
 
 
 class ExactlyOnce(Checker):
@@ -33,7 +35,7 @@ class ExactlyOnce(Checker):
         self._applied: dict[int, int] = {}
 
     def applied(self, session_id: int, outcome: Outcome) -> None:
-        serial = 0 if outcome.code else serial_of(outcome.operation)
+        serial = serial_of(outcome)
         if serial:
             first = self._applied.setdefault(serial, outcome.index)
             self.check(first == outcome.index, f"command {serial} was applied at {first} and at {outcome.index}")
@@ -47,8 +49,9 @@ class ProgramOrder(Checker):
         self._latest: dict[int, int] = {}
 
     def applied(self, session_id: int, outcome: Outcome) -> None:
-        serial = 0 if outcome.code else serial_of(outcome.operation)
-        if serial:
+        serial = serial_of(outcome)
+        # A resource that is deleted in use is opened anew, and what it refused runs again behind later commands.
+        if serial and not outcome.by_machine:
             latest = self._latest.get(session_id, 0)
             self.check(latest < serial, f"session {session_id}: command {serial} was applied behind {latest}")
             self._latest[session_id] = serial
@@ -90,7 +93,7 @@ class HonestErrors(Checker):
             self._failed[operation.serial] = operation
 
     def applied(self, session_id: int, outcome: Outcome) -> None:
-        serial = 0 if outcome.code else serial_of(outcome.operation)
+        serial = serial_of(outcome)
         if serial:
             self._applied.add(serial)
             self.check(serial not in self._failed, f"{self._failed.get(serial)} had failed, and was applied after all")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ocelog.shard.unasked import UNASKED_TIMERS_FIRST
-
 from .leases import RUNG_MAX
 
 Publish = Callable[[list[int], str, Any], None]
@@ -17,7 +15,7 @@ Wrote = Callable[[bytes, Any], None]
 
 
 class ModelLeases:
-    """The state of one leases resource. Keys are (index, value, owner, lives in its entry); timers a plain list."""
+    """The state of one leases resource. Keys are (index, value, owner, lives in its entry); `timers` in their order."""
 
     def __init__(self, publish: Publish) -> None:
         self.publish = publish
@@ -29,7 +27,7 @@ class ModelLeases:
     def run(self, index: int, time: int, session: int, wrote: Wrote, operation: str, arguments: tuple[Any, ...]) -> Any:
         """One command; returns its result."""
         if operation == "alarm":
-            self.timers.append((max(time + arguments[0], time + 1), index, 0, ("ring", index, *arguments)))
+            self._arm(max(time + arguments[0], time + 1), index, 0, ("ring", index, *arguments))
             return None
         if operation == "watch":
             self.watchers = sorted({*self.watchers, session})
@@ -52,31 +50,25 @@ class ModelLeases:
         elif operation == "put" or present is None:
             self._set(key, (index, rest[0], 0, True), wrote)
             if rest[1]:
-                self.timers.append((time + rest[1], index, 0, ("expire", key, index)))
+                self._arm(time + rest[1], index, 0, ("expire", key, index))
         return present
 
-    def fire(self, index: int, time: int, wrote: Wrote) -> None:
-        """Log time has moved to `time`, before the entry at `index`."""
-        number = UNASKED_TIMERS_FIRST
-        for what, *arguments in self._due(time):
-            if what == "expire":
-                key, armed_at = arguments
-                if self.keys.get(key, (0,))[0] == armed_at:
-                    self._drop(key, wrote)
-                    self._note(index, armed_at)
-            else:
-                armed_at, delay, more = arguments
+    def fire(self, index: int, time: int, numbers: Iterator[int], wrote: Wrote) -> None:
+        """The first timer fires: log time has moved to `time`, before the entry at `index`. What it arms is numbered."""
+        what, *arguments = self.timers.pop(0)[3]
+        if what == "expire":
+            key, armed_at = arguments
+            if self.keys.get(key, (0,))[0] == armed_at:
+                self._drop(key, wrote)
                 self._note(index, armed_at)
-                if more:
-                    again = ("ring", armed_at, delay, more - 1)
-                    self.timers.append((max(time + delay, time + 1), index, number, again))
-                    number += 1
+        else:
+            armed_at, delay, more = arguments
+            self._note(index, armed_at)
+            if more:
+                self._arm(max(time + delay, time + 1), index, next(numbers), ("ring", armed_at, delay, more - 1))
 
-    def _due(self, time: int) -> Iterator[tuple[Any, ...]]:
-        while self.timers and min(self.timers)[0] <= time:
-            first = min(self.timers)
-            self.timers.remove(first)
-            yield first[3]
+    def _arm(self, *timer: Any) -> None:
+        self.timers = sorted([*self.timers, timer], key=lambda each: each[:3])
 
     def ended(self, session: int, wrote: Wrote) -> None:
         """A session is over, closed or expired."""

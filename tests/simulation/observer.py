@@ -60,6 +60,9 @@ class Checker:
     def committed(self, host: Host, first: int) -> None:
         """Entries from `first` on became committed, as this replica is the first to know."""
 
+    def entered(self, index: int) -> None:
+        """The model has read the committed entry at `index`, which did something to the resources of `model.machines`."""
+
     def applied(self, session_id: int, outcome: Outcome) -> None:
         """A committed entry spent a sequence of this session."""
 
@@ -240,10 +243,15 @@ class Observer:
                 if kind == CONFIGURATION:
                     payload = buffer[offset + HEADER_BYTES : offset + HEADER_BYTES + length]
                     self.configuration = Configuration.decode(payload, index)
-                outcome = self.model.apply(buffer, offset)
+                outcome = self.model.apply(buffer, offset, self._entered)
                 if outcome is not None:
                     for checker in self.checkers:
                         checker.applied(session_id, outcome)
+
+    def _entered(self, index: int) -> None:
+        if self.model.machines.facts:
+            for checker in self.checkers:
+                checker.entered(index)
 
     def _given(self, client: SimClient, batch: EventBatch) -> None:
         self.counts["batches of events"] += 1

@@ -90,6 +90,25 @@ READS: dict[str, Any] = {
 }
 """Reads at every level, of replicas that are cut off, paused, and have clocks of their own."""
 
+RESOURCES: dict[str, Any] = {
+    **BUSY,
+    "think_max": 100_000,
+    "routers": 2,
+    "lease_share": 0.2,
+    "resource_share": 0.8,
+    "delete_share": 0.02,
+    "request_share": 0.5,
+    "listen_share": 0.1,
+    "settle_share": 0.2,
+    "weak_share": 0.5,
+    "give_up": 0.1,
+    "session_timeout": 2.0,
+    "crash_interval": 2 * SECOND,
+    "down_max": 500 * MS,
+    "client_restart_interval": 2 * SECOND,
+}
+"""The machines that people reach for: clients that wait at them, hold them when they end, and delete them in use."""
+
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     "swarm": {},
     "busy": BUSY,
@@ -101,4 +120,5 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "leases": LEASES,
     "events": EVENTS,
     "reads": READS,
+    "resources": RESOURCES,
 }

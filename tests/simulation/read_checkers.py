@@ -46,6 +46,8 @@ class ReadsOwnWrites(Checker):
             return
         if behind.call.error is not None or not behind.call.sequence:
             return  # it gave up, or belongs to a session that has ended
+        if behind.call.reopened:
+            return  # its resource was deleted: it ran again when the read may have been answered already
         session_id = behind.session_id or operation.session_id  # an answered one may be of the session before
         outcome = self.observer.model.outcomes.get((session_id, behind.call.sequence))
         self.check(outcome is not None, f"{operation} was answered before {behind} was applied")
@@ -100,7 +102,10 @@ def true_at(observer: Observer, operation: Operation, index: int) -> bool:
 
 def _versions(observer: Observer, operation: Operation) -> list[tuple[int, object]]:
     key = operation.parts[1] if len(operation.parts) > 1 else None
-    return observer.model.versions.get((operation.resource[0], key), [(0, None)])
+    name: tuple[str, object] = (operation.resource[0], key)
+    if operation.resource in observer.model.queries:
+        name = (operation.resource, operation.parts)
+    return observer.model.versions.get(name, [(0, None)])
 
 
 READ_CHECKERS: tuple[type[Checker], ...] = (Linearizable, ReadsOwnWrites, ReadsNeverGoBack)

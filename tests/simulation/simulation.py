@@ -28,10 +28,21 @@ from .observer import Observer, Violation, present
 from .profiles import PROFILES
 from .raft_checkers import RAFT_CHECKERS
 from .read_checkers import READ_CHECKERS
+from .resources import queries_of
 from .router import SimRouter
+from .rule_checkers import RULE_CHECKERS
 from .scheduler import MS, SECOND, Scheduler
 from .swarm import draw
 from .workload import Workload
+
+CHECKERS = (
+    *RAFT_CHECKERS,
+    *CLIENT_CHECKERS,
+    *READ_CHECKERS,
+    *EVENT_CHECKERS,
+    *COMPACTION_CHECKERS,
+    *RULE_CHECKERS,
+)
 
 LIVENESS_MAX = 60 * SECOND
 """Virtual time within which a healed cluster has to have answered everything."""
@@ -73,10 +84,8 @@ class Simulation:
         self.network = Network(self.scheduler, self.plan.weather)
         self.workload = Workload()
         self.observer = Observer(self.plan.members, self.workload)
-        self.observer.checkers = [
-            checker(self.observer)
-            for checker in (*RAFT_CHECKERS, *CLIENT_CHECKERS, *READ_CHECKERS, *EVENT_CHECKERS, *COMPACTION_CHECKERS)
-        ]
+        self.observer.model.queries = queries_of(self.plan.machines)
+        self.observer.checkers = [checker(self.observer) for checker in CHECKERS]
         self.hosts = [
             Host(member, self.plan, self.scheduler, self.network, DISK_BYTES) for member in range(self.plan.members)
         ]

@@ -12,7 +12,9 @@ from typing import Any
 
 from ocelog.client.calls import Call
 from ocelog.client.protocol import frames
+from ocelog.client.protocol.operations import DELETE
 
+from .resources import QUERIES, TAME, WILD, draw_command, name_of
 from .swarm import Plan
 
 OPERATIONS = (
@@ -63,7 +65,8 @@ class Operation:
 
     `serial` is 0 for a query; `known_index` is what everybody together knew of the log when it began; `behind` is the
     command that its client had submitted last; `session_over` whether its session had ended before it did. A question is about
-    `asked`: session, key and sequence. `then` is called when it has ended.
+    `asked`: session, key and sequence. `then` is called when it has ended. `reopened`: it runs for the second time, since its
+    resource was gone.
     """
 
     client: str
@@ -75,6 +78,7 @@ class Operation:
     call: Call = field(init=False)
     session_id: int = 0
     session_over: bool = False
+    reopened: bool = False
     asked: tuple[int, bytes, int] | None = None
     then: Callable[[], None] | None = None
 
@@ -128,13 +132,12 @@ class Drawn:
 
 def draw_operation(rng: Random, plan: Plan, workload: Workload, query_share: float) -> Drawn:
     """One operation of the plan's mix; the serial of a command is the workload's newest."""
+    if plan.resource_share and rng.random() < plan.resource_share:
+        return _draw_of_machine(rng, plan, workload, query_share)
     resource = "leases" if rng.random() < plan.lease_share else rng.choice(("map", "counter"))
     key = b"k%d" % rng.randrange(plan.keys)
     if rng.random() < query_share:
-        level, selection = None, 0
-        if plan.weak_share and rng.random() < plan.weak_share:
-            level, selection = rng.choice(LEVELS), rng.choice(SELECTIONS)
-        return Drawn(resource, ("get",) if resource == "counter" else ("get", key), False, level, selection)
+        return _query(rng, plan, resource, ("get",) if resource == "counter" else ("get", key))
     serial = workload.next_serial()
     if rng.random() < plan.bad_share:
         return Drawn(resource, rng.choice(BAD_PARTS))
@@ -153,6 +156,28 @@ def draw_operation(rng: Random, plan: Plan, workload: Workload, query_share: flo
     name = rng.choice(OPERATIONS)
     parts = {"clear": (), "remove": (key,)}.get(name, (key, b"v%d" % serial))
     return Drawn(resource, (name, *parts), level=level)
+
+
+def _query(rng: Random, plan: Plan, resource: str, parts: tuple[Any, ...]) -> Drawn:
+    level, selection = None, 0
+    if plan.weak_share and rng.random() < plan.weak_share:
+        level, selection = rng.choice(LEVELS), rng.choice(SELECTIONS)
+    return Drawn(resource, parts, False, level, selection)
+
+
+def _draw_of_machine(rng: Random, plan: Plan, workload: Workload, query_share: float) -> Drawn:
+    """Something with one of the plan's machines: a query, any command at all, or that the resource is deleted."""
+    machine = rng.choice(plan.machines)
+    name = name_of(machine, rng.choice((WILD, WILD, TAME)))
+    queries = QUERIES.get(machine, ())
+    if queries and rng.random() < query_share:
+        return _query(rng, plan, name, rng.choice(queries))
+    serial = workload.next_serial()
+    if plan.delete_share and rng.random() < plan.delete_share:
+        return Drawn("shard", (DELETE, name))
+    level = frames.LINEARIZABLE if plan.settle_share and rng.random() < plan.settle_share else None
+    wild = name_of(machine, WILD)
+    return Drawn(wild, draw_command(rng, machine, serial, workload.known_index), level=level)
 
 
 def _lease_parts(rng: Random, plan: Plan, key: bytes, value: bytes) -> tuple[Any, ...]:

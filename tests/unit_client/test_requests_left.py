@@ -1,4 +1,4 @@
-"""A request whose session ends before its command has left goes with the command into the next session: it must not stay there."""
+"""A request whose session ends before its command has left goes into the next session with it: it must not stay there."""
 
 from __future__ import annotations
 
