@@ -33,6 +33,7 @@ TOO_LARGE = 35
 VOIDED = 36
 MACHINE_ERROR = 37
 DELETED = 38
+REVOKED = 39
 
 
 class ErrorRow(NamedTuple):
@@ -70,6 +71,9 @@ TABLE = (
     ErrorRow(VOIDED, "VOIDED", True, False, "the call had given up; its sequence was spent without effect"),
     ErrorRow(MACHINE_ERROR, "MACHINE_ERROR", True, False, "the state machine refused the operation"),
     ErrorRow(DELETED, "DELETED", True, False, "the resource was deleted while the request waited at it"),
+    ErrorRow(
+        REVOKED, "REVOKED", True, False, "what the request had, or waited for, was taken from it by somebody else"
+    ),
 )
 
 ROWS = {row.code: row for row in TABLE}
@@ -153,6 +157,10 @@ class ResourceDeleted(Refused):
     """The resource was deleted while the call waited at it, and with it whatever the call had asked for."""
 
 
+class Revoked(Refused):
+    """Somebody else took from the call what it had, or waited for: its candidate was evicted, or another one anointed."""
+
+
 class DeadlineExceeded(OcelogError, TimeoutError):
     """The deadline passed; the operation was never sent or is a query, so nothing was changed by it."""
 
@@ -195,6 +203,7 @@ _CLASSES: dict[int, type[Refused]] = {
     UNKNOWN_OPERATION: UnknownOperation,
     MACHINE_ERROR: MachineError,
     DELETED: ResourceDeleted,
+    REVOKED: Revoked,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from .barrier import BarrierMachine
 from .base import StateMachine
 from .counter import CounterMachine
+from .election import ElectionMachine
 from .group import GroupMachine
 from .latch import LatchMachine
 from .lock import LockMachine
@@ -24,6 +25,7 @@ BUILT_IN: tuple[type[StateMachine], ...] = (
     MapMachine,
     BarrierMachine,
     CounterMachine,
+    ElectionMachine,
     GroupMachine,
     LatchMachine,
     LockMachine,

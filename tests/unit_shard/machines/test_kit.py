@@ -67,6 +67,7 @@ QUERIES: dict[str, tuple[tuple[Any, ...], ...]] = {
         ("range", None, None, True, True, True, 1),
     ),
     "counter": (("get",),),
+    "election": (("leader",), ("all",), ("status",), ("size",)),
     "group": (("all",), ("get", b"a"), ("leader",), ("size",), ("unhandled", b"b")),
     "latch": (("status",),),
     "lock": (("status",),),

@@ -328,6 +328,21 @@ ALPHABETS = (
         "events",
     ),
     Alphabet(
+        "election",
+        3,
+        4,
+        (
+            *spell("election", ("run", b"a"), ("lead", 1, 2, b"b"), ("lead", 2, None, b"c"), ("lead", 3, 0, b"d")),
+            *spell("election", ("withdraw", b"a"), ("resign", 1), ("cancel", 2), ("evict", b"b"), ("listen", None)),
+            *spell("election", ("anoint", b"b"), ("promote", b"c"), ("demote", b"b")),
+            by_other("election", "run", b"b"),
+            by_other("election", "lead", 1, 3, b"a"),
+            by_other("election", "listen", None),
+            PAUSE,
+            CLOSE,
+        ),
+    ),
+    Alphabet(
         "lock",
         4,
         5,
