@@ -11,9 +11,9 @@ and is small. Nothing is restored: the snapshot is the whole state, and the time
 
 A candidate is called by an id of its own choice, which only one session at a time can have. There are two kinds. One that
 `run` named stands until its session withdraws it, leads as often as its turn comes, and hears of that as a listener. One that
-`lead` named stands for one term: the request is answered with the term once it leads, and is over when that term is. So who
-waits no more can never be elected, and nobody leads without knowing. A request whose candidate is taken away, be it waiting
-or leading, is told: it is answered (again) with REVOKED, or with DELETED.
+`lead` named stands for one term: the request is answered with [term, session, number] once it leads, and is over when that
+term is. So who waits no more can never be elected, and nobody leads without knowing. A request whose candidate is taken away,
+be it waiting or leading, is told: it is answered (again) with REVOKED, or with DELETED.
 
 The next in line leads when the leader withdraws, is evicted or its session ends. Anointing puts a candidate in the leader's
 place at once; the old leader is next, or, if it stood for one term, out. Terms are log indexes, see `candidates`.
@@ -108,7 +108,7 @@ class ElectionMachine(Patience):
 
     @command(mode=SNAPSHOT)
     def lead(self, commit: Commit, number: int, wait_ms: int | None, id: bytes) -> list[Any] | None:
-        """Stand for one term: [term] when it has begun, [None] when that is not to be waited for, None while it is."""
+        """Stand for one term: [answer] when it has begun, [None] when that is not to be waited for, None while it is."""
         _check_id(id)
         wait = checked_wait(wait_ms)
         if (commit.session, number) in self.known.by_request:
@@ -117,7 +117,7 @@ class ElectionMachine(Patience):
         if self.candidates.leader is None:
             self._add(id, Candidate(commit.session, number))
             self._elect(commit, None)
-            return [self.candidates.term]
+            return [[self.candidates.term, commit.session, number]]
         if wait == 0:
             return [None]
         self._add(id, Candidate(commit.session, number))
@@ -230,7 +230,7 @@ class ElectionMachine(Patience):
         if leader is not None:
             session, number = self.known[leader.id]
             if number is not None and self.waiters.remove(session, number) is not None:
-                self.publish(session, ANSWER, [number, leader.term])
+                self.publish(session, ANSWER, [number, [leader.term, session, number]])
         id = None if leader is None else leader.id
         self._tell("elected", id, before and list(before), leader and list(leader))
 

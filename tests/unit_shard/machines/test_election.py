@@ -160,16 +160,16 @@ def test_a_session_with_several_candidates_that_ends_makes_one_new_leader(votes)
 
 
 def test_lead_answers_when_the_term_has_begun(votes):
-    assert votes.run(A, "lead", 1, None, b"a") == [1]
+    assert votes.run(A, "lead", 1, None, b"a") == [[1, A, 1]]
     assert votes.run(B, "lead", 5, None, b"b") is None
     assert votes.run(A, "resign", 1) is True
-    assert answers(votes, B) == [[5, votes.index]]
+    assert answers(votes, B) == [[5, [votes.index, B, 5]]]
     assert votes.ask("status") == [[b"b", votes.index], [b"b"]]
     assert votes.run(A, "resign", 1) is False
 
 
 def test_who_does_not_want_to_wait_stands_only_if_it_leads_at_once(votes):
-    assert votes.run(A, "lead", 1, 0, b"a") == [1]
+    assert votes.run(A, "lead", 1, 0, b"a") == [[1, A, 1]]
     assert votes.run(B, "lead", 1, 0, b"b") == [None]
     assert votes.ask("all") == [b"a"]
     assert not votes.machine.watches(B)
@@ -183,7 +183,7 @@ def test_who_gives_up_leaves_nothing_behind(votes):
     assert answers(votes, B) == [[1, None]]
     assert not votes.machine.watches(B)
     votes.run(A, "resign", 1)
-    assert answers(votes, C) == [[1, votes.index]]
+    assert answers(votes, C) == [[1, [votes.index, C, 1]]]
     votes.pass_ms(500)
     assert (votes.told(), votes.ask("leader")[0]) == ([], b"c")
 
@@ -231,7 +231,7 @@ def test_candidates_of_sessions_that_ended_are_dropped_and_not_elected(votes):
     votes.end(B)
     assert len(votes.machine.waiters) == 1
     votes.run(A, "resign", 1)
-    assert (answers(votes, C), votes.ask("leader")) == ([[1, votes.index]], [b"c", votes.index])
+    assert (answers(votes, C), votes.ask("leader")) == ([[1, [votes.index, C, 1]]], [b"c", votes.index])
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_request_that_leads_is_told_when_its_term_is_taken_away(votes, who, co
     votes.run(A, "lead", 1, None, b"a")
     votes.run(B, "lead", 2, None, b"b")
     votes.run(who, *command)
-    assert votes.told() == [([A], ["answer", [1, None, REVOKED, why]]), ([B], ["answer", [2, votes.index]])]
+    assert votes.told() == [([A], ["answer", [1, None, REVOKED, why]]), ([B], ["answer", [2, [votes.index, B, 2]]])]
     assert votes.ask("all") == [b"b"]
     assert votes.run(A, "resign", 1) is False
 
@@ -287,7 +287,7 @@ def test_a_candidate_of_lead_may_be_anointed_over_one_of_run(votes):
     votes.run(A, "run", b"a")
     votes.run(B, "lead", 1, 100, b"b")
     votes.run(C, "anoint", b"b")
-    assert answers(votes, B) == [[1, votes.index]]
+    assert answers(votes, B) == [[1, [votes.index, B, 1]]]
     votes.run(B, "resign", 1)
     assert votes.ask("status") == [[b"a", votes.index], [b"a"]]
 
