@@ -2,81 +2,18 @@
 
 from __future__ import annotations
 
-import msgpack
+from random import Random
+
 import pytest
 from ocelog.shard.machines import paging
-from ocelog.shard.machines.base import RELEASE, Commit
 from ocelog.shard.machines.map import MapMachine
 
-SESSION = 7
-
-
-class Driver:
-    """Applies commands at ascending indexes and times, fires timers, and keeps the books on live entries."""
-
-    def __init__(self):
-        self.machine = MapMachine()
-        self.log = {}
-        self.live = set()
-        self.timers = []
-        self.events = []
-        self.time = 1000
-
-    def run(self, name, *arguments):
-        index = len(self.log) + 1
-        operation = MapMachine.operations[name]
-        self.log[index] = name, arguments, self.time
-        if operation.mode == RELEASE:
-            self.live.add(index)
-        try:
-            return operation.function(self.machine, Commit(index, self.time, SESSION), *arguments)
-        finally:
-            self._take(index)
-
-    def ask(self, name, *arguments):
-        return MapMachine.operations[name].function(self.machine, Commit(len(self.log), self.time, 1), *arguments)
-
-    def _take(self, index):
-        for released in self.machine.pending_releases:
-            self.live.remove(released)  # a KeyError is an entry that was released twice
-        self.timers += [(due, index, method, more) for due, method, more in self.machine.pending_timers]
-        self.timers = [timer for timer in self.timers if timer[1] in self.live]
-        for _, data in self.machine.pending_events:
-            unpacker = msgpack.Unpacker()
-            unpacker.feed(data)
-            self.events.append(list(unpacker)[1])
-        self.machine.forget_pending()
-
-    def pass_ms(self, milliseconds):
-        self.time += milliseconds
-        for timer in sorted(self.timers):
-            if timer[0] <= self.time:
-                due, index, method, arguments = timer
-                getattr(self.machine, method)(Commit(len(self.log) + 1, due, 0), *arguments)
-                self._take(index)
-
-    def told(self):
-        events, self.events = self.events, []
-        return events
-
-    def check(self):
-        """What is live is what the machine says, and another one made of it is the same, with the same timers."""
-        assert sorted(self.machine.live_entries()) == sorted(self.live)
-        machine, timers = MapMachine(), []
-        machine.install(self.machine.snapshot())
-        for index in sorted(self.live):
-            name, arguments, time = self.log[index]
-            MapMachine.operations[name].restoring(machine, Commit(index, time, SESSION), *arguments)
-            assert not machine.pending_releases
-            timers += [(due, index, method, more) for due, method, more in machine.pending_timers]
-            machine.forget_pending()
-        assert list(machine.live.items()) == list(self.machine.live.items())
-        assert timers == sorted(self.timers, key=lambda timer: timer[1])
+from .driver import Driver
 
 
 @pytest.fixture
 def driver():
-    driver = Driver()
+    driver = Driver(MapMachine)
     yield driver
     driver.check()
 
@@ -125,7 +62,7 @@ def test_what_was_removed_does_not_expire(driver, name):
 
 @pytest.mark.parametrize("ttl", [-1, 1 << 62, 1.5])
 def test_what_is_no_time_to_live_changes_nothing(ttl):
-    driver = Driver()
+    driver = Driver(MapMachine)
     driver.run("put", b"a", b"1")
     for write in (("put",), ("replace",)):
         with pytest.raises((TypeError, ValueError)):
@@ -209,3 +146,42 @@ def test_a_page_holds_one_entry_of_any_size(driver, monkeypatch):
     assert driver.ask("page", 1) == [False, 2, [[b"b", b"22"]]]
     assert driver.ask("page", 2) == [False, 3, [[b"c", b"large"]]]
     assert driver.ask("page", 3) == [True, 4, [[b"d", b""]]]
+
+
+def test_a_page_does_not_walk_over_what_was_read(driver, monkeypatch):
+    """Reading all of a map in pages takes a few looks at each entry; it took one at all before it, for each page."""
+    monkeypatch.setattr(paging, "PAGE_ENTRIES_MAX", 20)
+    for number in range(1000):
+        driver.run("put", b"%d" % number, b"")
+    looks = 0
+
+    def index_of(held):
+        nonlocal looks
+        looks += 1
+        return held[0]
+
+    monkeypatch.setattr(driver.machine._paging, "_index_of", index_of)
+    after, is_last, found = 0, False, []
+    while not is_last:
+        is_last, after, rows = driver.ask("page", after)
+        found += [key for key, _ in rows]
+    assert found == list(driver.machine.live)
+    assert looks < 3 * len(found)
+
+
+def test_pages_of_a_map_that_changes_are_those_of_a_walk(driver, monkeypatch):
+    """Whatever was written, removed or cleared since the page before, and whoever else reads pages at the same time."""
+    monkeypatch.setattr(paging, "PAGE_ENTRIES_MAX", 3)
+    random = Random(1)
+    readers = [0, 0]
+    for _ in range(2000):
+        key = b"%d" % random.randrange(20)
+        driver.run(*random.choices([("put", key, b""), ("remove", key), ("clear",)], (60, 20, 1))[0])
+        number = random.randrange(3)
+        if number < 2:
+            walk = [(index, key) for key, (index, _) in driver.machine.live.items() if index > readers[number]]
+            is_last, after, rows = driver.ask("page", readers[number])
+            assert [key for key, _ in rows] == [key for _, key in walk[:3]]
+            assert (is_last, after) == (len(walk) <= 3, walk[:3][-1][0] if walk else readers[number])
+            readers[number] = 0 if is_last else after
+    assert driver.ask("size") == len(driver.machine.live)
