@@ -42,8 +42,8 @@ _NAMES = {
     "client.aio": ("AsyncClient", "connect_async"),
     "client.backoff": ("Exponential", "Fibonacci", "Once"),
     "client.calls": ("ClientState",),
-    "client.collection_changes": ("MultimapEvent", "SetEvent"),
     "client.changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
+    "client.collection_changes": ("MultimapEvent", "SetEvent"),
     "client.consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "client.gates": ("BrokenBarrier",),
     "client.protocol.errors": (
@@ -59,7 +59,6 @@ _NAMES = {
         "ResourceDeleted",
         "Revoked",
         "SessionExpired",
-        "SetEvent",
         "UnknownOperation",
         "Unresolved",
         "WrongType",

@@ -140,8 +140,7 @@ def configure_operations(parser: argparse.ArgumentParser, operations: dict[str, 
             metavar = _SEVERAL.get(argument, argument.upper())
             choice.add_argument(argument, metavar=metavar, type=_KINDS[argument], nargs="+" if several else None)
         for option in operation.options:
-            kind, text = _OPTIONS[option]
-            choice.add_argument(f"--{option.replace('_', '-')}", type=kind, metavar=option.upper(), help=text)
+            _add_option(choice, option)
         add_connection_options(choice)
         choice.add_argument(
             "--consistency", choices=CONSISTENCIES, help="the level (docs/clients.md); the default is safe"
@@ -150,13 +149,25 @@ def configure_operations(parser: argparse.ArgumentParser, operations: dict[str, 
     _configure_watch(choices.add_parser("watch", help=WATCH, description=WATCH), resource)
 
 
+def _add_option(choice: argparse.ArgumentParser, option: str) -> None:
+    spelled = f"--{option.replace('_', '-')}"
+    if option in _FLAGS:
+        default, text = _FLAGS[option]
+        choice.add_argument(spelled, action=argparse.BooleanOptionalAction, default=default, help=text)
+    else:
+        kind, text = _OPTIONS[option]
+        choice.add_argument(spelled, type=kind, metavar=option.upper(), help=text)
+
+
 WATCH = "print each change as JSON, or run a command for it; until Ctrl-C"
 
 
 def _configure_watch(parser: argparse.ArgumentParser, resource: str) -> None:
     parser.add_argument("name", metavar="NAME", help=f"the {resource.replace('_', ' ')}'s name")
-    if resource in ("map", "partitioned_map"):
+    if resource in ("map", "partitioned_map", "sorted_map", "multimap"):
         parser.add_argument("--key", type=parse_key, help="this key only")
+    elif resource in ("set", "sorted_set"):
+        parser.add_argument("--value", dest="key", type=parse_value, metavar="VALUE", help="this value only")
     add_connection_options(parser)
     watch.configure(parser)
 
@@ -193,13 +204,24 @@ _KINDS: dict[str, Callable[[str], Any]] = {
     "value": parse_value,
     "old": parse_value,
     "pairs": parse_pair,
+    "values": parse_value,
     "number": int,
     "expected": int,
     "version": int,
 }
-_SEVERAL = {"keys": "KEY", "pairs": "KEY=VALUE"}
-_LINES = ("keys", "values", "entries", "items")
-_OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {"ttl": (_seconds, "seconds to live; for ever without")}
+_SEVERAL = {"keys": "KEY", "values": "VALUE", "pairs": "KEY=VALUE"}
+_LINES = ("keys", "values", "entries", "items", "range")
+_OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "ttl": (_seconds, "seconds to live; for ever without"),
+    "low": (parse_key, "where the range begins; without, at the first"),
+    "high": (parse_key, "where it ends; without, behind the last"),
+    "limit": (int, "at most so many"),
+}
+_FLAGS = {
+    "include_low": (True, "whether LOW belongs to the range"),
+    "include_high": (False, "whether HIGH does"),
+    "reverse": (False, "begin at the end"),
+}
 
 
 def run_map(options: argparse.Namespace) -> int:
