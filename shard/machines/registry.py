@@ -14,6 +14,8 @@ from .lock import LockMachine
 from .map import MapMachine
 from .multimap import MultimapMachine
 from .queue import QueueMachine
+from .read_write_lock import ReadWriteLockMachine
+from .semaphore import SemaphoreMachine
 from .set import SetMachine
 from .sorted_map import SortedMapMachine
 from .sorted_set import SortedSetMachine
@@ -34,6 +36,8 @@ BUILT_IN: tuple[type[StateMachine], ...] = (
     SetMachine,
     SortedMapMachine,
     SortedSetMachine,
+    ReadWriteLockMachine,
+    SemaphoreMachine,
     TaskQueueMachine,
     TopicMachine,
     ValueMachine,

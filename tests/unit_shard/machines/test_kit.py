@@ -71,6 +71,8 @@ QUERIES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "group": (("all",), ("get", b"a"), ("leader",), ("size",), ("unhandled", b"b")),
     "latch": (("status",),),
     "lock": (("status",),),
+    "read_write_lock": (("status",),),
+    "semaphore": (("status",), ("permits",)),
     "queue": (("peek",), ("size",), ("values",)),
     "task_queue": (("size",), ("stats",)),
     "topic": (("size",),),

@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from ocelog.client.protocol.events import unpack_batch
-from ocelog.log.entry import SNAPSHOT, UNREGISTER
+from ocelog.client.protocol.errors import DELETED, ROWS
+from ocelog.shard.machines.holding import STATUS_ROWS_MAX
 from ocelog.shard.machines.lock import LockMachine
 
-
-class Door:
-    """One lock and three sessions; requests are numbered by the caller."""
-
-    def __init__(self, entries, kit):
-        self.entries, self.kit = entries, kit
-        self.sessions = [entries.register(key=bytes((97 + n,)) * 16) for n in range(3)]
-        self.resource = entries.open(self.sessions[0], 1, "lock")
-        self._sequences = dict.fromkeys(self.sessions, 1) | {self.sessions[0]: 2}
-
-    @property
-    def machine(self):
-        return self.entries.executor.resources[self.resource].machine
-
-    def run(self, who, name, *arguments, pass_ms=0):
-        session = self.sessions[who]
-        sequence = self._sequences[session]
-        self._sequences[session] += 1
-        operation = self.kit.operation(self.resource, name, *arguments)
-        code, value = self.entries.command(session, sequence, operation, pass_ms=pass_ms)
-        return value if code == 0 else (code, value)
-
-    def end(self, who):
-        self.entries.add((UNREGISTER, SNAPSHOT, 0, self.sessions[who], 0, b""))
-
-    def answers(self, who):
-        batches = self.entries.executor.sessions.get(self.sessions[who]).events
-        return [event.value for batch in batches for event in unpack_batch(batch.payload)]
-
-    @property
-    def index(self):
-        return len(self.entries.log)
+from .door import Door
 
 
 @pytest.fixture
 def door(entries, kit):
-    return Door(entries, kit)
+    return Door(entries, kit, "lock")
 
 
 def test_a_free_lock_is_granted_at_once_with_the_index_as_token(door):
@@ -74,7 +43,7 @@ def test_only_the_grant_that_holds_the_lock_releases_it(door):
     door.run(0, "lock", 2, None)
     assert door.run(1, "unlock", 1) is False
     assert door.run(0, "unlock", 2) is False
-    assert door.machine.holder.number == 1
+    assert door.holders == [(0, 1)]
 
 
 def test_waiters_of_ended_sessions_are_dropped_and_not_granted(door):
@@ -85,7 +54,7 @@ def test_waiters_of_ended_sessions_are_dropped_and_not_granted(door):
     door.end(1)
     assert len(door.machine.waiters) == 1
     door.run(0, "unlock", 1)
-    assert door.machine.holder.session == door.sessions[2]
+    assert door.holders[0][0] == 2
 
 
 def test_the_end_of_the_holders_session_grants_to_the_next(door):
@@ -93,7 +62,7 @@ def test_the_end_of_the_holders_session_grants_to_the_next(door):
     door.run(0, "lock", 2, None)
     door.run(1, "lock", 1, None)
     door.end(0)
-    assert door.machine.holder == (door.sessions[1], 1, door.index, None)
+    assert list(door.machine.holders) == [(door.sessions[1], 1, door.index, None)]
 
 
 def test_a_timer_ends_the_wait_that_armed_it_and_no_other(door):
@@ -108,7 +77,7 @@ def test_a_timer_ends_the_wait_that_armed_it_and_no_other(door):
     door.run(0, "lock", 10, 0, pass_ms=400)
     assert (door.answers(1), door.answers(2)) == ([[2, None]], [])
     door.run(0, "unlock", 1)
-    assert door.machine.holder.session == door.sessions[2]
+    assert door.holders[0][0] == 2
 
 
 def test_a_wait_that_was_granted_is_not_given_up(door):
@@ -116,7 +85,7 @@ def test_a_wait_that_was_granted_is_not_given_up(door):
     door.run(1, "lock", 1, 100)
     door.run(0, "unlock", 1)
     door.run(0, "lock", 2, 0, pass_ms=200)
-    assert door.machine.holder.session == door.sessions[1]
+    assert door.holders[0][0] == 1
 
 
 def test_a_cancel_that_crosses_the_grant_gives_it_back(door):
@@ -124,7 +93,7 @@ def test_a_cancel_that_crosses_the_grant_gives_it_back(door):
     door.run(1, "lock", 1, None)
     door.run(0, "unlock", 1)
     door.run(1, "cancel", 1)
-    assert door.machine.holder is None
+    assert door.holders == []
     door.run(1, "cancel", 1)
     assert not any(map(door.machine.watches, door.sessions))
 
@@ -146,7 +115,51 @@ def test_a_snapshot_is_the_whole_state(door):
     assert other.snapshot() == door.machine.snapshot() == state
 
 
-@pytest.mark.parametrize("state", [[None, [[1, 1, 1, None]]], [[1, 2], []], [[1, 2, "x"], []], [None, None], [None]])
+def test_waits_that_were_served_leave_no_timers_behind(door):
+    door.run(0, "lock", 1, None)
+    for number in range(2, 20):
+        door.run(0, "lock", number, 3_600_000)
+        door.run(0, "unlock", number - 1)
+    assert len(door.entries.executor.timers._unowned) == 1
+
+
+def test_who_waits_and_who_holds_is_told_when_it_is_deleted(door):
+    door.run(0, "lock", 1, None)
+    door.run(1, "lock", 7, None)
+    refused = [None, DELETED, ROWS[DELETED].sentence]
+    assert door.delete() == [(1, [7, *refused]), (0, [1, *refused])]
+
+
+def test_the_status_tells_who_holds_and_who_waits(door):
+    door.run(0, "lock", 1, None)
+    token = door.index
+    door.run(1, "lock", 7, None)
+    rows = [[token, door.sessions[0], 1, None]], [[door.index, door.sessions[1], 7, None]]
+    assert door.ask("status") == [*rows, 1, 1]
+    for number in range(8, 8 + STATUS_ROWS_MAX):
+        door.run(1, "lock", number, None)
+    status = door.ask("status")
+    assert (len(status[1]), status[2:]) == (STATUS_ROWS_MAX, [1, STATUS_ROWS_MAX + 1])
+
+
+HOLDER = [1, 2, 9, None]
+WAITER = [1, 3, 10, [None, None]]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        [[], [WAITER], None],
+        [[[1, 2, 9, True]], [], None],
+        [[[1, "x", 9, None]], [], None],
+        [[HOLDER], [[1, 3, 10, None]], None],
+        [[HOLDER], [[1, 3, 10, ["soon", None]]], None],
+        [[HOLDER, HOLDER], [], None],
+        [[HOLDER], [WAITER], "soon"],
+        [None, [], None],
+        [[]],
+    ],
+)
 def test_what_no_snapshot_returned_is_refused(state):
     with pytest.raises((TypeError, ValueError)):
         LockMachine().install(state)

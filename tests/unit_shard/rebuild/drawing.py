@@ -150,6 +150,18 @@ OPERATIONS: dict[str, Choices] = {
         "wait_open": ((1, 2), (0, 3, None)),
         "cancel": ((1, 2),),
     },
+    "read_write_lock": {
+        "read": ((1, 2), (0, 3, None)),
+        "write": ((1, 2), (0, 3, None)),
+        "unlock": ((1, 2),),
+        "cancel": ((1, 2),),
+    },
+    "semaphore": {
+        "acquire": ((1, 2), (0, 3, None), SMALL, (2, 2, 3, None)),
+        "give_back": ((1, 2),),
+        "cancel": ((1, 2),),
+        "set_capacity": ((1, 2, 3),),
+    },
     "turnstile": {"lock": (), "lock_for": (DELAYS,), "try_lock": (), "unlock": ()},
     "alarm": {
         "later": (DELAYS, ("x", 1), ("y", None)),

@@ -380,6 +380,30 @@ ALPHABETS = (
         ),
     ),
     Alphabet(
+        "read_write_lock",
+        4,
+        5,
+        (
+            *spell("read_write_lock", ("read", 1, None), ("write", 2, 2), ("unlock", 1), ("cancel", 2)),
+            by_other("read_write_lock", "read", 1, 2),
+            by_other("read_write_lock", "write", 2, None),
+            by_other("read_write_lock", "unlock", 2),
+            CLOSE,
+        ),
+    ),
+    Alphabet(
+        "semaphore",
+        4,
+        5,
+        (
+            *spell("semaphore", ("acquire", 1, None, 2, 2), ("acquire", 2, 2, 1, None), ("give_back", 1)),
+            *spell("semaphore", ("set_capacity", 1), ("cancel", 2)),
+            by_other("semaphore", "acquire", 1, None, 1, 2),
+            by_other("semaphore", "give_back", 1),
+            CLOSE,
+        ),
+    ),
+    Alphabet(
         "keyed",
         3,
         4,
