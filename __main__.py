@@ -47,6 +47,11 @@ VERBS = {
     "tasks": Verb("client.commandline.tasks", "submit tasks, and work on them"),
     "topic": Verb("client.commandline.topic", "publish messages, and subscribe to them"),
     "queue": Verb("client.commandline.queue", "add to a queue and take from it"),
+    "lock": Verb("client.commandline.lock", "run a command while a lock is held", "configure_lock", "run_lock"),
+    "rwlock": Verb("client.commandline.lock", "the same, for reading or writing", "configure_rwlock", "run_rwlock"),
+    "semaphore": Verb(
+        "client.commandline.lock", "the same, for so many at once", "configure_semaphore", "run_semaphore"
+    ),
     "value": Verb("client.commandline.value", "read and change a value"),
     "log": Verb("shard.verbs", "look into the log files of a data directory", "configure_log", "run_log"),
     "bench": Verb("bench.verbs", "measure a cluster"),

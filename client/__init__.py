@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .collection_changes import MultimapEvent, SetEvent
     from .consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .gates import BrokenBarrier
+    from .grants import Claim, Claims, Grant
     from .handlers import Subscription
     from .receipts import Receipt, Receipts
     from .resolving import Outcome
@@ -51,6 +52,7 @@ _NAMES = {
     "collection_changes": ("MultimapEvent", "SetEvent"),
     "consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "gates": ("BrokenBarrier",),
+    "grants": ("Claim", "Claims", "Grant"),
     "handlers": ("Subscription",),
     "receipts": ("Receipt", "Receipts"),
     "resolving": ("Outcome",),
@@ -68,6 +70,8 @@ __all__ = [
     "AsyncEvents",
     "BadArgument",
     "BrokenBarrier",
+    "Claim",
+    "Claims",
     "Client",
     "ClientState",
     "Closed",
@@ -79,6 +83,7 @@ __all__ = [
     "EventsPending",
     "Exponential",
     "Fibonacci",
+    "Grant",
     "MachineError",
     "MapEvent",
     "MultimapEvent",

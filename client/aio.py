@@ -34,7 +34,7 @@ from .listeners import HandlerListener
 from .listening import Listening
 from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
 from .protocol.errors import BadArgument, Closed, DeadlineExceeded, OcelogError, SessionExpired, Unresolved
-from .requests import GRACE_SECONDS, Request, checked_wait, command_timeout, wait_ms
+from .requests import GRACE_SECONDS, checked_wait, command_timeout, wait_ms
 from .resolving import (
     ASK_AGAIN_SECONDS,
     Outcome,
@@ -194,47 +194,52 @@ class AsyncClient(AsyncFactories, Front):
             if receipts is not None:
                 receipts.add(call, monotonic() - started)
 
-    async def request(self, resource: Resource, operation: str, *arguments: Any, wait: float | None) -> Any:
+    async def request(
+        self, resource: Resource, operation: str, *arguments: Any, wait: float | None, holds: bool = False
+    ) -> Any:
         """One request that may have to wait at the shard, for `wait` seconds (see `requests.checked_wait`); its result.
 
         The operation gets the request's number and its time to wait as first arguments. Raises DeadlineExceeded when no
-        answer came in time; the request is then taken back, as it is when the call is cancelled.
+        answer came in time; the request is then taken back, as it is when the call is cancelled. If it `holds` what it is
+        granted, that is among the client's holdings until it is released or lost.
         """
         self.check_usable()
         wait = checked_wait(wait, self.timeout)
         future: asyncio.Future[None] = self._loop.create_future()
-        request = self.listening.requests.expect(resource, partial(_finish, future))
+        request = self.listening.requests.expect(resource, partial(_finish, future), holds=holds)
         started = monotonic()
         try:
             parts = (operation, request.number, wait_ms(wait), *arguments)
             answer = await self.perform(resource, parts, False, command_timeout(wait, self.timeout))
             if answer is not None:
-                return answer[0]
+                return self.listening.requests.given(request, answer[0])
             left = wait + GRACE_SECONDS + started - monotonic()
             # Not wait_for: in Python 3.11 it swallows a cancellation that crosses the answer.
             if not (await asyncio.wait((future,), timeout=None if left == inf else max(0.0, left)))[0]:
                 raise TimeoutError
+            if isinstance(request.error, SessionExpired):
+                self.take_back(resource, request.number)  # it may have left just now, in the session that follows
+            if request.error is not None:
+                raise request.error
+            return self.listening.requests.given(request, request.result)
         except (asyncio.CancelledError, TimeoutError) as error:
-            self._take_back(resource, request)
+            self.take_back(resource, request.number)
             if isinstance(error, asyncio.CancelledError | OcelogError):
                 raise
             text = f"{operation} was not answered in time, and is taken back"
             raise DeadlineExceeded(text, resource=resource.name, shard=resource.shard) from None
         finally:
             self.listening.requests.forget(request)
-        if request.error is not None:
-            if isinstance(request.error, SessionExpired):
-                # A command that had not left when the session ended was sent in the next one, and waits there.
-                self._take_back(resource, request)
-            raise request.error
-        return request.result
 
-    def _take_back(self, resource: Resource, request: Request) -> None:
-        # Nobody waits for the answer; it leaves behind the request, so that it surely finds it, however long it takes.
+    def take_back(self, resource: Resource, number: int) -> None:
+        """Take a request back, or give back what it was granted, however long that takes; nobody waits for it.
+
+        It leaves behind the request, so it surely finds it.
+        """
         if self._io.usable:
             now, ignored = monotonic(), self._loop.create_future()
             ignored.add_done_callback(lambda future: future.cancelled() or future.exception())
-            parts = ("cancel", request.number)
+            parts = ("cancel", number)
             self._owner.submit(Call(resource, parts, False, now, inf, self._owner, ignored, nested=True))
 
     def check_usable(self) -> None:

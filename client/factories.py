@@ -24,6 +24,8 @@ from .resources.map import AsyncMap
 from .resources.multimap import AsyncMultimap
 from .resources.partitioned_map import AsyncPartitionedMap
 from .resources.queue import AsyncQueue
+from .resources.read_write_lock import AsyncReadWriteLock
+from .resources.semaphore import AsyncSemaphore
 from .resources.set import AsyncSet
 from .resources.sorted_map import AsyncSortedMap
 from .resources.sorted_set import AsyncSortedSet
@@ -88,9 +90,17 @@ class AsyncFactories:
         """The group of that name."""
         return AsyncGroup(self._itself, self._resources.get(name, "group"))
 
-    def lock(self, name: str) -> AsyncLock:
-        """The lock of that name."""
-        return AsyncLock(self._itself, self._resources.get(name, "lock"))
+    def lock(self, name: str, *, reentrant: bool = False) -> AsyncLock:
+        """The lock of that name; a `reentrant` one may be taken again by who holds it by this handle."""
+        return AsyncLock(self._itself, self._resources.get(name, "lock"), reentrant=reentrant)
+
+    def read_write_lock(self, name: str) -> AsyncReadWriteLock:
+        """The read-write lock of that name."""
+        return AsyncReadWriteLock(self._itself, self._resources.get(name, "read_write_lock"))
+
+    def semaphore(self, name: str, capacity: int | None = None) -> AsyncSemaphore:
+        """The semaphore of that name, with so many permits; None: as many as whoever used it first has said."""
+        return AsyncSemaphore(self._itself, self._resources.get(name, "semaphore"), capacity=capacity)
 
     def barrier(self, name: str) -> AsyncBarrier:
         """The barrier of that name."""

@@ -25,6 +25,8 @@ from .resources.map_sync import Map
 from .resources.multimap_sync import Multimap
 from .resources.partitioned_map_sync import PartitionedMap
 from .resources.queue_sync import Queue
+from .resources.read_write_lock_sync import ReadWriteLock
+from .resources.semaphore_sync import Semaphore
 from .resources.set_sync import Set
 from .resources.sorted_map_sync import SortedMap
 from .resources.sorted_set_sync import SortedSet
@@ -89,9 +91,17 @@ class Factories:
         """The group of that name."""
         return Group(self._itself, self._resources.get(name, "group"))
 
-    def lock(self, name: str) -> Lock:
-        """The lock of that name."""
-        return Lock(self._itself, self._resources.get(name, "lock"))
+    def lock(self, name: str, *, reentrant: bool = False) -> Lock:
+        """The lock of that name; a `reentrant` one may be taken again by who holds it by this handle."""
+        return Lock(self._itself, self._resources.get(name, "lock"), reentrant=reentrant)
+
+    def read_write_lock(self, name: str) -> ReadWriteLock:
+        """The read-write lock of that name."""
+        return ReadWriteLock(self._itself, self._resources.get(name, "read_write_lock"))
+
+    def semaphore(self, name: str, capacity: int | None = None) -> Semaphore:
+        """The semaphore of that name, with so many permits; None: as many as whoever used it first has said."""
+        return Semaphore(self._itself, self._resources.get(name, "semaphore"), capacity=capacity)
 
     def barrier(self, name: str) -> Barrier:
         """The barrier of that name."""

@@ -81,6 +81,10 @@ class Front:
         self.stocks.forget(name)
         self.listening.requests.take_arrived(shard, name)
 
+    def call_back(self, callback: Callable[[Any], Any], item: Any) -> None:
+        """Call `callback(item)` where callbacks run, behind those that wait. For threads that may call the client."""
+        self._handlers.once(callback, item)
+
     def receipts(self) -> Receipts:
         """Collect receipts in a block: `with client.receipts() as receipts: ...`."""
         return Receipts(self._tracing)

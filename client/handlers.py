@@ -97,6 +97,10 @@ class Handlers:
         """The events of a resource have ended: tell whoever wants to know of errors, behind the callbacks that wait."""
         self.add(Subscription(partial(self._report, item=resource), _nothing), error, None)
 
+    def once(self, callback: Callable[[Any], Any], item: Any) -> None:
+        """Run this callback when those before it are over; nobody takes it back."""
+        self.add(Subscription(callback, _nothing), item, None)
+
     def add(self, subscription: Subscription, item: Any, pending: Pending | None) -> None:
         """Run this callback when those before it are over."""
         raise NotImplementedError
@@ -158,6 +162,11 @@ class LoopHandlers(Handlers):
         """Run this callback when those before it are over."""
         self.used = True
         self._tasks.append(Task(subscription, item, pending))
+
+    def once(self, callback: Callable[[Any], Any], item: Any) -> None:
+        """Run this callback when those before it are over, at the latest in the loop's next turn."""
+        super().once(callback, item)
+        self._loop.call_soon(self.run)
 
     def run(self) -> None:
         """Run what waits, up to a coroutine that is not over at once; that one goes on here when it is."""

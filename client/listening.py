@@ -187,6 +187,7 @@ class Listening:
                 item.then(item)
         elif isinstance(item, StateChange) and item.state is ClientState.EXPIRED:
             text = "the session ended, and with it what waited in it"
+            self.requests.holdings.ended(item.shard, item.session)
             self.requests.fail(item.shard, errors.SessionExpired(text, shard=item.shard, session=item.session))
             self._expired(item)
 

@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any
 
 from .calls import Resource
+from .holdings import Holdings
 from .options import seconds
 from .protocol.errors import BadArgument, error_for
 
@@ -34,12 +35,16 @@ _SHAPES = ([int], [int, int, str])
 
 
 class Request:
-    """One request. `over` is set when `result` or `error` is there, and then `wake` is called, in the thread that brought it."""
+    """One request; `holds` says that it asks for something to hold.
 
-    __slots__ = ("error", "number", "over", "resource", "result", "wake")
+    `over` is set when `result` or `error` is there, and then `wake` is called, in the thread that brought it.
+    """
 
-    def __init__(self, number: int, resource: Resource, wake: Callable[[], None]) -> None:
+    __slots__ = ("error", "holds", "number", "over", "resource", "result", "wake")
+
+    def __init__(self, number: int, resource: Resource, wake: Callable[[], None], holds: bool) -> None:
         self.number = number
+        self.holds = holds
         self.resource = resource
         self.wake = wake
         self.over = False
@@ -48,25 +53,36 @@ class Request:
 
 
 class Requests:
-    """The requests of one client that wait."""
+    """The requests of one client that wait. `holdings` are those that were granted something."""
 
     def __init__(self) -> None:
+        self.holdings = Holdings()
         self._lock = Lock()
         self._numbers = count(1)
         self._waiting: dict[int, Request] = {}
         self._arrived: dict[tuple[int, str], list[int]] = {}
 
-    def expect(self, resource: Resource, wake: Callable[[], None]) -> Request:
+    def expect(self, resource: Resource, wake: Callable[[], None], *, holds: bool = False) -> Request:
         """A new request to the resource, with a number that no other one of this client has."""
         with self._lock:
-            request = Request(next(self._numbers), resource, wake)
+            request = Request(next(self._numbers), resource, wake, holds)
             self._waiting[request.number] = request
-            return request
+        if holds:
+            self.holdings.expect(request.number, resource.shard)
+        return request
 
     def forget(self, request: Request) -> None:
         """Nobody waits for it any more."""
         with self._lock:
             self._waiting.pop(request.number, None)
+        if request.holds:
+            self.holdings.settled(request.number)
+
+    def given(self, request: Request, result: Any) -> Any:
+        """The result, which is a grant of what the request asks to hold, or None."""
+        if request.holds and result is not None:
+            self.holdings.granted(request.number, result[1])
+        return result
 
     def arrived(self, shard: int, resource: str, *items: int) -> None:
         """Something that a resource keeps until it is surely here has come; the next request to it says so."""
@@ -86,17 +102,20 @@ class Requests:
 
         One that nobody waits for, or that is malformed, is dropped.
         """
-        if type(value) is not list or [type(part) for part in value[:1] + value[2:]] not in _SHAPES:
+        if type(value) is not list or len(value) < 2 or [type(part) for part in value[:1] + value[2:]] not in _SHAPES:
             return
+        number, result, *refusal = value
+        if refusal:
+            # Also when it waits: the answer of the command, which granted it, may be on its way to the caller.
+            self.holdings.refused(number, shard)
         with self._lock:
-            request = self._waiting.get(value[0])
+            request = self._waiting.get(number)
             if request is None or request.resource.shard != shard:
                 return
-            del self._waiting[value[0]]
-        if len(value) == 2:
-            request.result = value[1]
-        else:
-            request.error = error_for(value[2], value[3], resource=request.resource.name, shard=shard)
+            del self._waiting[number]
+        request.result = result
+        if refusal:
+            request.error = error_for(*refusal, resource=request.resource.name, shard=shard)
         request.over = True
         request.wake()
 

@@ -104,16 +104,17 @@ def add_connection_options(parser: argparse.ArgumentParser, timeout_s: float = T
         help=f"where the cluster listens (${VARIABLE}, else {DEFAULT})",
     )
     parser.add_argument(
-        "--timeout", type=_seconds, default=timeout_s, metavar="S", help=f"seconds to wait ({timeout_s:g})"
+        "--timeout", type=seconds, default=timeout_s, metavar="S", help=f"seconds to wait ({timeout_s:g})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < 1e6:
+def seconds(text: str) -> float:
+    """A time on the command line. Raises ValueError and ArgumentTypeError."""
+    found = float(text)
+    if not 0 < found < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is not a time in seconds above 0")
-    return seconds
+    return found
 
 
 def configure_map(parser: argparse.ArgumentParser) -> None:
@@ -212,7 +213,7 @@ _KINDS: dict[str, Callable[[str], Any]] = {
 _SEVERAL = {"keys": "KEY", "values": "VALUE", "pairs": "KEY=VALUE"}
 _LINES = ("keys", "values", "entries", "items", "range")
 _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "ttl": (_seconds, "seconds to live; for ever without"),
+    "ttl": (seconds, "seconds to live; for ever without"),
     "low": (parse_key, "where the range begins; without, at the first"),
     "high": (parse_key, "where it ends; without, behind the last"),
     "limit": (int, "at most so many"),

@@ -5,6 +5,8 @@ Handles do no I/O of their own and are cheap: the resource is opened with its fi
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,9 +68,26 @@ class AsyncHandle:
         level = self._queries if consistency is None else query_level(consistency)
         return await self._client.perform_all(many, True, timeout, level)
 
-    async def _request(self, operation: str, *arguments: Any, wait: Seconds) -> Any:
-        """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever."""
-        return await self._client.request(self.resource, operation, *arguments, wait=wait)
+    async def _request(self, operation: str, *arguments: Any, wait: Seconds, holds: bool = False) -> Any:
+        """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever.
+
+        `holds`: what is answered is a grant, which the client remembers until `_give_back`.
+        """
+        return await self._client.request(self.resource, operation, *arguments, wait=wait, holds=holds)
+
+    async def _give_back(self, operation: str, number: int, timeout: Seconds) -> Any:
+        """Give back what a request was granted; a call that gives up goes on without its caller until the session ends."""
+        self._client.listening.requests.holdings.released(number)
+        try:
+            return await self._command((operation, number), timeout, None)
+        except (asyncio.CancelledError, TimeoutError):
+            self._client.take_back(self.resource, number)
+            raise
+
+    @staticmethod
+    def _caller() -> object:
+        """The task that this runs in."""
+        return asyncio.current_task()
 
 
 class Handle:
@@ -115,6 +134,23 @@ class Handle:
         level = self._queries if consistency is None else query_level(consistency)
         return self._client.perform_all(many, True, timeout, level)
 
-    def _request(self, operation: str, *arguments: Any, wait: Seconds) -> Any:
-        """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever."""
-        return self._client.request(self.resource, operation, *arguments, wait=wait)
+    def _request(self, operation: str, *arguments: Any, wait: Seconds, holds: bool = False) -> Any:
+        """Run an operation that may have to wait, for `wait` seconds: None is the client's default, math.inf for ever.
+
+        `holds`: what is answered is a grant, which the client remembers until `_give_back`.
+        """
+        return self._client.request(self.resource, operation, *arguments, wait=wait, holds=holds)
+
+    def _give_back(self, operation: str, number: int, timeout: Seconds) -> Any:
+        """Give back what a request was granted; a call that gives up goes on without its caller until the session ends."""
+        self._client.listening.requests.holdings.released(number)
+        try:
+            return self._command((operation, number), timeout, None)
+        except (KeyboardInterrupt, TimeoutError):
+            self._client.take_back(self.resource, number)
+            raise
+
+    @staticmethod
+    def _caller() -> object:
+        """The thread that this runs in."""
+        return threading.current_thread()

@@ -12,83 +12,114 @@ is protected from one that has not learnt it yet.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
 
-from ..protocol.errors import BadArgument, DeadlineExceeded
-from .base import AsyncHandle, Level, Seconds
+from ..calls import Resource
+from ..consistency import COMMANDS, QUERIES, Consistency
+from ..grants import Claim, Grant, checked_grant
+from .base import Level, Seconds
+from .holding import AsyncHeld, AsyncHolding, Lost
+
+if TYPE_CHECKING:
+    from ..aio import AsyncClient
 
 
-class Grant(NamedTuple):
-    """Who holds the lock: `token` grows with every grant; `session` and `number` say to which request it was granted."""
+class Entered:
+    """How often a caller has taken a reentrant lock that it holds."""
 
-    token: int
-    session: int
-    number: int
+    __slots__ = ("grant", "times")
+
+    def __init__(self, grant: Grant) -> None:
+        self.grant = grant
+        self.times = 1
 
 
-class AsyncLock(AsyncHandle):
+class AsyncLock(AsyncHolding):
     """The lock of that name. `timeout` is in seconds; None means the client's default.
 
-    Every method raises DeadlineExceeded or OutcomeUnknown when the timeout passes, SessionExpired, Refused and Closed.
-    A request that is cancelled or times out leaves nothing behind: what it is granted all the same is given back.
+    A `reentrant` one is granted at once to the task (of a blocking client: the thread) that holds it by this handle, and is
+    released when it was unlocked as often. That is counted here: to the shard, and to all others, it is one grant.
+
+    `lost(grant)` is called once, where callbacks run, when it is known that the grant is lost: its session has ended, or the lock
+    was deleted. A client that is cut off cannot know: its `state` is SUSPENDED then.
+
+    Every method raises DeadlineExceeded or OutcomeUnknown when the timeout passes, SessionExpired, ResourceDeleted when it
+    waits at a lock that is deleted, Refused and Closed. A request that is cancelled or times out leaves nothing behind:
+    what it is granted all the same is given back.
     """
 
-    __slots__ = ()
+    __slots__ = ("_entered",)
 
-    async def lock(self, *, timeout: Seconds = None) -> Grant:
+    def __init__(
+        self,
+        client: AsyncClient,
+        resource: Resource,
+        commands: Consistency = COMMANDS,
+        queries: Consistency = QUERIES,
+        *,
+        reentrant: bool = False,
+    ) -> None:
+        super().__init__(client, resource, commands, queries)
+        self._entered: WeakKeyDictionary[object, Entered] | None = WeakKeyDictionary() if reentrant else None
+
+    def with_consistency(self, *, commands: Level = None, queries: Level = None) -> Self:
+        """The same lock, with these levels where a call names none. Raises BadArgument."""
+        found = super().with_consistency(commands=commands, queries=queries)
+        found._entered = self._entered
+        return found
+
+    async def lock(self, *, timeout: Seconds = None, lost: Lost = None) -> Grant:
         """Take the lock, waiting for so many seconds, with math.inf for ever. Raises DeadlineExceeded when it is not had."""
-        answer = await self._request("lock", wait=timeout)
-        if answer is None:
-            text = "the lock was not granted in time"
-            raise DeadlineExceeded(text, resource=self.resource.name, shard=self.resource.shard)
-        return Grant(*answer)
+        return self._enter(lost) or self._remember(await self._wait_for("lock", wait=timeout, lost=lost))
 
-    async def try_lock(self) -> Grant | None:
+    async def try_lock(self, *, lost: Lost = None) -> Grant | None:
         """Take the lock if nobody holds it, else None."""
-        answer = await self._request("lock", wait=0)
-        return None if answer is None else Grant(*answer)
+        if again := self._enter(lost):
+            return again
+        grant = await self._take("lock", wait=0, lost=lost)
+        return None if grant is None else self._remember(grant)
 
     async def unlock(self, grant: Grant, *, timeout: Seconds = None) -> bool:
-        """Release the lock; False when it was no longer this grant's: its session had ended. Raises BadArgument."""
-        number = _checked(grant).number
-        held: bool = await self._command(("unlock", number), timeout, None)
-        return held
+        """Release the lock; False when it was no longer this grant's: its session had ended. Raises BadArgument.
 
-    def held(self, *, timeout: Seconds = None) -> AsyncHeld:
+        When that takes longer than the timeout, or is cancelled, the client goes on trying until the session ends.
+        """
+        checked_grant(grant)
+        if self._entered is not None:
+            entered = self._entered.get(self._caller())
+            if entered is not None and entered.grant == grant:
+                entered.times -= 1
+                if entered.times:
+                    return True
+                del self._entered[self._caller()]
+        return await self._leave("unlock", grant, timeout)
+
+    def held(self, *, timeout: Seconds = None, lost: Lost = None) -> AsyncHeld:
         """The lock for the time of a block: `async with lock.held(timeout=5) as grant`. Entering raises what `lock` does."""
-        return AsyncHeld(self, timeout)
+        return AsyncHeld(partial(self.lock, timeout=timeout, lost=lost), self.unlock)
 
     async def holder(self, *, timeout: Seconds = None, consistency: Level = None) -> Grant | None:
         """Who holds the lock, or None."""
-        holder, _ = await self._query(("status",), timeout, consistency)
-        return None if holder is None else Grant(*holder)
+        status = await self.status(timeout=timeout, consistency=consistency)
+        holder: Claim | None = status.holders[0] if status.holders else None
+        return None if holder is None else Grant(*holder[:3])
 
     async def waiting(self, *, timeout: Seconds = None, consistency: Level = None) -> int:
         """How many requests wait for the lock."""
-        waiting: int
-        _, waiting = await self._query(("status",), timeout, consistency)
-        return waiting
+        return (await self.status(timeout=timeout, consistency=consistency)).waiting
 
+    def _enter(self, lost: Lost) -> Grant | None:
+        """The grant of the caller, once more, if the lock is reentrant and is the caller's."""
+        entered = None if self._entered is None else self._entered.get(self._caller())
+        if entered is None or not self._client.listening.requests.holdings.holds(entered.grant.number):
+            return None
+        entered.times += 1
+        self._watch(entered.grant, lost)
+        return entered.grant
 
-class AsyncHeld:
-    """A lock that is held while its block runs; to be used once."""
-
-    __slots__ = ("_grant", "_lock", "_timeout")
-
-    def __init__(self, lock: AsyncLock, timeout: Seconds) -> None:
-        self._lock = lock
-        self._timeout = timeout
-
-    async def __aenter__(self) -> Grant:
-        self._grant = await self._lock.lock(timeout=self._timeout)
-        return self._grant
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._lock.unlock(self._grant)
-
-
-def _checked(grant: Grant) -> Grant:
-    # By shape, since the blocking lock has a Grant of its own.
-    if not isinstance(grant, tuple) or len(grant) != 3 or any(type(part) is not int for part in grant):
-        raise BadArgument(f"a lock is released with its grant, not with {grant!r:.60}")
-    return grant
+    def _remember(self, grant: Grant) -> Grant:
+        if self._entered is not None:
+            self._entered[self._caller()] = Entered(grant)
+        return grant

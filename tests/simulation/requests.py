@@ -66,6 +66,14 @@ REQUESTS: Mapping[str, Waiting] = {
         ask=lambda rng, serial: ("lock",),
         give_back=lambda number, answer: ("unlock", number),
     ),
+    "read_write_lock": Waiting(
+        ask=lambda rng, serial: (rng.choice(("read", "write")),),
+        give_back=lambda number, answer: ("unlock", number),
+    ),
+    "semaphore": Waiting(
+        ask=lambda rng, serial: ("acquire", rng.randint(1, 3), 3),
+        give_back=lambda number, answer: ("give_back", number),
+    ),
     "queue": Waiting(
         ask=lambda rng, serial: ("take",),
         others=lambda rng, serial: rng.choice((("offer", fresh(serial)), ("offer", fresh(serial)), ("poll",))),

@@ -100,6 +100,8 @@ class MutualExclusion(Rule):
         number, grant = fact.value[:2]
         waiting = self._waiting[fact.resource]
         who = (fact.session, number)
+        if len(fact.value) > 2 and who == self._holder[fact.resource]:
+            return  # the lock is deleted, and its holder is told that it is lost
         self.check(who in waiting, f"entry {index} answers {who}, who does not wait")
         if grant:
             self.check(waiting[0] == who, f"entry {index} serves {who} before {waiting[0]}")

@@ -1,0 +1,62 @@
+"""`ocelog lock`, `ocelog rwlock` and `ocelog semaphore`: run a command while something is held, or tell who holds it.
+
+ocelog lock deploy --timeout 60 -- ./deploy.sh
+ocelog rwlock config --read -- ./report.sh
+ocelog semaphore uploads --capacity 3 -- ./upload.sh
+ocelog lock deploy --status
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from . import guarded
+
+
+def configure_lock(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog lock`."""
+    guarded.configure(parser, "lock")
+
+
+def run_lock(options: argparse.Namespace) -> int:
+    """Run a command while a lock is held. Raises OcelogError."""
+    return guarded.run(
+        options,
+        lambda client: client.lock(options.name),
+        lambda lock, **keywords: lock.lock(**keywords),
+    )
+
+
+def configure_rwlock(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog rwlock`."""
+    guarded.configure(parser, "read-write lock")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--read", action="store_true", help="hold it for reading, beside other readers")
+    how.add_argument("--write", action="store_true", help="hold it for writing, alone (so it is without either)")
+
+
+def run_rwlock(options: argparse.Namespace) -> int:
+    """Run a command while a read-write lock is held. Raises OcelogError."""
+    return guarded.run(
+        options,
+        lambda client: client.read_write_lock(options.name),
+        lambda lock, **keywords: lock.read(**keywords) if options.read else lock.write(**keywords),
+    )
+
+
+def configure_semaphore(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog semaphore`."""
+    guarded.configure(parser, "semaphore")
+    parser.add_argument("--permits", type=int, default=1, metavar="N", help="how many permits to hold (1)")
+    parser.add_argument(
+        "--capacity", type=int, metavar="N", help="how many there are; without, as many as was said before"
+    )
+
+
+def run_semaphore(options: argparse.Namespace) -> int:
+    """Run a command while permits of a semaphore are held. Raises OcelogError."""
+    return guarded.run(
+        options,
+        lambda client: client.semaphore(options.name, options.capacity),
+        lambda semaphore, **keywords: semaphore.acquire(options.permits, **keywords),
+    )
