@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,70 +12,43 @@ from ocelog.shard.intake import Intake
 from ocelog.shard.leadership import Leadership
 from ocelog.shard.reads import Reads
 
-from .sequencing import Plan, Run, Violation
+from .campaign import CHUNK, Patch, expect_a_violation, play, play_all, quiet
+from .sequencing import Run
 
-CHUNK = 100
-CAUGHT_WITHIN = 300
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Thousands of clients tell of their expired sessions."""
-    logging.disable(logging.WARNING)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-def plan(seed: int) -> Plan:
-    """Every fourth run expires sessions."""
-    return Plan(expiring=seed % 4 == 3)
-
-
-def run(seeds: range) -> None:
-    """Run seeds; a violation says which seed it was."""
-    for seed in seeds:
-        try:
-            Run(seed, plan(seed)).run()
-        except Violation as violation:
-            raise AssertionError(f"seed {seed}: {violation}") from None
+__all__ = ["quiet"]
 
 
 @pytest.mark.parametrize("first", range(0, 600, CHUNK))
 def test_every_property_holds(first):
     """At most once, program order, definite failures, own results, fresh queries, equal replicas, nobody stuck."""
-    run(range(first, first + CHUNK))
+    play_all(Run, first)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(600, 20_600, 1000))
 def test_every_property_holds_for_long(first):
     """The same, for minutes."""
-    run(range(first, first + 1000))
+    play_all(Run, first, 1000)
 
 
 def test_a_seed_is_one_history():
     """A failing seed can be replayed."""
     histories = []
     for _ in range(2):
-        run = Run(7, plan(7))
-        run.run()
+        run = play(Run, 7)
         histories.append((run.committed, run.definite, run.done_well, run.now))
     assert histories[0] == histories[1]
 
 
 def test_the_runs_reach_what_they_are_about():
     """A run in which nothing happens proves nothing."""
-    runs = [Run(seed, plan(seed)) for seed in range(40)]
-    for each in runs:
-        each.run()
+    runs = [play(Run, seed) for seed in range(40)]
     assert sum(len(each.done_well) for each in runs) > 150
     assert sum(len(each.definite) for each in runs) > 50
     assert sum(len(each.ended) for each in runs) > 0
 
 
 # -- deliberate breaks ---------------------------------------------------------------------------------
-
-Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def share_the_room_of_early_commands(patch: Any) -> None:
@@ -230,10 +201,4 @@ BREAKS: list[Patch] = [
 @pytest.mark.parametrize("break_it", BREAKS)
 def test_a_broken_rule_is_noticed(break_it, monkeypatch):
     """A property that no break violates would not be checked."""
-    break_it(monkeypatch)
-    for seed in range(CAUGHT_WITHIN):
-        try:
-            Run(seed, plan(seed)).run()
-        except (Violation, AssertionError):
-            return
-    pytest.fail(f"{break_it.__name__} was not noticed in {CAUGHT_WITHIN} runs")
+    expect_a_violation(Run, break_it, monkeypatch)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,58 +12,33 @@ from ocelog.shard.settling import Settling
 
 from . import announcing
 from .announcing import Announcing
-from .sequencing import Plan, Violation
+from .campaign import CHUNK, Patch, expect_a_violation, play, play_all, quiet
 
-CHUNK = 100
-CAUGHT_WITHIN = 300
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Thousands of clients tell of their expired sessions."""
-    logging.disable(logging.WARNING)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-def play(seed: int) -> Announcing:
-    """One run; every fourth expires sessions."""
-    run = Announcing(seed, Plan(expiring=seed % 4 == 3))
-    run.run()
-    return run
-
-
-def all_of(seeds: range) -> None:
-    """Run seeds; a violation says which seed it was."""
-    for seed in seeds:
-        try:
-            play(seed)
-        except Violation as violation:
-            raise AssertionError(f"seed {seed}: {violation}") from None
+__all__ = ["quiet"]
 
 
 @pytest.mark.parametrize("first", range(0, 400, CHUNK))
 def test_every_property_holds(first):
     """Whole streams; nobody returns before who listens has handled; handlers that send commands hold up nobody for good."""
-    all_of(range(first, first + CHUNK))
+    play_all(Announcing, first)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(400, 20_400, 1000))
 def test_every_property_holds_for_long(first):
     """The same, for minutes."""
-    all_of(range(first, first + 1000))
+    play_all(Announcing, first, 1000)
 
 
 def test_a_seed_is_one_history():
     """A failing seed can be replayed."""
-    first, second = (play(7) for _ in range(2))
+    first, second = (play(Announcing, 7) for _ in range(2))
     assert (first.committed, first.streams, first.now) == (second.committed, second.streams, second.now)
 
 
 def test_the_runs_reach_what_they_are_about():
     """Events, handlers that sent commands, LINEARIZABLE calls that returned, and sessions that ended."""
-    runs = [play(seed) for seed in range(40)]
+    runs = [play(Announcing, seed) for seed in range(40)]
     clients = [client for run in runs for client in run.clients]
     assert sum(len(stream) for client in clients for stream in client.delivered.values()) > 150
     assert sum(1 for client in clients for call in client.calls if call.nested) > 20
@@ -186,7 +159,6 @@ def let_handlers_wait_for_events(patch: Any) -> None:
     patch.setattr(announcing, "NESTED", False)
 
 
-Patch = Callable[[Any], None]
 BREAKS: list[Patch] = [
     settle_what_is_known,
     reply_first,
@@ -205,10 +177,4 @@ BREAKS: list[Patch] = [
 @pytest.mark.parametrize("break_it", BREAKS)
 def test_a_broken_rule_is_noticed(break_it, monkeypatch):
     """A property that no break violates would not be checked."""
-    break_it(monkeypatch)
-    for seed in range(CAUGHT_WITHIN):
-        try:
-            play(seed)
-        except (Violation, AssertionError):
-            return
-    pytest.fail(f"{break_it.__name__} was not noticed in {CAUGHT_WITHIN} runs")
+    expect_a_violation(Announcing, break_it, monkeypatch)
