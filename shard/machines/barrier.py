@@ -230,8 +230,8 @@ class BarrierMachine(StateMachine):
     # -- the state -------------------------------------------------------------------------------------
 
     def snapshot(self) -> Any:
-        """The whole state; `inside` by session and number, for its order means nothing."""
-        inside = [[session, number] for session in sorted(self.inside) for number in sorted(self.inside[session])]
+        """The whole state; `inside` by session, whose order means nothing."""
+        inside = [[session, number] for session in sorted(self.inside) for number in self.inside[session]]
         gathers = [self.generation, self.parties, self.broken, self.gathering.state()]
         return [*gathers, self.inside_generation, inside, self.leaving.state(), self.alarm]
 
