@@ -10,8 +10,9 @@ whoever compares mirrors need not know of holes, and one checker (HolesAreLegal)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from ocelog.client.calls import EventBatch
 from ocelog.log.entry import CONFIGURATION, HEADER, HEADER_BYTES, damage
@@ -79,6 +80,9 @@ class Checker:
         """The run is over: everything was answered, given and handled."""
 
 
+HOOKS = tuple(name for name, value in vars(Checker).items() if name != "check" and name[0] != "_" and callable(value))
+
+
 class Observer:
     """Feeds `checkers` with everything that happens to the hosts and clients it is attached to.
 
@@ -98,11 +102,33 @@ class Observer:
         self.committed: list[Stamp] = []
         self.configuration = Configuration.bootstrap(range(members))
         self.model = Model()
-        self.checkers: Sequence[Checker] = ()
+        self.looks = 0
+        self.checkers = ()
         self.counts: Counter[str] = Counter()
         self.hosts: dict[int, Host] = {}
         self._in_job: dict[int, list[Stamp]] = {}
         self._shapes: dict[int, object] = {}
+
+    @property
+    def checkers(self) -> Sequence[Checker]:
+        """All of them, in the order in which they are told of anything."""
+        return self._checkers
+
+    @checkers.setter
+    def checkers(self, checkers: Sequence[Checker]) -> None:
+        self._checkers = checkers
+        # A turn is taken thousands of times in a run: whom a hook does not concern is not called.
+        self._hooks: dict[str, list[Callable[..., None]]] = {
+            hook: [getattr(each, hook) for each in checkers if getattr(type(each), hook) is not getattr(Checker, hook)]
+            for hook in HOOKS
+        }
+
+    def tell(self, hook: str, *arguments: Any) -> None:
+        """Tell every checker that listens to this hook; `looks` counts them."""
+        concerned = self._hooks[hook]
+        self.looks += len(concerned)
+        for look in concerned:
+            look(*arguments)
 
     def watch_host(self, host: Host) -> None:
         """Watch one replica from now on."""
@@ -139,9 +165,8 @@ class Observer:
         assert host.replica is not None
         self.mirrors[host.member] = []
         self._read_whole(host)
-        for checker in self.checkers:
-            checker.started(host)
-            checker.reshaped(host)
+        self.tell("started", host)
+        self.tell("reshaped", host)
         self.publishing[host.member] = None
         self.durable[host.member] = self.mirrors[host.member][: host.replica.log.synced_index]
         self.hard_states[host.member] = (host.replica.meta.term, host.replica.meta.voted_for)
@@ -161,10 +186,9 @@ class Observer:
         first = len(self.committed) + 1
         if host.replica.core.commit_index >= first:
             self._commit(host, first)
-        for checker in self.checkers:
-            checker.turned(host, turn)
-            if reshaped:
-                checker.reshaped(host)
+        self.tell("turned", host, turn)
+        if reshaped:
+            self.tell("reshaped", host)
 
     def _read_whole(self, host: Host) -> list[Stamp]:
         """Take in a log from its beginning: it was opened, or what is below the dense index has changed."""
@@ -228,15 +252,13 @@ class Observer:
                 self.publishing[member] = None
             else:
                 self.durable[member].extend(self._in_job[member][len(self.durable[member]) :])
-        for checker in self.checkers:
-            checker.durable(host, job)
+        self.tell("durable", host, job)
 
     def _commit(self, host: Host, first: int) -> None:
         assert host.replica is not None
         replica = host.replica
         self.committed += self.mirrors[host.member][first - 1 : replica.core.commit_index]
-        for checker in self.checkers:
-            checker.committed(host, first)
+        self.tell("committed", host, first)
         for buffer, offsets in replica.log.runs(first, replica.core.commit_index):
             for offset in offsets:
                 _, length, index, _, kind, _, _, _, session_id, _ = HEADER.unpack_from(buffer, offset)
@@ -245,29 +267,24 @@ class Observer:
                     self.configuration = Configuration.decode(payload, index)
                 outcome = self.model.apply(buffer, offset, self._entered)
                 if outcome is not None:
-                    for checker in self.checkers:
-                        checker.applied(session_id, outcome)
+                    self.tell("applied", session_id, outcome)
 
     def _entered(self, index: int) -> None:
         if self.model.machines.facts:
-            for checker in self.checkers:
-                checker.entered(index)
+            self.tell("entered", index)
 
     def _given(self, client: SimClient, batch: EventBatch) -> None:
         self.counts["batches of events"] += 1
-        for checker in self.checkers:
-            checker.given(client, batch)
+        self.tell("given", client, batch)
 
     def _handled(self, client: SimClient, batch: EventBatch) -> None:
-        for checker in self.checkers:
-            checker.handled(client, batch)
+        self.tell("handled", client, batch)
 
     def _completed(self, operation: Operation) -> None:
         if operation.call.error is None:
             what = "outcomes" if operation.asked else "reads" if operation.is_read else "commands"
             self.counts[f"{LEVEL_NAMES[operation.call.level]} {what}" if what != "outcomes" else what] += 1
-        for checker in self.checkers:
-            checker.completed(operation)
+        self.tell("completed", operation)
 
 
 def _keep_equal(log: list[Stamp], other: list[Stamp], begin: int) -> None:

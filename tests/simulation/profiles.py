@@ -11,7 +11,11 @@ from typing import Any
 from .scheduler import MS, SECOND
 from .swarm import EAGER
 
+ALONE: dict[str, Any] = {"resource_share": 0.0, "request_share": 0.0}
+"""Maps, counters and leases only, which the model reads for itself."""
+
 BUSY: dict[str, Any] = {
+    **ALONE,
     "members": 3,
     "compaction": EAGER,
     "segment_entries_max": 16,
@@ -44,6 +48,7 @@ LEASES: dict[str, Any] = {**CRASHING, "lease_share": 0.9, "session_timeout": 1.0
 """Timers, owners and sessions that end, rebuilt again and again."""
 
 EVENTS: dict[str, Any] = {
+    **ALONE,
     "members": 3,
     "clients": 3,
     "routers": 2,
@@ -70,6 +75,7 @@ EVENTS: dict[str, Any] = {
 """Everybody listens, handles late or hangs, and waits for the others, while leaders and routers die."""
 
 READS: dict[str, Any] = {
+    **ALONE,
     "members": 3,
     "clients": 4,
     "think_max": 60_000,

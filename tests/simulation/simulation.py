@@ -153,8 +153,7 @@ class Simulation:
             self.scheduler.run_until(self.scheduler.now + 100 * MS)
         if late:
             raise Violation(f"Liveness: {', '.join(late)}")
-        for checker in self.observer.checkers:
-            checker.finished(self.clients)
+        self.observer.tell("finished", self.clients)
         self._compact_everything(deadline)
 
     def _compact_everything(self, deadline: int) -> None:
