@@ -30,6 +30,7 @@ class Mutant:
 
     `overrides` narrow the plan where the harm takes a rare constellation; or one of the `stories` meets it at once, by
     the name of its test.
+    `quick` ones are looked for in every run of the tests, the others in campaigns.
     Where two rules guard the same promise, both have to be broken before anything can go wrong.
     """
 
@@ -39,6 +40,7 @@ class Mutant:
     seeds: int = 40
     overrides: Mapping[str, Any] = field(default_factory=dict)
     stories: tuple[str, ...] = ()
+    quick: bool = True
 
 
 @contextmanager
@@ -65,5 +67,6 @@ def _changed(function: FunctionType, edit: Edit) -> CodeType:
 
 
 def _function(attribute: Any) -> FunctionType:
-    """What is behind a property or a class method."""
-    return getattr(attribute, "fget", None) or getattr(attribute, "__func__", attribute)
+    """What is behind a property, a class method or an operation of a machine."""
+    behind = (getattr(attribute, name, None) for name in ("fget", "__func__", "function"))
+    return next((each for each in behind if each is not None), attribute)

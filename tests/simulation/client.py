@@ -122,6 +122,9 @@ class SimClient:
 
     def issue(self) -> None:
         """Begin one operation of the plan's mix."""
+        self.workload.issued += 1
+        if 0 < self.plan.operations_max < self.workload.issued:
+            return
         if self.workload.sessions and self.scheduler.chance(self.plan.ask_share):
             self.ask()
             return

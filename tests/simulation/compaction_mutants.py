@@ -12,7 +12,7 @@ from ocelog.shard.raft import install
 
 from .breaking import Edit, Mutant
 from .profiles import BEHIND, BUSY, CRASHING, LOST
-from .scheduler import MS
+from .scheduler import MS, SECOND
 
 COMPACTION_MUTANTS = (
     Mutant(
@@ -100,6 +100,12 @@ COMPACTION_MUTANTS = (
         stories=("test_an_install_older_than_the_commit_index_changes_nothing",),
     ),
     Mutant(
+        "an install is not needed by who has any entry at its index",
+        (Edit(install, "needs_install", "or raft.log.term_at(snapshot_index) != snapshot_term", ""),),
+        ("CommittedStays", "LogMatching", "AssertionError"),
+        stories=("test_a_deposed_leader_whose_long_tail_reaches_behind_the_snapshot",),
+    ),
+    Mutant(
         "a live entry is restored only if its condition holds",
         (Edit(resource.Resource, "restorers", "operation.restoring", "operation.function"),),
         ("RebuildsEqual", "StateMismatch"),
@@ -179,7 +185,13 @@ COMPACTION_MUTANTS = (
         "a run goes on while an install takes the log away",
         (Edit(replica.Replica, "_next_job", "self.housekeeping.cancel()", "pass"),),
         ("AssertionError", "Corruption", "Liveness"),
-        overrides={**BEHIND, "background_min": 300 * MS, "background_max": 600 * MS},
+        overrides={
+            **BEHIND,
+            "background_min": 300 * MS,
+            "background_max": 900 * MS,
+            "ask_interval": SECOND // 4,
+            "cut_interval": SECOND // 2,
+        },
     ),
     Mutant(
         "an install forgets the term at D",

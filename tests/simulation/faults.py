@@ -33,6 +33,7 @@ class Faults:
         self.clients = clients
         self.routers = routers
         self.over = False
+        self.strikes = 0
         self._every(plan.crash_interval, self._crash)
         self._every(plan.pause_interval, self._pause)
         self._every(plan.cut_interval, self._cut)
@@ -55,7 +56,9 @@ class Faults:
 
     def _strike(self, interval: int, strike: Callable[[], None]) -> None:
         if not self.over:
-            strike()
+            self.strikes += 1
+            if self.strikes not in self.plan.skipped_faults:
+                strike()
             self._every(interval, strike)
 
     def _victim(self) -> Host:

@@ -81,6 +81,7 @@ MUTANTS = (
             "query_share": 0.1,
         },
         seeds=120,
+        quick=False,
     ),
     Mutant(
         "the names of new segments are not synced",
@@ -127,6 +128,7 @@ MUTANTS = (
         # Uncommitted tails of two leaders on one log.
         overrides={"cut_interval": SECOND, "append_bytes_max": 200, "crash_interval": SECOND},
         seeds=120,
+        quick=False,
     ),
     Mutant(
         "a deposed leader logs what clients sent",

@@ -29,7 +29,7 @@ class Weather:
 
 
 class Network:
-    """Endpoints by name. `cut` holds the (from, to) pairs between which nothing passes.
+    """Endpoints by name. `cut` holds the (from, to) pairs between which nothing passes; `lost` counts what was lost.
 
     What `parks(source, to, frames)` says is kept in `parked` when it would arrive, until `deliver_parked`.
     """
@@ -37,6 +37,7 @@ class Network:
     def __init__(self, scheduler: Scheduler, weather: Weather) -> None:
         self.scheduler = scheduler
         self.weather = weather
+        self.lost = 0
         self.cut: set[tuple[str, str]] = set()
         self.parks: Callable[[str, str, Frames], bool] | None = None
         self.parked: list[tuple[str, str, Frames]] = []
@@ -57,6 +58,7 @@ class Network:
         weather, scheduler = self.weather, self.scheduler
         copied = [bytes(frame) for frame in frames]
         if (source, to) in self.cut or scheduler.chance(weather.loss):
+            self.lost += 1
             return
         for _ in range(2 if scheduler.chance(weather.repeat) else 1):
             scheduler.after(self._delay(source, to), self._arrive, source, to, copied)

@@ -51,7 +51,18 @@ DISK_BYTES = 1 << 26
 
 
 class Failure(AssertionError):
-    """A seed broke an invariant, or an assertion of the code itself."""
+    """A seed broke an invariant, or an assertion of the code itself.
+
+    `what` says which: the checker's name, or the exception's; `seconds` of virtual time it took, and `faults` and `operations`.
+    """
+
+    def __init__(self, text: str, simulation: Simulation, error: Exception) -> None:
+        super().__init__(text)
+        kind = type(error).__name__
+        self.what = str(error).partition(":")[0] if isinstance(error, Violation) else kind
+        self.seconds = simulation.scheduler.seconds
+        self.faults = simulation.faults.strikes
+        self.operations = simulation.workload.issued
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ class Run:
     restarts: int
     answered: int
     unknown: int
+    faults: int
+    looks: int
     counts: Counter[str]
 
 
@@ -105,17 +118,18 @@ class Simulation:
 
     def run(self) -> Run:
         """Both phases. Raises Failure."""
-        with self.tiny_limits(), _quiet():
+        self.faults = Faults(self.plan, self.scheduler, self.network, self.hosts, self.clients, self.routers)
+        with self.tiny_limits(), quiet():
             try:
-                faults = Faults(self.plan, self.scheduler, self.network, self.hosts, self.clients, self.routers)
-                self.operator = faults.operator
                 self.scheduler.run_until(self.plan.duration)
-                faults.stop()
+                self.faults.stop()
                 self._finish()
             except Exception as error:
                 raise Failure(
                     f"seed {self.seed} fails at {self.scheduler.seconds:.6f} s: {type(error).__name__}: {error}\n"
-                    f"replay it with: python -m tests.simulation --seed {self.seed}{self._profile}"
+                    f"replay it with: python -m tests.simulation --seed {self.seed}{self._profile}",
+                    self,
+                    error,
                 ) from error
         return self._summary()
 
@@ -214,12 +228,14 @@ class Simulation:
             restarts=sum(host.counts["starts"] for host in self.hosts) - len(self.hosts),
             answered=sum(operation.call.error is None for operation in finished),
             unknown=sum(not getattr(operation.call.error, "definite", True) for operation in finished),
+            faults=self.faults.strikes + self.network.lost,
+            looks=self.observer.looks,
             counts=sum((host.counts for host in self.hosts), self.observer.counts)
             + Counter(
                 rewritten=sum(host.compactor.rewritten for host in self.hosts),
                 combined=sum(host.compactor.combined for host in self.hosts),
-                changes=self.operator.changes,
-                handovers=self.operator.transfers,
+                changes=self.faults.operator.changes,
+                handovers=self.faults.operator.transfers,
             ),
         )
 
@@ -230,7 +246,7 @@ def run(seed: int, *, overrides: Mapping[str, Any] | None = None) -> Run:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The code under test logs what it should; a thousand simulated elections are nobody's news."""
     logger = logging.getLogger("ocelog")
     before = logger.level

@@ -19,7 +19,11 @@ from .scheduler import MS, SECOND
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One seed's cluster, load and faults. Times in microseconds; an interval of 0 means never; probabilities 0..1."""
+    """One seed's cluster, load and faults. Times in microseconds; an interval of 0 means never; probabilities 0..1.
+
+    No seed draws the last two, which make a failure smaller: so many operations are begun and no more (0: no bound), and
+    the faults with these numbers, counted from 1 in the order in which they would strike, do not.
+    """
 
     members: int
     duration: int
@@ -94,6 +98,8 @@ class Plan:
     machines: tuple[str, ...]
     delete_share: float
     request_share: float
+    operations_max: int = 0
+    skipped_faults: tuple[int, ...] = ()
 
 
 class Draw:

@@ -6,16 +6,14 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from . import test_event_stories, test_stories
-from .breaking import Mutant, broken
-from .compaction_mutants import COMPACTION_MUTANTS
-from .event_mutants import EVENT_MUTANTS
-from .mutants import MUTANTS
+from .breaking import Mutant
+from .catalogue import CATALOGUE, judge
 from .profiles import LOST, PROFILES
 from .simulation import Failure, run
 
@@ -107,34 +105,21 @@ def test_a_seed_replays_exactly(hash_seed: str) -> None:
     assert there.stdout.strip() == str(here)
 
 
-@pytest.mark.parametrize(
-    "mutant", MUTANTS + COMPACTION_MUTANTS + EVENT_MUTANTS, ids=lambda mutant: mutant.title.replace(" ", "-")
-)
+def named(mutants: Iterable[Mutant]) -> Callable[[Any], Any]:
+    """One test for each."""
+    return pytest.mark.parametrize("mutant", list(mutants), ids=lambda mutant: mutant.title.replace(" ", "-"))
+
+
+@named(mutant for mutant in CATALOGUE if mutant.quick)
 def test_a_break_is_caught(mutant: Mutant) -> None:
     """With the break in place, one of its checkers is the first to complain within the stated number of seeds."""
-    with broken(mutant):
-        complaint = next(complaints(mutant), None)
-    assert complaint is not None, f"{mutant.title}: not caught within {mutant.seeds} seeds"
-    assert any(name in complaint for name in mutant.caught_by), complaint
+    verdict = judge(mutant)
+    assert verdict.caught, str(verdict)
 
 
-def complaints(mutant: Mutant) -> Iterator[str]:
-    """The first line of what the stories and the seeds of a mutant have to say."""
-    for name in mutant.stories:
-        yield from told(name)
-    for seed in range(0 if mutant.stories else mutant.seeds):
-        try:
-            run(seed, overrides=mutant.overrides)
-        except Failure as failure:
-            yield str(failure).splitlines()[0]
-
-
-def told(name: str) -> Iterator[str]:
-    """Play one story, with all its parameters."""
-    story = getattr(test_stories, name, None) or getattr(test_event_stories, name)
-    marks = [mark for mark in getattr(story, "pytestmark", []) if mark.name == "parametrize"]
-    for values in marks[0].args[1] if marks else [None]:
-        try:
-            story(values) if marks else story()
-        except Exception as error:
-            yield f"{type(error).__name__}: {error}"
+@pytest.mark.slow
+@named(mutant for mutant in CATALOGUE if not mutant.quick)
+def test_a_break_is_caught_in_the_end(mutant: Mutant) -> None:
+    """The same for those that take longer to be noticed."""
+    verdict = judge(mutant)
+    assert verdict.caught, str(verdict)

@@ -223,6 +223,30 @@ def test_a_deposed_leader_whose_tail_lies_where_the_others_have_holes() -> None:
     stage.crash_all()
 
 
+def test_a_deposed_leader_whose_long_tail_reaches_behind_the_snapshot() -> None:
+    """It has an entry at the index of the snapshot, of an earlier term: the snapshot is not what its own log says."""
+    stage = Stage(in_flight_max=64)
+    stage.fill()
+    stage.settle()
+    old = stage.leader
+    committed = old.replica.core.commit_index
+    stage.network.separate([old.name], [host.name for host in stage.followers])
+    for _ in range(40):
+        stage.begin("map", "put", b"k0", stage.value())
+    stage.run_until(lambda: old.replica.log.last_index >= committed + 40)
+    stage.client.restart()  # nobody repeats them
+    others = [host for host in stage.hosts if host is not old]
+    stage.fill()
+    stage.compact(*others)
+    snapshot_index = others[0].replica.log.snapshot_index
+    assert committed < others[0].replica.log.dense_index <= snapshot_index <= old.replica.log.last_index
+    stage.network.heal()
+    stage.settle()
+    assert stage.observer.counts["installs"] == 1
+    assert old.replica.log.snapshot_index == snapshot_index
+    stage.crash_all()
+
+
 def test_the_snapshot_of_a_leader_rots_before_it_is_sent() -> None:
     """The member notices; the leader has to notice too, or it sends the same for ever."""
     stage = Stage()

@@ -99,11 +99,12 @@ class Operation:
 class Workload:
     """What all clients of a run share: serial numbers, and what is known to have happened.
 
-    `sessions` are all that clients have had: id to key and how many sequences it may have used.
+    `sessions` are all that clients have had: id to key and how many sequences it may have used; `issued` counts what was drawn.
     """
 
     def __init__(self) -> None:
         self.serial = 0
+        self.issued = 0
         self.known_index = 0
         self.open: set[Operation] = set()
         self.finished: list[Operation] = []
