@@ -88,7 +88,7 @@ async def against_puts(client: AsyncClient, seconds: float) -> tuple[list[float]
 
 
 async def _puts(endpoints: list[str], start: float, seconds: float) -> list[float]:
-    took = []
+    took: list[float] = []
     async with connect_async(endpoints) as client:
         users = client.map("bench-puts")
         await users.put("key", 0)

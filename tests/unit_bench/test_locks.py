@@ -8,7 +8,8 @@ from ocelog.cluster import LocalCluster
 
 
 @pytest.mark.system
-def test_it_measures(capsys):
+def test_it_measures(capsys, monkeypatch):
+    monkeypatch.setattr(locks, "START_SECONDS", 0.7)
     with LocalCluster(shards=1, replicas=1) as cluster:
         endpoints = ",".join(cluster.endpoints)
         locks.main(["--endpoints", endpoints, "--seconds", "0.3", "--runs", "1", "--processes", "2"])
