@@ -47,6 +47,7 @@ VERBS = {
     "tasks": Verb("client.commandline.tasks", "submit tasks, and work on them"),
     "topic": Verb("client.commandline.topic", "publish messages, and subscribe to them"),
     "queue": Verb("client.commandline.queue", "add to a queue and take from it"),
+    "election": Verb("client.commandline.election", "run a command while it leads, and change who does"),
     "lock": Verb("client.commandline.lock", "run a command while a lock is held", "configure_lock", "run_lock"),
     "rwlock": Verb("client.commandline.lock", "the same, for reading or writing", "configure_rwlock", "run_rwlock"),
     "semaphore": Verb(

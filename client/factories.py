@@ -16,6 +16,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.barrier import AsyncBarrier
 from .resources.counter import AsyncCounter
+from .resources.election import AsyncElection
 from .resources.group import AsyncGroup
 from .resources.id_generator import BLOCK, AsyncIdGenerator
 from .resources.latch import AsyncLatch
@@ -113,6 +114,10 @@ class AsyncFactories:
     def latch(self, name: str) -> AsyncLatch:
         """The latch of that name."""
         return AsyncLatch(self._itself, self._resources.get(name, "latch"))
+
+    def election(self, name: str) -> AsyncElection:
+        """The election of that name."""
+        return AsyncElection(self._itself, self._resources.get(name, "election"))
 
     def value(self, name: str) -> AsyncValue:
         """The value of that name."""

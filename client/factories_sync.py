@@ -17,6 +17,7 @@ from .options import Resources
 from .protocol.operations import DELETE, EXISTS, NAMES
 from .resources.barrier_sync import Barrier
 from .resources.counter_sync import Counter
+from .resources.election_sync import Election
 from .resources.group_sync import Group
 from .resources.id_generator_sync import BLOCK, IdGenerator
 from .resources.latch_sync import Latch
@@ -114,6 +115,10 @@ class Factories:
     def latch(self, name: str) -> Latch:
         """The latch of that name."""
         return Latch(self._itself, self._resources.get(name, "latch"))
+
+    def election(self, name: str) -> Election:
+        """The election of that name."""
+        return Election(self._itself, self._resources.get(name, "election"))
 
     def value(self, name: str) -> Value:
         """The value of that name."""

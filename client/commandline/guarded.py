@@ -1,9 +1,9 @@
-"""Runs a command while something is held, and stops it when that is lost: `ocelog lock`, `ocelog rwlock`, `ocelog semaphore`.
+"""Runs a command while something is held, and stops it when that is lost: locks, semaphores, the leadership of an election.
 
-The child finds the token of the grant in its environment, as OCELOG_LOCK_TOKEN. It is stopped with TERM when the grant is
-lost: its session has ended, or the resource was deleted. A client that is cut off cannot know that: it is SUSPENDED at the
-latest when two thirds of the session's timeout have passed since the shard answered, so a third later the grant must be taken
-for lost.
+The child finds the token of the grant in its environment, as OCELOG_LOCK_TOKEN or OCELOG_TERM. It is stopped with TERM when
+the grant is lost: its session has ended, the resource was deleted, or it was taken away. A client that is cut off cannot know
+that: it is SUSPENDED at the latest when two thirds of the session's timeout have passed since the shard answered, so a third
+later the grant must be taken for lost.
 """
 
 from __future__ import annotations
@@ -35,9 +35,15 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def configure(parser: argparse.ArgumentParser, what: str) -> None:
-    """The arguments that all three have, and the command behind `--`."""
-    parser.add_argument("name", metavar="NAME", help=f"the {what}'s name")
+    """The arguments of a verb that tells who holds something, or runs a command while it does."""
+    configure_taking(parser, what)
     parser.add_argument("--status", action="store_true", help="tell who holds it and who waits, and run nothing")
+    parser.add_argument("--json", action="store_true", help="print the status as JSON")
+
+
+def configure_taking(parser: argparse.ArgumentParser, what: str) -> None:
+    """The arguments of running a command while something is held, and the command behind `--`."""
+    parser.add_argument("name", metavar="NAME", help=f"the {what}'s name")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="seconds to wait for it; for ever without")
     parser.add_argument(
         "--session-timeout",
@@ -47,34 +53,43 @@ def configure(parser: argparse.ArgumentParser, what: str) -> None:
         help=f"seconds after which it is lost to others when nothing is heard of this program ({SESSION_S:g})",
     )
     parser.add_argument("--endpoints", metavar="ENDPOINT[,...]", help="where the cluster listens ($OCELOG_ENDPOINTS)")
-    parser.add_argument("--json", action="store_true", help="print the status as JSON")
     watch.configure(parser)
 
 
 def run(options: argparse.Namespace, handle: Callable[[Client], Any], take: Callable[..., Grant]) -> int:
-    """Print the status, or take what `handle` makes (`take(handle, timeout=, lost=)`), run the command, and give back.
-
-    The exit code is the child's. What is held is given back with the session, which ends here. Raises OcelogError when it is
-    not had in time.
-    """
+    """Print the status of what `handle` makes, or do what `guard` does. Raises OcelogError."""
     from ..sync import connect
 
     if options.status == bool(options.command):
         sys.stderr.write("ocelog: either a command behind --, or --status\n")
         return os.EX_USAGE
+    if not options.status:
+        return guard(options, handle, take, TOKEN)
+    with connect(options.endpoints, timeout=CONNECT_S, session_timeout=options.session_timeout) as client:
+        _tell(handle(client).status(), as_json=options.json)
+    return 0
+
+
+def guard(
+    options: argparse.Namespace, handle: Callable[[Client], Any], take: Callable[..., Grant], variable: str
+) -> int:
+    """Take what `handle` makes (`take(handle, timeout=, lost=)`), run the command, and give back.
+
+    The command finds the token in the environment `variable`. The exit code is the command's. What is held is given back with
+    the session, which ends here. Raises OcelogError when it is not had in time.
+    """
+    from ..sync import connect
+
     for number in _ENDING:
         signal.signal(number, _end)  # in good order, so that nothing is granted to whoever has gone
     with connect(options.endpoints, timeout=CONNECT_S, session_timeout=options.session_timeout) as client:
         target = handle(client)
-        if options.status:
-            _tell(target.status(), as_json=options.json)
-            return 0
         guarded = Guarded(target.resource.shard, options.session_timeout / 3)
         with client.on_state(guarded.state):
             timeout = inf if options.timeout is None else options.timeout
             grant = take(target, timeout=timeout, lost=lambda grant: guarded.stop("it is lost"))
             try:
-                code = guarded.run(options.command, grant.token)
+                code = guarded.run(options.command, {variable: str(grant.token)})
             finally:
                 guarded.over()
         # The client is closed now, which ends its session, and with it gives back what it holds.
@@ -96,8 +111,8 @@ class Guarded:
         self._timer: threading.Timer | None = None
         self._signal = 0
 
-    def run(self, command: list[str], token: int) -> int:
-        """Run the child to its end, unless it is to be stopped already; its exit code, as a shell gives it."""
+    def run(self, command: list[str], variables: dict[str, str]) -> int:
+        """Run the child, with these in its environment, unless it is to be stopped already; its exit code as in a shell."""
         with self._lock:
             if self.why:
                 return os.EX_TEMPFAIL
@@ -105,7 +120,7 @@ class Guarded:
             signal.signal(signal.SIGINT, lambda *_: None)
             for number in _ENDING:
                 signal.signal(number, self._pass_on)
-            child = self._child = subprocess.Popen(command, env={**os.environ, TOKEN: str(token)})
+            child = self._child = subprocess.Popen(command, env={**os.environ, **variables})
             if self._signal:
                 child.send_signal(self._signal)
         code = child.wait()

@@ -17,6 +17,7 @@ SOURCES = (
     "resources/barrier",
     "resources/cached_map",
     "resources/counter",
+    "resources/election",
     "resources/group",
     "resources/id_generator",
     "resources/keyed",

@@ -31,8 +31,8 @@ from .listeners import Listeners
 from .patience import Patience
 from .waiting import ANSWER, Waiter, checked_wait, refuse
 
-ID_BYTES_MAX = 255
-"""The longest id of a candidate."""
+ID_BYTES_MAX = 300
+"""The longest id of a candidate, encoded."""
 
 CANDIDATES_MAX = 10_000
 """Candidates of one election."""
@@ -197,7 +197,7 @@ class ElectionMachine(Patience):
 
     def _check_free(self, id: bytes) -> None:
         if id in self.known:
-            raise ValueError(f"{id.decode(errors='replace')!r:.60} is a candidate already")
+            raise ValueError("there is a candidate of that id already, of another session or request")
         if len(self.known) >= CANDIDATES_MAX:
             raise ValueError(f"an election has at most {CANDIDATES_MAX} candidates")
 
