@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .changes import CounterEvent, MapEvent, Resync, ValueEvent
     from .collection_changes import MultimapEvent, SetEvent
     from .consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
+    from .election_changes import ElectionEvent, ElectionState, Leader
     from .gates import BrokenBarrier
     from .grants import Claim, Claims, Grant
     from .handlers import Subscription
@@ -51,6 +52,7 @@ _NAMES = {
     "changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
     "collection_changes": ("MultimapEvent", "SetEvent"),
     "consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
+    "election_changes": ("ElectionEvent", "ElectionState", "Leader"),
     "gates": ("BrokenBarrier",),
     "grants": ("Claim", "Claims", "Grant"),
     "handlers": ("Subscription",),
@@ -79,11 +81,14 @@ __all__ = [
     "Consistency",
     "CounterEvent",
     "DeadlineExceeded",
+    "ElectionEvent",
+    "ElectionState",
     "Events",
     "EventsPending",
     "Exponential",
     "Fibonacci",
     "Grant",
+    "Leader",
     "MachineError",
     "MapEvent",
     "MultimapEvent",
