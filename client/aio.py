@@ -44,7 +44,8 @@ from .resolving import (
     parse_session,
     still_pending,
 )
-from .resources.base import Asked, AsyncHandle
+from .resources.base import Asked
+from .submitting import AsyncSubmitting
 
 
 class _LoopOwner:
@@ -98,7 +99,7 @@ class _LoopOwner:
         self.listening.end(Closed("the client is closed"))
 
 
-class AsyncClient(AsyncFactories, Front):
+class AsyncClient(AsyncFactories, AsyncSubmitting, Front):
     """A connected client; made by `connect_async`. Not for use from other threads."""
 
     def __init__(self, io: IoThread, options: Options) -> None:
@@ -107,30 +108,6 @@ class AsyncClient(AsyncFactories, Front):
         self._callbacks = self._owner.handlers
         super().__init__(io, options, self._callbacks, self._owner.listening)
         io.owner = self._owner
-
-    async def submit(
-        self,
-        resource: AsyncHandle | tuple[str, str],
-        operation: str,
-        *arguments: Any,
-        query: bool = False,
-        consistency: Consistency | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """Run one operation of any resource, by name: a handle, or `(name, type)`. Its result as msgpack gives it.
-
-        `query` says whether it is one; everything else is a command. Keys and values are the machine's: for a map, bytes.
-        """
-        found, level = self._submitted(resource, query, consistency)
-        return await self.perform(found, (operation, *arguments), query, timeout, level)
-
-    async def command(self, name: str, type_name: str, *parts: Any, timeout: float | None = None) -> Any:
-        """Run the command `parts` (its name, then its arguments) on any resource; its result as msgpack gives it."""
-        return await self.perform(self._resources.get(name, type_name), parts, False, timeout)
-
-    async def query(self, name: str, type_name: str, *parts: Any, timeout: float | None = None) -> Any:
-        """Run the query `parts` (its name, then its arguments) on any resource, linearizably."""
-        return await self.perform(self._resources.get(name, type_name), parts, True, timeout)
 
     async def perform(
         self,
@@ -168,6 +145,8 @@ class AsyncClient(AsyncFactories, Front):
     ) -> list[Any]:
         """Many calls, submitted in one turn; their results. Raises the first error when all have ended."""
         calls = [self.perform(resource, parts, is_query, timeout, level) for resource, parts in many]
+        if len(calls) == 1:
+            return [await calls[0]]  # without a task of its own
         results = await asyncio.gather(*calls, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):

@@ -99,7 +99,7 @@ class Front:
         if not self.is_ours:
             raise self._io.why_unusable()
 
-    def _submitted(
+    def submitted(
         self, resource: AsyncHandle | Handle | tuple[str, str], query: bool, level: Consistency | None
     ) -> tuple[Resource, Consistency]:
         """The resource and level of a call that names its operation. Raises BadArgument."""

@@ -41,7 +41,8 @@ from .resolving import (
     parse_session,
     still_pending,
 )
-from .resources.base import Asked, Handle
+from .resources.base import Asked
+from .submitting_sync import Submitting
 
 
 class _ThreadOwner:
@@ -71,7 +72,7 @@ class _ThreadOwner:
         self.handlers.stop()
 
 
-class Client(Factories, Front):
+class Client(Factories, Submitting, Front):
     """A connected client; made by `connect`. May be used from several threads at once."""
 
     def __init__(self, io: IoThread, options: Options) -> None:
@@ -79,30 +80,6 @@ class Client(Factories, Front):
         self._callbacks = self._owner.handlers
         super().__init__(io, options, self._callbacks, self._owner.listening)
         io.owner = self._owner
-
-    def submit(
-        self,
-        resource: Handle | tuple[str, str],
-        operation: str,
-        *arguments: Any,
-        query: bool = False,
-        consistency: Consistency | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """Run one operation of any resource, by name: a handle, or `(name, type)`. Its result as msgpack gives it.
-
-        `query` says whether it is one; everything else is a command. Keys and values are the machine's: for a map, bytes.
-        """
-        found, level = self._submitted(resource, query, consistency)
-        return self.perform(found, (operation, *arguments), query, timeout, level)
-
-    def command(self, name: str, type_name: str, *parts: Any, timeout: float | None = None) -> Any:
-        """Run the command `parts` (its name, then its arguments) on any resource; its result as msgpack gives it."""
-        return self.perform(self._resources.get(name, type_name), parts, False, timeout)
-
-    def query(self, name: str, type_name: str, *parts: Any, timeout: float | None = None) -> Any:
-        """Run the query `parts` (its name, then its arguments) on any resource, linearizably."""
-        return self.perform(self._resources.get(name, type_name), parts, True, timeout)
 
     def perform(
         self,

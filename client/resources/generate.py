@@ -37,6 +37,7 @@ SOURCES = (
     "resources/task_queue",
     "resources/topic",
     "resources/value",
+    "submitting",
 )
 """Modules of the client, without their suffix."""
 
