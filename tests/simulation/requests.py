@@ -74,6 +74,16 @@ REQUESTS: Mapping[str, Waiting] = {
         ask=lambda rng, serial: ("acquire", rng.randint(1, 3), 3),
         give_back=lambda number, answer: ("give_back", number),
     ),
+    "election": Waiting(
+        ask=lambda rng, serial: ("lead", fresh(serial)),
+        give_back=lambda number, answer: ("resign", number),
+    ),
+    "barrier": Waiting(ask=lambda rng, serial: ("wait", 2)),
+    "latch": Waiting(
+        ask=lambda rng, serial: ("wait_open",),
+        others=lambda rng, serial: rng.choice((("set_count", 3), ("count_down", 1), ("reset", 2))),
+        left=_waits,
+    ),
     "queue": Waiting(
         ask=lambda rng, serial: ("take",),
         others=lambda rng, serial: rng.choice((("offer", fresh(serial)), ("offer", fresh(serial)), ("poll",))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocelog.client import flow
 from ocelog.shard import executor, unasked
-from ocelog.shard.machines import lock, queue, task_queue
+from ocelog.shard.machines import candidates, holding, lock, queue, read_write_lock, semaphore, task_queue
 
 from .breaking import Edit, Mutant
 from .profiles import RESOURCES
@@ -12,16 +12,30 @@ from .profiles import RESOURCES
 LOCKS = {**RESOURCES, "machines": ("lock",)}
 QUEUES = {**RESOURCES, "machines": ("queue",), "resource_share": 0.9}
 TASKS = {**RESOURCES, "machines": ("task_queue",), "resource_share": 0.9}
+DELETED = {
+    **RESOURCES,
+    "machines": ("map", "counter"),
+    "resource_share": 0.95,
+    "request_share": 0.0,
+    "delete_share": 0.1,
+    "query_share": 0.5,
+    "weak_share": 0.9,
+    "listen_share": 0.0,
+    "settle_share": 0.0,
+    "burst_max": 12,
+    "in_flight_max": 4,
+}
+"""Asked by many at once, and gone again and again."""
 
 RESOURCE_MUTANTS = (
     Mutant(
         "a lock is granted to who came last",
         (
             Edit(
-                lock.LockMachine,
-                "_next",
-                "first = self.waiters.first()",
-                "first = next(reversed(list(self.waiters)), None)",
+                holding.HoldingMachine,
+                "serve",
+                "(first := self.waiters.first())",
+                "(first := next(reversed(list(self.waiters)), None))",
             ),
         ),
         ("MutualExclusion",),
@@ -29,34 +43,72 @@ RESOURCE_MUTANTS = (
     ),
     Mutant(
         "a grant to who has waited is numbered by the request",
-        (Edit(lock.LockMachine, "_next", "first._replace(index=commit.index)", "first"),),
+        (
+            Edit(
+                holding.HoldingMachine,
+                "serve",
+                "self._enter(Waiter(first.session, first.number, commit.index,",
+                "self._enter(Waiter(first.session, first.number, first.index,",
+            ),
+        ),
         ("MutualExclusion",),
         overrides=LOCKS,
     ),
     Mutant(
-        "who waits gets the lock though somebody holds it",
-        (Edit(lock.LockMachine, "lock", "if self.holder is None:", "if self.holder is None or wait is None:"),),
+        "a lock has two holders",
+        (Edit(lock.LockMachine, "fits", "return not self.holders", "return len(self.holders) < 2"),),
         ("MutualExclusion",),
         overrides=LOCKS,
     ),
     Mutant(
         "a lock whose holder's session has ended stays held",
-        (
-            Edit(
-                lock.LockMachine,
-                "session_closed",
-                "if self.holder is not None and self.holder.session == commit.session:",
-                "if False:",
-            ),
-        ),
+        (Edit(holding.HoldingMachine, "session_closed", "in self.holders.end(commit.session):", "in ():"),),
         ("MutualExclusion", "LeavesNothing"),
         overrides=LOCKS,
     ),
     Mutant(
         "what a request that is taken back has got stays with it",
-        (Edit(lock.LockMachine, "cancel", "self.unlock(commit, number)", "pass"),),
+        (Edit(holding.HoldingMachine, "cancel", "self.leave(commit, number)", "pass"),),
         ("MutualExclusion", "LeavesNothing"),
         overrides=LOCKS,
+    ),
+    Mutant(
+        "whoever fits passes those who wait",
+        (Edit(holding.HoldingMachine, "take", "if not self.waiters and", "if"),),
+        ("ReadersOrOneWriter",),
+        overrides={**LOCKS, "machines": ("read_write_lock",)},
+    ),
+    Mutant(
+        "readers are let in beside a writer",
+        (
+            Edit(
+                read_write_lock.ReadWriteLockMachine,
+                "fits",
+                "not (wants or first.wants)",
+                "not (wants and first.wants)",
+            ),
+        ),
+        ("ReadersOrOneWriter",),
+        overrides={**LOCKS, "machines": ("read_write_lock",)},
+    ),
+    Mutant(
+        "every holder counts for one permit",
+        (Edit(semaphore.SemaphoreMachine, "count", "self.held += by * wants", "self.held += by"),),
+        ("PermitsSuffice",),
+        overrides={**LOCKS, "machines": ("semaphore",)},
+    ),
+    Mutant(
+        "a leader keeps the term of the one before",
+        (
+            Edit(
+                candidates.Candidates,
+                "elect",
+                "self.leader, self.term = next(iter(self.line)), index",
+                "self.leader, self.term = next(iter(self.line)), self.term or index",
+            ),
+        ),
+        ("OneLeaderPerTerm",),
+        overrides={**LOCKS, "machines": ("election",)},
     ),
     Mutant(
         "an item that is taken back goes behind all others",
@@ -140,8 +192,6 @@ RESOURCE_MUTANTS = (
         "what opens a resource anew is overtaken by what waits for it",
         (Edit(flow.Flow, "_run_again", "self._open_first()", "pass"),),
         ("Liveness",),
-        overrides={**RESOURCES, "delete_share": 0.05, "in_flight_max": 4},
-        seeds=60,
-        quick=False,
+        overrides=DELETED,
     ),
 )

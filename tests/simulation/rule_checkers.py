@@ -50,76 +50,165 @@ class Rule(Checker):
         """The resource is gone."""
 
 
-class MutualExclusion(Rule):
-    """A lock has one holder at a time; who waits longest is next; tokens grow strictly and are the index of the grant."""
+class Holding(Rule):
+    """What is held is held by those only who may hold it together; first come, first served; tokens are the grants' indexes.
 
-    type_name = "lock"
+    A kind of holding says which commands take (`wants` of their arguments), which give back, and what `fits`.
+    """
+
+    gives_back = "unlock"
 
     def __init__(self, observer: Observer) -> None:
         super().__init__(observer)
-        self._holder: dict[int, Holder | None] = defaultdict(lambda: None)
+        self.holders: dict[int, dict[Holder, Any]] = defaultdict(dict)
+        self._waiting: dict[int, dict[Holder, Any]] = defaultdict(dict)
         self._token: dict[int, int] = defaultdict(int)
-        self._waiting: dict[int, list[Holder]] = defaultdict(list)
 
-    def _grant(self, index: int, fact: Fact, number: int, grant: Any) -> None:
-        token, session, granted = grant[0], grant[1], grant[2]
-        held = self._holder[fact.resource]
-        self.check(held is None, f"lock {fact.resource} is granted to {grant} at {index} while {held} holds it")
-        self.check((session, granted) == (fact.session, number), f"{fact} grants {grant} to somebody else")
-        newer = self._token[fact.resource] < token == index
-        self.check(newer, f"entry {index} grants token {token} behind token {self._token[fact.resource]}")
-        self._token[fact.resource] = token
-        self._holder[fact.resource] = (session, granted)
+    def wants(self, fact: Fact) -> Any:
+        """What a command asks for; None if it is none that asks. What lets all in that fit is 0 or False, never None."""
+        raise NotImplementedError
 
-    def _command_lock(self, index: int, fact: Fact, number: int, wait: int | None) -> None:
-        if fact.value is None:
-            self._waiting[fact.resource].append((fact.session, number))
-        elif fact.value[0] is not None:
-            waiting = self._waiting[fact.resource]
-            self.check(not waiting, f"{fact} is granted at {index} at once, though {waiting} wait")
-            self._grant(index, fact, number, fact.value[0])
+    def fits(self, resource: int, wants: Any) -> bool:
+        """Whether this may be had beside what is held."""
+        raise NotImplementedError
 
-    def _command_unlock(self, index: int, fact: Fact, number: int) -> None:
-        holds = self._holder[fact.resource] == (fact.session, number)
-        self.check(holds == fact.value, f"{fact} at {index}, and {self._holder[fact.resource]} holds the lock")
-        if holds:
-            self._holder[fact.resource] = None
+    def _grant(self, index: int, fact: Fact, number: int, wants: Any, grant: list[int]) -> None:
+        resource, who = fact.resource, (fact.session, number)
+        held = self.holders[resource]
+        self.check(self.fits(resource, wants), f"{fact.resource} is granted to {grant} at {index}, and held by {held}")
+        self.check((grant[1], grant[2]) == who, f"{fact} grants {grant} to somebody else")
+        token = grant[0]
+        self.check(
+            self._token[resource] <= token == index, f"entry {index} grants {token} after {self._token[resource]}"
+        )
+        self._token[resource] = token
+        held[who] = wants
 
-    def _command_cancel(self, index: int, fact: Fact, number: int) -> None:
-        self._leave(fact.resource, (fact.session, number))
-
-    def _leave(self, resource: int, who: Holder) -> None:
-        if who in self._waiting[resource]:
-            self._waiting[resource].remove(who)
-        elif self._holder[resource] == who:
-            self._holder[resource] = None
+    def _command(self, index: int, fact: Fact) -> None:
+        who = (fact.session, fact.arguments[0] if fact.arguments else 0)
+        waiting, held = self._waiting[fact.resource], self.holders[fact.resource]
+        wants = self.wants(fact)
+        if wants is not None and fact.value is None:
+            waiting[who] = wants
+        elif wants is not None and fact.value[0] is not None:
+            self.check(not waiting, f"{fact} is granted at {index} at once, though {list(waiting)} wait")
+            self._grant(index, fact, who[1], wants, fact.value[0])
+        elif fact.name == self.gives_back:
+            self.check((who in held) == fact.value, f"{fact} at {index}, and it is held by {held}")
+            held.pop(who, None)
+        elif fact.name == "cancel":
+            waiting.pop(who, None) or held.pop(who, None)
 
     def _published(self, index: int, fact: Fact) -> None:
         if fact.name != "answer":
             return
-        number, grant = fact.value[:2]
-        waiting = self._waiting[fact.resource]
-        who = (fact.session, number)
-        if len(fact.value) > 2 and who == self._holder[fact.resource]:
-            return  # the lock is deleted, and its holder is told that it is lost
+        number, grant, *refused = fact.value
+        waiting, who = self._waiting[fact.resource], (fact.session, number)
+        if refused and who in self.holders[fact.resource]:
+            return  # what was held is lost with the resource
         self.check(who in waiting, f"entry {index} answers {who}, who does not wait")
+        first, wants = next(iter(waiting)), waiting.pop(who)
         if grant:
-            self.check(waiting[0] == who, f"entry {index} serves {who} before {waiting[0]}")
-            self._grant(index, fact, number, grant)
-        waiting.remove(who)
+            self.check(first == who, f"entry {index} serves {who} before {first}")
+            self._grant(index, fact, number, wants, grant)
 
     def _ended(self, index: int, fact: Fact) -> None:
-        waiting = self._waiting[fact.resource]
-        waiting[:] = [who for who in waiting if who[0] != fact.session]
-        held = self._holder[fact.resource]
-        if held is not None and held[0] == fact.session:
-            self._holder[fact.resource] = None
+        for requests in (self._waiting[fact.resource], self.holders[fact.resource]):
+            for who in [who for who in requests if who[0] == fact.session]:
+                del requests[who]
 
     def after(self, index: int) -> None:
         for resource, waiting in self._waiting.items():
-            idle = waiting and self._holder[resource] is None
-            there = resource in self.observer.model.machines.known
-            self.check(not (idle and there), f"nobody holds lock {resource} after entry {index}, and {waiting} wait")
+            if waiting and resource in self.observer.model.machines.known:
+                first = next(iter(waiting))
+                served = not self.fits(resource, waiting[first])
+                self.check(served, f"{first} waits for {resource} after entry {index}, and could have it")
+
+
+class MutualExclusion(Holding):
+    """A lock has one holder at a time, and each has a higher token than those before."""
+
+    type_name = "lock"
+
+    def wants(self, fact: Fact) -> Any:
+        return False if fact.name == "lock" else None
+
+    def fits(self, resource: int, wants: Any) -> bool:
+        return not self.holders[resource]
+
+    def _grant(self, index: int, fact: Fact, number: int, wants: Any, grant: list[int]) -> None:
+        before = self._token[fact.resource]
+        self.check(grant[0] > before, f"entry {index} grants token {grant[0]} behind token {before}")
+        super()._grant(index, fact, number, wants, grant)
+
+
+class ReadersOrOneWriter(Holding):
+    """A writer has a read-write lock alone."""
+
+    type_name = "read_write_lock"
+
+    def wants(self, fact: Fact) -> Any:
+        return {"read": False, "write": True}.get(fact.name)
+
+    def fits(self, resource: int, wants: Any) -> bool:
+        held = self.holders[resource]
+        return not held if wants else True not in held.values()
+
+
+class PermitsSuffice(Holding):
+    """No more permits of a semaphore are granted than it has."""
+
+    type_name = "semaphore"
+    gives_back = "give_back"
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__(observer)
+        self._capacity: dict[int, int] = defaultdict(int)
+
+    def wants(self, fact: Fact) -> Any:
+        return fact.arguments[2] if fact.name == "acquire" else None
+
+    def fits(self, resource: int, wants: Any) -> bool:
+        return sum(self.holders[resource].values()) + wants <= self._capacity[resource]
+
+    def _command(self, index: int, fact: Fact) -> None:
+        capacity = {"acquire": fact.arguments[-1], "set_capacity": fact.arguments[0]}.get(fact.name)
+        self._capacity[fact.resource] = capacity or self._capacity[fact.resource]
+        super()._command(index, fact)
+
+
+class OneLeaderPerTerm(Rule):
+    """A term of an election has one leader, for ever; terms grow, and are the indexes at which they begin."""
+
+    type_name = "election"
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__(observer)
+        self._leaders: dict[tuple[int, int], Any] = {}
+        self._latest: dict[int, int] = defaultdict(int)
+        self._ids: dict[tuple[int, Holder], bytes] = {}
+
+    def _leads(self, index: int, fact: Fact, id: bytes | None, term: int) -> None:
+        known = self._leaders.setdefault((fact.resource, term), id)
+        self.check(known == id, f"term {term} of {fact.resource} is led by {known!r} and, at {index}, by {id!r}")
+        latest = self._latest[fact.resource]
+        self.check(term in (index, latest) and term >= latest, f"entry {index} tells of term {term} behind {latest}")
+        self._latest[fact.resource] = term
+
+    def _command_run(self, index: int, fact: Fact, id: bytes) -> None:
+        self._leads(index, fact, *fact.value)
+
+    def _command_lead(self, index: int, fact: Fact, number: int, wait: int | None, id: bytes) -> None:
+        if fact.value is None or fact.value[0] is not None:
+            self._ids[fact.resource, (fact.session, number)] = id
+        if fact.value is not None and fact.value[0] is not None:
+            self._leads(index, fact, id, fact.value[0][0])
+
+    def _published(self, index: int, fact: Fact) -> None:
+        if fact.name == "answer" and fact.value[1] is not None:
+            self._leads(index, fact, self._ids[fact.resource, (fact.session, fact.value[0])], fact.value[1][0])
+        elif fact.name == "change" and fact.value[0] == "elected" and fact.value[3] is not None:
+            self._leads(index, fact, *fact.value[3])
 
 
 class QueueOrder(Rule):
@@ -246,4 +335,12 @@ class LeavesNothing(Checker):
                     self.check(not left, f"session {session} of {client.name} is still known to {known.name}")
 
 
-RULE_CHECKERS: tuple[type[Checker], ...] = (MutualExclusion, QueueOrder, NoTaskLost, LeavesNothing)
+RULE_CHECKERS: tuple[type[Checker], ...] = (
+    MutualExclusion,
+    ReadersOrOneWriter,
+    PermitsSuffice,
+    OneLeaderPerTerm,
+    QueueOrder,
+    NoTaskLost,
+    LeavesNothing,
+)
