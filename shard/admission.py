@@ -45,7 +45,9 @@ def judge(data: bytes, executor: Executor, limits: Limits) -> Verdict:
     if resource is None:
         if operation[0] == operations.SHARD:
             refused = openings.judge(operation, executor, limits)
-            return Verdict(RESOURCE, SNAPSHOT, data, None) if refused is None else void(*refused)
+            if refused is not None:
+                return void(*refused)
+            return Verdict(RESOURCE, SNAPSHOT, openings.logged(operation, data, executor), None)
         return void(errors.UNKNOWN_RESOURCE, f"no resource was created at index {operation[0]}")
     declared = resource.operations.get(operation[1])
     if declared is None or declared.mode is None:

@@ -16,7 +16,7 @@ than it can hand out within one turn.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heapify, heappop
+from heapq import heappop
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .ended import EndedSession
@@ -35,7 +35,7 @@ from .pieces import (
     pack,
     unpack,
 )
-from .resource import MissingMachine, Resource
+from .resource import Resource
 from .sessions import Batch, ResultAt, Session
 
 if TYPE_CHECKING:
@@ -76,10 +76,7 @@ class Capture:
         self._resources_aside: dict[int, bytes] = {}
         self._ended = executor.ended_records.records()
         self._timers = executor.timers.unowned()
-        missing = [r.machine for r in self._resources.values() if type(r.machine) is MissingMachine]
-        if missing:
-            self._timers += [timer for machine in missing for timer in machine.timers]
-            heapify(self._timers)
+        self._active = sorted(executor.active.items())
         self._payloads: dict[bytes, int] = {}
         self._problem: str | None = None
         self._writer = PieceWriter()
@@ -132,7 +129,7 @@ class Capture:
         session_ids = sorted((*self._sessions, *self._sessions_aside))
         indexes = sorted((*self._resources, *self._resources_aside))
         counts = (len(session_ids), len(indexes), len(self._timers), len(self._ended))
-        yield HEAD, pack((FORMAT_VERSION, self.index, self.time, self.digest, *counts))
+        yield HEAD, pack((FORMAT_VERSION, self.index, self.time, self.digest, *counts, self._active))
         for session_id in session_ids:
             session = self._sessions.pop(session_id, None)
             found = self._sessions_aside.pop(session_id) if session is None else _set_aside(session)
@@ -179,9 +176,7 @@ class Capture:
         machine = resource.machine
         state = None
         try:
-            if type(machine) is MissingMachine:
-                state = machine.state
-            elif hasattr(machine, "snapshot"):
+            if hasattr(machine, "snapshot"):
                 state = _pack_state(machine.snapshot())
         except MemoryError:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from ..log.errors import LogError
 
@@ -24,6 +25,23 @@ class CaptureFailed(Exception):
 
 class CannotDelete(Exception):
     """A resource cannot be deleted, since its machine cannot tell which entries its state lives in."""
+
+
+class MachineMissing(Exception):
+    """The log or its snapshot needs a machine, or a version of one, that is not installed: what comes after cannot be applied."""
+
+    def __init__(self, type_name: str, version: int, installed: Sequence[int], *, index: int) -> None:
+        self.type_name, self.version, self.index = type_name, version, index
+        known = ", ".join(map(str, installed))
+        here = f"version {known} of it is" if known else "no version of it is"
+        super().__init__(
+            f"entry {index} needs version {version} of the machine {type_name!r:.60}, and {here} installed here: "
+            "install it and start the replica again"
+        )
+
+
+class CannotSwitch(Exception):
+    """A machine cannot be switched to another version; the text says why. Nothing was changed."""
 
 
 class DamageFound(Exception):

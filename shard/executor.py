@@ -40,8 +40,9 @@ from . import openings
 from .asking import answer_query
 from .digest import Digest
 from .ended import EndedSession, EndedSessions
-from .errors import CannotDelete
+from .errors import CannotDelete, MachineMissing
 from .machines.base import Commit, StateMachine
+from .machines.installed import Machines
 from .publishing import Publishing
 from .resource import Resource
 from .results import OK_NIL, encode_error, encode_result
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 class Executor:
     """The replicated state of one shard at `applied_index`.
 
+    `active` is the version of each machine type that is in force, from its first opening on.
+
     `decoded` is a leader's gift to itself: operations it decoded when it accepted them, by log index. It must be cleared
     whenever the log may change under those indexes (on losing leadership). `touched`, `registered` (with the index of the
     entry), `ended` (with whether it expired) and `published` (to which events were published; a session may come more than
@@ -64,7 +67,8 @@ class Executor:
     """
 
     def __init__(self, machines: Mapping[str, type[StateMachine]], *, nesting_max: int = 32) -> None:
-        self.machines = machines
+        self.machines = machines if isinstance(machines, Machines) else Machines(machines.values())
+        self.active: dict[str, int] = {}
         self.nesting_max = nesting_max
         self.applied_index = 0
         self.time = 0
@@ -98,7 +102,10 @@ class Executor:
         }
 
     def apply(self, buffer: memoryview, offsets: Sequence[int]) -> None:
-        """Apply the entries at these offsets of a segment, in log order. The hot loop of every replica."""
+        """Apply the entries at these offsets of a segment, in log order. The hot loop of every replica.
+
+        Raises MachineMissing at an entry that needs what is not installed; then this state is of no use any more.
+        """
         unpack = HEADER.unpack_from
         session_of = self.sessions.get
         touched = self.touched
@@ -331,7 +338,11 @@ class Executor:
         self._unasked.ended(self, index, session.id, expired=expired)
 
     def _resource(self, index: int, session: Session, payload: bytes) -> bytes:
-        return openings.apply(self, index, payload)
+        try:
+            return openings.apply(self, index, payload)
+        except MachineMissing:
+            self.applied_index = index - 1  # the state is of no use now, and says at least how far it came
+            raise
 
     def delete(self, resource: Resource, index: int) -> None:
         """Delete a resource by the entry at `index`: its live entries are released, its timers dropped.

@@ -126,7 +126,7 @@ class LocalReads:
         core = self.core
         if not core.in_contact:
             return errors.NO_LEADER if core.leader is None else errors.NOT_LEADER
-        return errors.BEHIND if self.state.rebuilding or core.installing else errors.OK
+        return errors.OK if self.state.usable and not core.installing else errors.BEHIND
 
     def _answered(self, read: Read) -> bool:
         """Answer a query, unless this replica has not applied yet what it must see."""

@@ -1,5 +1,7 @@
 """What the shard itself is asked: to open a resource or find it, to delete one, and which there are.
 
+Which version a machine is opened in is the leader's word, and stands in the entry: the first opening of a type puts it in force.
+
 These are the operations of resource 0. `judge` says what may enter the log, `apply` carries out what did, `answer` runs
 queries. Deleting makes the name free: what is opened under it later is another resource, with another index.
 """
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..client.protocol import errors, operations
 from ..client.protocol.limits import Limits
-from .errors import CannotDelete
+from . import switching
+from .errors import CannotDelete, MachineMissing
 from .resource import Resource
 from .results import OK_NIL, encode_error, encode_result
 
@@ -34,6 +37,8 @@ def judge(operation: list[Any], executor: Executor, limits: Limits) -> Refusal |
         if type(arguments[0]) is not str:
             return errors.BAD_OPERATION, "delete takes a name, a string"
         return None
+    if name == operations.SWITCH and len(arguments) == 2:
+        return switching.judge(arguments, executor)
     return errors.UNKNOWN_OPERATION, f"the shard has no command {name!r:.60} of {len(operation)} items"
 
 
@@ -48,23 +53,37 @@ def _judge_open(arguments: list[Any], executor: Executor, limits: Limits) -> Ref
     return None
 
 
+def logged(operation: list[Any], data: bytes, executor: Executor) -> bytes:
+    """The payload of an entry for this command, which `judge` lets in: what the client sent, and the version if it is not 1."""
+    if operation[1] == operations.OPEN:
+        type_name = operation[3]
+        version = executor.active.get(type_name) or executor.machines[type_name].version
+        if version != 1:
+            return operations.encode([*operation, version])  # type: ignore[no-any-return]
+    return data
+
+
 def apply(executor: Executor, index: int, payload: bytes) -> bytes:
-    """Carry out the command of the entry at `index`; the result, encoded."""
+    """Carry out the command of the entry at `index`; the result, encoded. Raises MachineMissing."""
     _, operation, name, *arguments = operations.decode(payload, None)
     if operation == operations.DELETE:
         return _delete(executor, index, name)
+    if operation == operations.SWITCH:
+        return switching.apply(executor, index, name, *arguments)
     return _open(executor, index, name, *arguments)
 
 
-def _open(executor: Executor, index: int, name: str, type_name: str) -> bytes:
+def _open(executor: Executor, index: int, name: str, type_name: str, version: int = 1) -> bytes:
     known = executor.by_name.get(name)
     if known is not None:
         if known.type_name == type_name:
             return encode_result(known.index)
         return encode_error(errors.WRONG_TYPE, f"{name!r} is a {known.type_name}, not a {type_name}")
-    machine = executor.machines.get(type_name)
+    version = executor.active.get(type_name, version)
+    machine = executor.machines.find(type_name, version)
     if machine is None:
-        return encode_error(errors.UNKNOWN_TYPE, f"no machine of type {type_name!r} is installed")
+        raise MachineMissing(type_name, version, executor.machines.versions(type_name), index=index)
+    executor.active[type_name] = version
     resource = Resource.create(index, name, machine)
     executor.resources[index] = executor.by_name[name] = resource
     return encode_result(index)
@@ -95,4 +114,6 @@ def answer(executor: Executor, operation: list[Any]) -> bytes:
         after, wanted = arguments
         found = (r for r in executor.resources.values() if r.index > after and wanted in (None, r.type_name))
         return encode_result([[r.index, r.name, r.type_name] for r in islice(found, NAMES_MAX)])
+    if name == operations.MACHINES and not arguments:
+        return encode_result(switching.installed(executor))
     return encode_error(errors.UNKNOWN_OPERATION, f"the shard has no query {name!r:.60}")

@@ -3,7 +3,8 @@
 A piece is one byte, its kind, and msgpack rows. Pieces come in the order of the kinds, and rows in an order of the state's
 own, so that equal states give equal pieces:
 
-    HEAD       one row: [format version, index, log time, digest, sessions, resources, timers, ended]; the last four are counts
+    HEAD       one row: [format version, index, log time, digest, sessions, resources, timers, ended, active]; four counts, then
+               the version in force of every machine type that was ever opened, [[type, version], ...] by type
     SESSIONS   by ascending id, each: [id, client id, key, timeout (ms), last, acknowledged, event index, handled], then rows of
                its results, RESULTS_PER_ROW in each but the last: [[index, result], ...], one for every sequence above
                `acknowledged` up to `last`; then, if `handled` is below the event index, rows of its events, at most
@@ -25,7 +26,7 @@ import msgpack
 
 from .errors import StateMismatch
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KINDS = HEAD, SESSIONS, RESOURCES, TIMERS, ENDED = range(5)
 RESULTS_PER_ROW = 64
 BATCHES_PER_ROW = 64

@@ -222,7 +222,9 @@ class Replica:
 
     def administer(self, request: AdminRequest) -> dict[str, Any]:
         """Carry out what an operator asks; the fields of an ADMIN_REPORT."""
-        report = {"shard": self.shard, "replica": self.member, "ok": not self.rebuilding}
+        report = {"shard": self.shard, "replica": self.member, "ok": self.state.usable}
+        if self.state.missing is not None:
+            return report | {"reason": str(self.state.missing)}
         if self.rebuilding:
             return report | {"reason": "the replica is rebuilding its state from a snapshot"}
         return report | self.housekeeping.administer(request, self.executor.applied_index)
@@ -275,7 +277,7 @@ class Replica:
 
     def _keep_house(self, turn: Turn) -> None:
         """Go on with snapshot and compaction, between two turns, and hand out the work of others."""
-        if not self.rebuilding and not self.core.installing:
+        if self.state.usable and not self.core.installing:
             self.housekeeping.turn(self.executor, self.core.configuration_at, self.catch_up.needed_from)
         turn.background = self.background.next()
         turn.compaction = self.housekeeping.take_request()
@@ -309,6 +311,7 @@ class Replica:
         except Corruption as damage:
             self.healing.want(damage)
             waiting = False
+        self.core.barred = self.state.missing is not None
         self.outbox.index = self.executor.applied_index
         return waiting
 

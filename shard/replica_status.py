@@ -42,6 +42,7 @@ def status_of(replica: Replica) -> dict[str, Any]:
         "compaction": house.status(),
         "snapshot_pause_ms": house.pause_ms,
         "rebuilding": replica.rebuilding,
+        "missing_machine": None if replica.state.missing is None else str(replica.state.missing),
         "installing": replica.catch_up.incoming.under_way,
         "install_bytes_sent": replica.catch_up.transfers.bytes_sent,
         "incarnation": core.incarnation,

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from ..client.protocol import errors
 from .machines.base import RELEASE, StateMachine
-from .timers import Timer
 
 Handler = Callable[..., Any]
 
 HOARD_MIN = 100_000
 """A machine that has kept so many entries and released none probably forgets to."""
-
-
-class MissingMachine(StateMachine):
-    """Stands in for a machine whose type or version is not installed here, so that nothing of it is lost.
-
-    It keeps what the snapshot holds of the machine, as it is: `state` in bytes, the timers that no entry owns, and the
-    indexes of the live entries. Every operation on it is answered with `reason`.
-    """
-
-    def __init__(self, reason: str, state: bytes | None) -> None:
-        super().__init__()
-        self.reason = reason
-        self.state = state
-        self.timers: list[Timer] = []
-        self.live: list[int] = []
-
-    def live_entries(self) -> Iterable[int]:
-        """What was there when the snapshot was taken."""
-        return self.live
 
 
 class Resource:
@@ -49,12 +29,16 @@ class Resource:
     def __init__(self, index: int, name: str, machine: StateMachine, type_name: str, version: int) -> None:
         self.index = index
         self.name = name
-        self.machine = machine
         self.type_name = type_name
-        self.version = version
-        self.operations = machine.operations
         self.kept = 0
         self.released = 0
+        self.adopt(machine, version)
+
+    def adopt(self, machine: StateMachine, version: int) -> None:
+        """From here on this machine has the state: the first one, or that of another version."""
+        self.machine = machine
+        self.version = version
+        self.operations = machine.operations
         self.commands: dict[str, Handler] = {}
         self.queries: dict[str, Handler] = {}
         for operation_name, operation in machine.operations.items():
@@ -82,6 +66,4 @@ class Resource:
 
     def unknown(self, kind: str, operation: str) -> tuple[int, str]:
         """Code and text for a command or query (`kind`) that is not in the tables."""
-        if type(self.machine) is MissingMachine:
-            return errors.UNKNOWN_TYPE, self.machine.reason
         return errors.UNKNOWN_OPERATION, f"a {self.type_name} has no {kind} {operation!r:.60}"

@@ -6,22 +6,22 @@ were due at the snapshot's time have fired and are left out. A snapshot comes fr
 believed: a count, a type, an order or an entry that is not as it must be raises StateMismatch, and the executor is of no
 use then.
 
-A machine whose type or version is not installed here is kept as it is, unread; only its own operations are refused.
+A machine whose type or version is not installed here ends it with MachineMissing: without it nothing can be applied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..client.protocol import operations
 from ..log.entry import COMMAND, HEADER, HEADER_BYTES, RELEASE
 from .digest import DIGEST_BYTES
-from .errors import StateMismatch
+from .errors import MachineMissing, StateMismatch
 from .executor import Executor
 from .machines.base import Commit, StateMachine
 from .pieces import ENDED, FORMAT_VERSION, HEAD, KINDS, RESOURCES, SESSIONS, TIMERS, fields_of, read_piece, unpack
-from .resource import Handler, MissingMachine, Resource
+from .resource import Handler, Resource
 from .restoring_sessions import SessionRows
 from .timers import Timer
 
@@ -75,14 +75,17 @@ class Restoring:
         if type(row) is list and row and type(row[0]) is int and row[0] != FORMAT_VERSION:
             age = "a newer" if row[0] > FORMAT_VERSION else "an older"
             raise StateMismatch(f"its pieces are of format {row[0]}, of {age} Ocelog; this one reads {FORMAT_VERSION}")
-        fields = fields_of(row, "the head", int, int, int, bytes, int, int, int, int)
-        _, index, time, digest, sessions, resources, timers, ended = fields
+        fields = fields_of(row, "the head", int, int, int, bytes, int, int, int, int, list)
+        _, index, time, digest, sessions, resources, timers, ended, active = fields
         if index != self.index or len(digest) != DIGEST_BYTES:
             text = f"the pieces are of entry {index} with a digest of {len(digest)} bytes"
             raise StateMismatch(text, index=self.index)
         self._expected |= {SESSIONS: sessions, RESOURCES: resources, TIMERS: timers, ENDED: ended}
         self.executor.time = time
         self.executor.rolling.adopt(digest)
+        for pair in active:
+            type_name, version = fields_of(pair, "an active version", str, int)
+            self.executor.active[type_name] = version
 
     def _install_session(self, row: Any) -> None:
         if self._sessions.session(row):
@@ -103,7 +106,13 @@ class Restoring:
         if state is not None and type(state) is not bytes:
             raise StateMismatch(f"the state of resource {name!r:.60} is {state!r:.60}")
         self._last_resource = index
-        machine = _machine(executor.machines, type_name, version, state)
+        if executor.active.get(type_name) != version:
+            active = executor.active.get(type_name)
+            raise StateMismatch(f"resource {name!r:.60} is of version {version}, and {active} is in force")
+        kind = executor.machines.find(type_name, version)
+        if kind is None:
+            raise MachineMissing(type_name, version, executor.machines.versions(type_name), index=index)
+        machine = _machine(kind, state)
         resource = Resource(index, name, machine, type_name, version)
         resource.kept, resource.released = kept, released
         executor.resources[index] = executor.by_name[name] = resource
@@ -121,9 +130,7 @@ class Restoring:
         self._last_timer = (due, armed_at, number)
         timer = Timer(due, armed_at, number, index, method, tuple(arguments))
         machine = resource.machine
-        if type(machine) is MissingMachine:
-            machine.timers.append(timer)
-        elif due <= executor.time or not callable(getattr(machine, method, None)):
+        if due <= executor.time or not callable(getattr(machine, method, None)):
             raise StateMismatch(f"a timer of {method!r:.60} of a {resource.type_name}, due at {due} of {executor.time}")
         else:
             executor.timers.arm(timer, owned=False)
@@ -150,8 +157,8 @@ class Restoring:
                 resource, table = restorers.get(operation[0]) or self._restorers_of(operation[0], index)
                 restorer = table.get(operation[1])
                 if restorer is None:
-                    _keep_unread(resource, index, operation[1])
-                    continue
+                    text = f"it is live, and a {resource.type_name} has no RELEASE command {operation[1]!r:.60}"
+                    raise StateMismatch(text, index=index)
                 restorer(Commit(index, time, session), *operation[2:])
                 machine = resource.machine
                 if machine.pending_timers:
@@ -214,14 +221,9 @@ def install_state(executor: Executor, index: int, pieces: Iterable[bytes | memor
     return restoring
 
 
-def _machine(
-    machines: Mapping[str, type[StateMachine]], type_name: str, version: int, state: bytes | None
-) -> StateMachine:
-    """The machine with its state, or what stands in for one that is not installed."""
-    kind = machines.get(type_name)
-    if kind is None or kind.version != version:
-        known = "" if kind is None else f", but version {kind.version}"
-        return MissingMachine(f"no machine of type {type_name!r:.60} in version {version} is installed{known}", state)
+def _machine(kind: type[StateMachine], state: bytes | None) -> StateMachine:
+    """The machine with its state."""
+    type_name = kind.type_name
     if (state is not None) != hasattr(kind, "snapshot"):
         raise StateMismatch(f"a {type_name} has {'a state' if state is not None else 'no state'} in the snapshot")
     try:
@@ -235,12 +237,3 @@ def _machine(
     if machine.pending_releases or machine.pending_timers or machine.pending_events:
         raise StateMismatch(f"install() of a {type_name} releases, schedules or publishes")
     return machine
-
-
-def _keep_unread(resource: Resource, index: int, command: str) -> None:
-    """A live entry of a machine that is not installed stays what it is; for any other it is a mistake."""
-    machine = resource.machine
-    if type(machine) is not MissingMachine:
-        text = f"it is live, and a {resource.type_name} has no RELEASE command {command!r:.60}"
-        raise StateMismatch(text, index=index)
-    machine.live.append(index)

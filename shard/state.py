@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ..log.log import Log
 from .digest_exchange import DigestExchange
+from .errors import MachineMissing
 from .executor import Executor
 from .rebuild import Rebuild
 
@@ -21,13 +22,17 @@ WRONG_NAMED_MAX = 100
 
 
 class ReplicaState:
-    """`executor` holds it; while `rebuilding`, it is of no index yet and nobody may ask it anything."""
+    """`executor` holds it; while `rebuilding`, it is of no index yet and nobody may ask it anything.
+
+    `missing` says which machine is not installed here, once that is noticed: the state is of no use from then on.
+    """
 
     def __init__(self, make_executor: Callable[[], Executor], log: Log, digests: DigestExchange) -> None:
         self._make_executor = make_executor
         self.log = log
         self.digests = digests
         self._wrong_releases = 0
+        self.missing: MachineMissing | None = None
         self._rebuild: Rebuild | None = None
         self._begin()
 
@@ -41,6 +46,7 @@ class ReplicaState:
     def _begin(self) -> None:
         """Begin with no state, and with the rebuilding of what the log's snapshot holds, if there is one."""
         self.executor = self._make_executor()
+        self.missing = None
         self.digests.begin(self.log.snapshot_index)
         self._rebuild = Rebuild(self.executor, self.log) if self.log.snapshot is not None else None
 
@@ -49,11 +55,26 @@ class ReplicaState:
         """Whether the state is still being rebuilt from the snapshot."""
         return self._rebuild is not None
 
+    @property
+    def usable(self) -> bool:
+        """Whether the state is there to be asked and carried on."""
+        return self._rebuild is None and self.missing is None
+
     def advance(self, commit_index: int, entries_max: int) -> bool:
         """Apply what is committed, at most `entries_max`, or rebuild on; returns whether more is waiting.
 
         Raises Corruption, and then nothing was done, StateMismatch and Diverged.
         """
+        if self.missing is not None:
+            return False
+        try:
+            return self._advance(commit_index, entries_max)
+        except MachineMissing as error:
+            logger.error("%s; until then this replica applies nothing, answers nobody and does not lead", error)
+            self.missing = error
+            return False
+
+    def _advance(self, commit_index: int, entries_max: int) -> bool:
         executor = self.executor
         if self._rebuild is not None:
             self._rebuild.step()

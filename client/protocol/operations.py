@@ -18,7 +18,9 @@ SHARD = 0
 """The resource index that names the shard itself."""
 
 OPEN = "open"
-"""`[0, "open", name, type]`: create the resource, or find it; answers its creation index."""
+"""`[0, "open", name, type]`: create the resource, or find it; answers its creation index.
+
+In the log a version may follow, that of the machine if it is not 1: the leader knows which is in force or installed."""
 
 DELETE = "delete"
 """`[0, "delete", name]`: delete the resource of that name; answers the index that created it, or nil when there is none."""
@@ -31,6 +33,12 @@ NAMES = "names"
 
 An answer has at most 1000 of them; `type` may be nil. Whoever wants all asks again from the last index on.
 """
+
+SWITCH = "switch"
+"""`[0, "switch", type, version]`: put another version of a machine in force, for all its resources; answers that version."""
+
+MACHINES = "machines"
+"""The query `[0, "machines"]`: `[[type, version in force or nil, [version installed here, ...]], ...]`, by type."""
 
 SCANNED_BYTES_MIN = 256
 """Smaller operations cannot expand to anything worth a scan before decoding."""

@@ -35,7 +35,7 @@ RESERVED = frozenset(
         *("release", "schedule", "publish", "forget_pending"),
         *("pending_releases", "pending_timers", "pending_events"),
         *("snapshot", "install", "restored", "live_entries"),
-        *("session_opened", "session_closed", "session_expired", "watches", "deleted"),
+        *("session_opened", "session_closed", "session_expired", "watches", "deleted", "upgrade"),
     }
 )
 """What the base class gives a machine or calls in it, and what an operation can therefore not be called."""
@@ -211,6 +211,8 @@ class StateMachine:
       `commit.session` the session in question. Not called for what a snapshot covers.
     - `deleted(commit)`: called before the resource is deleted, so that it can publish to whoever listens or waits.
     - `watches(session)`: whether the machine has anything to do when that session ends.
+    - `version`, and `upgrade(previous)`: a class of the same type with another version takes over from the one before when
+      the cluster is switched to it.
 
     Events reach sessions by `publish`, from commands, timers and session listeners.
 
@@ -294,6 +296,14 @@ class StateMachine:
         has to do with says no for all others.
         """
         return True
+
+    def upgrade(self, previous: StateMachine) -> None:
+        """Take over the state of a machine of another version, which is not used any more.
+
+        By default every attribute is taken as it is. The live entries stay those that there are, and from now on it is this
+        class that restores them. Must follow from the state alone, and may raise to refuse: nothing is switched then.
+        """
+        self.__dict__.update({name: value for name, value in vars(previous).items() if not name.startswith("pending_")})
 
     def forget_pending(self) -> None:
         """Drop what the handler that just ran released, scheduled and published."""

@@ -1,14 +1,15 @@
-"""Which machine types a shard knows: name to class."""
+"""The machines that come with Ocelog."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from .barrier import BarrierMachine
 from .base import StateMachine
 from .counter import CounterMachine
 from .election import ElectionMachine
 from .group import GroupMachine
+from .installed import Machines
 from .latch import LatchMachine
 from .lock import LockMachine
 from .map import MapMachine
@@ -44,13 +45,6 @@ BUILT_IN: tuple[type[StateMachine], ...] = (
 )
 
 
-def registry(machines: Iterable[type[StateMachine]] = BUILT_IN) -> Mapping[str, type[StateMachine]]:
-    """Machine classes by type name. Raises ValueError for a missing or repeated name."""
-    by_name: dict[str, type[StateMachine]] = {}
-    for machine in machines:
-        if not machine.type_name:
-            raise ValueError(f"{machine.__name__} has no type_name")
-        if machine.type_name in by_name:
-            raise ValueError(f"two machines are called {machine.type_name!r}")
-        by_name[machine.type_name] = machine
-    return by_name
+def registry(machines: Iterable[type[StateMachine]] = BUILT_IN) -> Machines:
+    """Machine classes by type name. Raises ValueError for a missing name or a repeated one."""
+    return Machines(machines)

@@ -44,7 +44,8 @@ class Raft(RaftState):
     `configurations`: the (index, payload) of every later configuration entry in the log, ascending. `log`: a LogView of
     the replica's log. `rng`: the only source of chance. `term`, `voted_for`: the hard state as last made durable.
     `persisted_index`: how far the log is durable, all of it by default. `commit_index`: known to be committed, the index
-    of the log's snapshot. `probation`: our files were lost or replaced, so for now we do not vote.
+    of the log's snapshot. `probation`: our files were lost or replaced, so for now we do not vote. `barred`, set from outside:
+    we vote and keep the log, and cannot lead, since what is committed cannot be applied here.
     Readable at any time: `role`, `term`, `voted_for`, `leader`, `commit_index`, `persisted_index`, `installing`,
     `transferring`, `configuration`, `is_voter`, `probation`, `in_contact`.
     """

@@ -50,6 +50,8 @@ def tick(raft: RaftState) -> None:
     heard = reached_by_majority(_with_own(raft, raft.ticks, [progress.heard_tick for progress in raft.voting]))
     if raft.ticks - heard >= raft.config.election_ticks:
         raft.become(FOLLOWER, None, f"heard no majority for {raft.ticks - heard} ticks")
+    elif raft.barred:
+        _step_down(raft, "it cannot apply what is committed")
 
 
 def _with_own(raft: RaftState, own: int, others: list[int]) -> list[int]:
@@ -156,18 +158,17 @@ def emit(raft: RaftState, notify: bool) -> None:
     if raft.transferring:
         transfer.emit(raft)
     if not raft.is_voter and raft.commit_index >= max(raft.configuration.index, raft.term_start):
-        _step_down(raft)
+        # Thesis 4.2.2: a leader that votes no more leads until that is committed, and everybody is told.
+        _step_down(raft, "it votes no more")
 
 
-def _step_down(raft: RaftState) -> None:
-    """Thesis 4.2.2: a leader that votes no more leads until that is committed, and everybody is told.
-
-    Then a voter that holds everything may begin at once.
-    """
+def _step_down(raft: RaftState, reason: str) -> None:
+    """Lead no more; a voter that holds everything may begin at once."""
     _notify_commit(raft, everybody=True)
-    best = max(raft.other_voters, key=lambda voter: raft.progress[voter].match_index)
-    transfer.tell(raft, best)
-    raft.become(FOLLOWER, None, "it votes no more")
+    if raft.other_voters:
+        best = max(raft.other_voters, key=lambda voter: raft.progress[voter].match_index)
+        transfer.tell(raft, best)
+    raft.become(FOLLOWER, None, reason)
 
 
 def _heartbeat_all(raft: RaftState, round: int) -> None:

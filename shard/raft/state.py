@@ -26,6 +26,7 @@ class RaftState:
     __slots__ = (
         "ack_due",
         "answer_due",
+        "barred",
         "commit_index",
         "config",
         "configuration",
@@ -131,8 +132,8 @@ class RaftState:
         self.introduced_tick = -1  # when a leader was last told of us, and asked
         self.nonce = rng.getrandbits(64) if probation else 0  # of this process, for its queries
 
-        self.reading = False  # clients read here, so every commit index is news at once
-        self.installing = False  # a snapshot is being published in place of the log
+        # Said from outside: clients read here; a snapshot is being published in place of the log; see `Raft`.
+        self.reading = self.installing = self.barred = False
         self.unless_appended = (0, False, 0)  # matched, ack_due, commit_index before the last Append was accepted
 
         # Every role. `elapsed` counts ticks since a leader was heard, a vote was granted or a campaign began.
@@ -219,7 +220,7 @@ class RaftState:
 
         Thesis 4.2.2: it may be the only one that can be elected. Its own vote counts only if it votes.
         """
-        if self.installing or self.probation:
+        if self.installing or self.probation or self.barred:
             return False
         if self.is_voter:
             return True

@@ -15,7 +15,7 @@ from ocelog.log.identity import Identity
 from ocelog.log.manifest import Manifest
 from ocelog.log.snapshot import HEAD as SNAPSHOT_HEAD
 from ocelog.log.snapshot import SECTION, TRAILER, Snapshot
-from ocelog.shard.errors import StateMismatch
+from ocelog.shard.errors import MachineMissing, StateMismatch
 from ocelog.shard.executor import Executor
 from ocelog.shard.restoring import install_state
 
@@ -186,5 +186,7 @@ def targets() -> list[Target]:
         Target(name="manifest", run=manifest, samples=small, accepted=(LogError,), repaired=envelope_repaired),
         Target(name="identity", run=identity, samples=small, accepted=(LogError,), repaired=envelope_repaired),
         Target(name="directory", run=directory, samples=whole, accepted=(LogError,), repaired=directory_repaired),
-        Target(name="state", run=state, samples=list(map(state_input, states())), accepted=(StateMismatch,)),
+        Target(
+            name="state", run=state, samples=list(map(state_input, states())), accepted=(StateMismatch, MachineMissing)
+        ),
     ]

@@ -223,7 +223,11 @@ def state_of(executor: Executor) -> dict[str, Any]:
             )
             for s in executor.sessions
         ],
-        "resources": [(r.index, r.name, r.type_name, dict(vars(r.machine))) for r in executor.resources.values()],
+        "resources": [
+            (r.index, r.name, r.type_name, r.version, {name: repr(value) for name, value in vars(r.machine).items()})
+            for r in executor.resources.values()
+        ],
+        "active": executor.active,
         "timers": (sorted(executor.timers.unowned()), sorted(executor.timers.owned())),
         "released": executor.released,
         "ended": executor.ended_records.records(),

@@ -19,8 +19,9 @@ from ocelog.log.entry import (
 )
 from ocelog.shard import resource
 from ocelog.shard.capture import Capture
-from ocelog.shard.errors import CannotDelete
+from ocelog.shard.errors import CannotDelete, MachineMissing
 from ocelog.shard.executor import Executor
+from ocelog.shard.machines.registry import registry
 from ocelog.shard.restoring import install_state
 from ocelog.shard.results import encode_error
 
@@ -370,10 +371,13 @@ def test_a_resource_of_another_type_is_refused(entries, session, kit):
     assert kit.decoded(entries.executor.sessions.get(session).results[2][1])[0] == errors.WRONG_TYPE
 
 
-def test_a_type_that_is_not_installed_is_refused(entries, session, kit):
-    """UNKNOWN_TYPE in the log crashes no replica."""
-    entries.open(session, 1, "no such type")
-    assert kit.decoded(entries.executor.sessions.get(session).results[1][1])[0] == errors.UNKNOWN_TYPE
+def test_a_type_that_is_not_installed_ends_it(entries, session):
+    """A leader that has it let it in: without it every later state would differ from the others'."""
+    with pytest.raises(
+        MachineMissing, match="entry 2 needs version 1 of the machine 'no such type', and no version of it"
+    ):
+        entries.open(session, 1, "no such type")
+    assert entries.executor.applied_index == 1
 
 
 # -- queries -------------------------------------------------------------------------------------------
@@ -506,7 +510,7 @@ def test_a_deleted_name_can_be_another_resource(entries, kit, session):
 
 def test_a_deleted_resource_fires_no_timer(entries, kit):
     """And its sessions' listeners are told nothing."""
-    entries = kit.Entries(kit.MACHINES | {"plain": kit.Plain})
+    entries = kit.Entries(registry((*kit.MACHINES.values(), kit.Plain)))
     session = entries.register()
     plain = entries.open(session, 1, "plain")
     entries.command(session, 2, kit.operation(plain, "later", 10))

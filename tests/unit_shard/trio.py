@@ -27,12 +27,14 @@ START_MS = 1_700_000_000_000
 class Trio:
     """Three replicas; messages arrive in the next turn, jobs are done at once.
 
-    `compactor` runs, is absent, or is silent: it never answers. `loses` says which messages do not arrive.
+    `compactor` runs, is absent, or is silent: it never answers. `loses` says which messages do not arrive. `machines` are
+    those of the members that have others than the built-in ones; what is changed counts from a member's restart on.
     """
 
     def __init__(self, path, **settings):
         self.path = path
         self.settings = settings
+        self.machines = dict(settings.get("machines", {}))
         self.compactor = "runs"
         self.asked = []
         self.loses = lambda message: False
@@ -59,7 +61,7 @@ class Trio:
             meta=meta,
             raft_config=RaftConfig(),
             limits=Limits(),
-            machines=registry(),
+            machines=self.machines.get(member) or registry(),
             rng=Random(member),
             compaction=CompactionConfig(**self.settings.get("compaction", {})),
         )

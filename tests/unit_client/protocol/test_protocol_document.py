@@ -212,7 +212,10 @@ def test_numbers_for_none_and_unknown():
 
 def test_every_operation_of_every_machine_is_listed():
     listed = {row[0]: [set(re.findall(r"(\w+)\(", cell)) for cell in row[1:]] for row in table("resource")}
-    assert listed.pop("shard") == [{operations.OPEN, operations.DELETE}, {operations.EXISTS, operations.NAMES}]
+    assert listed.pop("shard") == [
+        {operations.OPEN, operations.DELETE, operations.SWITCH},
+        {operations.EXISTS, operations.NAMES, operations.MACHINES},
+    ]
     declared = {}
     for name, machine in registry().items():
         modes = {operation.name: operation.mode for operation in machine.operations.values()}

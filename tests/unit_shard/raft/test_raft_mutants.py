@@ -84,7 +84,7 @@ MUTANTS = (
             Edit(
                 state.RaftState,
                 "may_campaign",
-                "if self.installing or self.probation:\n        return False\n    if self.is_voter:",
+                "if self.installing or self.probation or self.barred:\n        return False\n    if self.is_voter:",
                 "if not self.installing:",
             ),
         ),
@@ -122,7 +122,14 @@ MUTANTS = (
     ),
     Mutant(
         "somebody campaigns while a snapshot is published",
-        (Edit(state.RaftState, "may_campaign", "if self.installing or self.probation:", "if self.probation:"),),
+        (
+            Edit(
+                state.RaftState,
+                "may_campaign",
+                "if self.installing or self.probation or self.barred:",
+                "if self.probation:",
+            ),
+        ),
         "installed through .* as",
     ),
     Mutant(
