@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .base import SNAPSHOT, Commit, StateMachine, command, query
-from .listeners import Listeners
+from .base import SNAPSHOT, Commit, command, query
+from .listened import Listened
 
 VALUE_MIN = -(1 << 63)
 VALUE_MAX = (1 << 63) - 1
@@ -29,7 +29,7 @@ class CounterOverflow(ArithmeticError):
     """The result would not fit a signed 64-bit integer; the counter is unchanged."""
 
 
-class CounterMachine(StateMachine):
+class CounterMachine(Listened):
     """Keeps `value`, which starts at 0, and `listeners`."""
 
     type_name: ClassVar[str] = "counter"
@@ -37,7 +37,6 @@ class CounterMachine(StateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.value = 0
-        self.listeners = Listeners()
 
     def _change(self, value: int) -> None:
         old, self.value = self.value, _checked(value)
@@ -70,28 +69,6 @@ class CounterMachine(StateMachine):
         self._change(value)
         return True
 
-    @command(mode=SNAPSHOT)
-    def listen(self, commit: Commit, key: None = None) -> None:
-        """The session gets an event for every change from here on; a counter has no keys, so `key` is None."""
-        _check_no_key(key)
-        self.listeners.listen(commit.session, None)
-
-    @command(mode=SNAPSHOT)
-    def unlisten(self, commit: Commit, key: None = None) -> None:
-        """The session gets no more of them."""
-        _check_no_key(key)
-        self.listeners.unlisten(commit.session, None)
-
-    def session_closed(self, commit: Commit) -> None:
-        """A session that has ended listens no more."""
-        self.listeners.end(commit.session)
-
-    session_expired = session_closed
-
-    def watches(self, session: int) -> bool:
-        """Only who listens leaves anything behind."""
-        return session in self.listeners.sessions
-
     @query
     def get(self, commit: Commit) -> int:
         """The value."""
@@ -108,11 +85,6 @@ class CounterMachine(StateMachine):
             raise TypeError(f"a counter's value is a whole number, not {value!r:.60}")
         self.value = _checked(value)
         self.listeners.install(listeners)
-
-
-def _check_no_key(key: Any) -> None:
-    if key is not None:
-        raise TypeError(f"a counter has no key {key!r:.60}")
 
 
 def _checked(value: int) -> int:

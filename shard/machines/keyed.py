@@ -6,8 +6,8 @@ entries in index order gives the same order, and a page can begin behind an inde
 RELEASE: `clear` releases all entries and itself. What a time to live ends is released by `expire`; its timer belongs to the
 entry that armed it, goes with it, and is armed again when that is restored.
 
-SNAPSHOT: who listens. A listener gets an event `change` with [kind, key, old, new]; `clear` publishes one event, ["cleared",
-None, None, None], to everybody, unless there was nothing to clear.
+SNAPSHOT: who listens (`Listened`). `clear` publishes one event, ["cleared", None, None, None], to everybody, unless there was
+nothing to clear.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Generic
 
-from .base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
-from .listeners import Listeners
+from .base import RELEASE, Commit, command, query
+from .listened import Listened
 from .paging import H, K, Paging, Room
 
 
-class Keyed(StateMachine, Generic[K, H]):
+class Keyed(Listened, Generic[K, H]):
     """Keeps `live`: what is held by its key, each with the index of its live entry, and `listeners`.
 
     `index_of` finds that index in what is held. It is called for each of very many, so it had better be no function of Python.
     """
 
+    has_keys = True
+
     def __init__(self, index_of: Callable[[H], int]) -> None:
         super().__init__()
         self.live: dict[K, H] = self.empty()
-        self.listeners = Listeners()
         self._index_of = index_of
         self._paging = Paging(self.live, index_of)
 
@@ -67,36 +68,6 @@ class Keyed(StateMachine, Generic[K, H]):
     def expire(self, commit: Commit, key: Any) -> None:
         """The time to live of the key's live entry is over: an entry that was released has no timer any more."""
         self.erase("expired", key)
-
-    # -- listeners and the snapshot --------------------------------------------------------------------
-
-    @command(mode=SNAPSHOT)
-    def listen(self, commit: Commit, key: bytes | None = None) -> None:
-        """The session gets an event for every change of the key, or of any key, from here on."""
-        self.listeners.listen(commit.session, key)
-
-    @command(mode=SNAPSHOT)
-    def unlisten(self, commit: Commit, key: bytes | None = None) -> None:
-        """The session gets no more of those that `listen` with the same key asked for."""
-        self.listeners.unlisten(commit.session, key)
-
-    def session_closed(self, commit: Commit) -> None:
-        """A session that has ended listens no more."""
-        self.listeners.end(commit.session)
-
-    session_expired = session_closed
-
-    def watches(self, session: int) -> bool:
-        """Only who listens leaves anything behind."""
-        return session in self.listeners.sessions
-
-    def snapshot(self) -> Any:
-        """Who listens; all else is in the live entries."""
-        return self.listeners.state()
-
-    def install(self, state: Any) -> None:
-        """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        self.listeners.install(state)
 
     def live_entries(self) -> Iterable[int]:
         """One entry for each thing."""

@@ -20,14 +20,14 @@ value that is there already publishes nothing, but its time to live begins anew.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from .base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
-from .listeners import Listeners
+from .base import RELEASE, Commit, command, query
+from .listened import Listened
 from .ttl import due_ms
 
 
-class ValueMachine(StateMachine):
+class ValueMachine(Listened):
     """Keeps `value`, None when there is none, `index`, the live entry that set it or 0, and `listeners`."""
 
     type_name: ClassVar[str] = "value"
@@ -36,7 +36,6 @@ class ValueMachine(StateMachine):
         super().__init__()
         self.value: bytes | None = None
         self.index = 0
-        self.listeners = Listeners()
 
     def _change(self, kind: str, index: int, value: bytes | None) -> bytes | None:
         old = self.value
@@ -99,36 +98,6 @@ class ValueMachine(StateMachine):
         """The time to live of the live entry is over: an entry that was released has no timer any more."""
         self._change("expired", 0, None)
 
-    @command(mode=SNAPSHOT)
-    def listen(self, commit: Commit, key: None = None) -> None:
-        """The session gets an event for every change from here on; a value has no keys, so `key` is None."""
-        _check_no_key(key)
-        self.listeners.listen(commit.session, None)
-
-    @command(mode=SNAPSHOT)
-    def unlisten(self, commit: Commit, key: None = None) -> None:
-        """The session gets no more of them."""
-        _check_no_key(key)
-        self.listeners.unlisten(commit.session, None)
-
-    def session_closed(self, commit: Commit) -> None:
-        """A session that has ended listens no more."""
-        self.listeners.end(commit.session)
-
-    session_expired = session_closed
-
-    def watches(self, session: int) -> bool:
-        """Only who listens leaves anything behind."""
-        return session in self.listeners.sessions
-
-    def snapshot(self) -> Any:
-        """Who listens; the value is in its live entry."""
-        return self.listeners.state()
-
-    def install(self, state: Any) -> None:
-        """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        self.listeners.install(state)
-
     def live_entries(self) -> Iterable[int]:
         """The entry that set the value, if there is one."""
         return (self.index,) if self.index else ()
@@ -137,8 +106,3 @@ class ValueMachine(StateMachine):
     def get(self, commit: Commit) -> bytes | None:
         """The value, or None."""
         return self.value
-
-
-def _check_no_key(key: Any) -> None:
-    if key is not None:
-        raise TypeError(f"a value has no key {key!r:.60}")
