@@ -112,7 +112,33 @@ class Event:
         return answer
 
 
-class MapEvent(Event):
+class EncodedEvent(Event):
+    """A change of something whose keys and values are encoded."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> Any:
+        """The key it is about; None: of everything, or there are no keys."""
+        return decoded(self._fields[1])
+
+    @property
+    def old(self) -> Any:
+        """The value before; None: there was none, or it is not told."""
+        return decoded(self._fields[2])
+
+    @property
+    def new(self) -> Any:
+        """The value after; None: there is none."""
+        return decoded(self._fields[3])
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return 100 + sum([len(field) for field in self._fields[1:] if field is not None])
+
+
+class MapEvent(EncodedEvent):
     """A change of a map: `kind` is "added", "updated", "removed", "expired" or "cleared" (all keys, so no key of its own).
 
     `index` is the version of `new`.
@@ -120,26 +146,6 @@ class MapEvent(Event):
 
     __slots__ = ()
     kinds = frozenset((ADDED, UPDATED, REMOVED, EXPIRED, CLEARED))
-
-    @property
-    def key(self) -> Any:
-        """The key; None for "cleared"."""
-        return _decoded(self._fields[1])
-
-    @property
-    def old(self) -> Any:
-        """The value before; None for "added" and "cleared"."""
-        return _decoded(self._fields[2])
-
-    @property
-    def new(self) -> Any:
-        """The value after; None for "removed", "expired" and "cleared"."""
-        return _decoded(self._fields[3])
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        return 100 + sum([len(field) for field in self._fields if field is not None])
 
     @staticmethod
     def question(key: bytes | None) -> tuple[Any, ...]:
@@ -161,31 +167,16 @@ class CounterEvent(Event):
     kinds = frozenset((CHANGED,))
 
 
-class ValueEvent(Event):
+class ValueEvent(EncodedEvent):
     """A change of a value: `kind` is "changed", or "expired" when its time to live was over."""
 
     __slots__ = ()
     kinds = frozenset((CHANGED, EXPIRED))
 
-    @property
-    def old(self) -> Any:
-        """The value before; None: there was none."""
-        return _decoded(self._fields[2])
-
-    @property
-    def new(self) -> Any:
-        """The value after; None: there is none."""
-        return _decoded(self._fields[3])
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        return 100 + sum([len(field) for field in self._fields[2:] if field is not None])
-
     @staticmethod
     def state_of(key: bytes | None, answer: Any) -> Any:
         """The value, or None. Raises ValueError."""
-        return _decoded(answer)
+        return decoded(answer)
 
 
 class Resync:
@@ -222,5 +213,6 @@ class Resync:
         return f"Resync(state={self.state!r:.60}, index={self.index})"
 
 
-def _decoded(field: bytes | None) -> Any:
+def decoded(field: bytes | None) -> Any:
+    """A key or value of an event, or None where there is none."""
     return None if field is None else decode(field)

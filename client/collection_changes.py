@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from .changes import ADDED, CLEARED, EXPIRED, REMOVED, Event
+from .changes import ADDED, CLEARED, EXPIRED, REMOVED, EncodedEvent
 from .protocol.values import decode
-from .queue_changes import decoded
 
 
-class SetEvent(Event):
+class SetEvent(EncodedEvent):
     """A change of a set: `kind` is "added", "removed", "expired" or "cleared" (all values)."""
 
     __slots__ = ()
     kinds = frozenset((ADDED, REMOVED, EXPIRED, CLEARED))
-
-    @property
-    def key(self) -> Any:
-        """The value; None for "cleared"."""
-        return decoded(self._fields[1])
 
     @property
     def value(self) -> Any:
@@ -35,11 +29,6 @@ class SetEvent(Event):
         """The value that was added, else None."""
         return self.key if self.kind == ADDED else None
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        return 100 + len(self._fields[1] or b"")
-
     @staticmethod
     def question(key: bytes | None) -> tuple[Any, ...]:
         """The query that tells the state, of that value only or of all."""
@@ -53,7 +42,7 @@ class SetEvent(Event):
         return [decode(value) for value in answer]
 
 
-class MultimapEvent(Event):
+class MultimapEvent(EncodedEvent):
     """A change of a multimap: `kind` is "added", "removed", "expired" (one value), or "cleared".
 
     "cleared" with a key: it was removed with all its values; without one: everything was.
@@ -61,26 +50,6 @@ class MultimapEvent(Event):
 
     __slots__ = ()
     kinds = frozenset((ADDED, REMOVED, EXPIRED, CLEARED))
-
-    @property
-    def key(self) -> Any:
-        """The key; None when everything was removed."""
-        return decoded(self._fields[1])
-
-    @property
-    def old(self) -> Any:
-        """The value that is gone; None for "added" and "cleared"."""
-        return decoded(self._fields[2])
-
-    @property
-    def new(self) -> Any:
-        """The value that was added, else None."""
-        return decoded(self._fields[3])
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        return 100 + sum([len(field) for field in self._fields if field is not None])
 
     @staticmethod
     def question(key: bytes | None) -> tuple[Any, ...]:

@@ -6,37 +6,17 @@ from typing import Any
 
 import msgpack
 
-from .changes import ADDED, CLEARED, REMOVED, Event
+from .changes import ADDED, CLEARED, REMOVED, EncodedEvent, Event
 from .protocol.values import decode
 
 RETURNED = "returned"
 
 
-def decoded(field: bytes | None) -> Any:
-    """A value of an event, or None where there is none."""
-    return None if field is None else decode(field)
-
-
-class QueueEvent(Event):
+class QueueEvent(EncodedEvent):
     """A change of a queue: `kind` is "added", "returned" (to the head), "removed" or "cleared" (all items)."""
 
     __slots__ = ()
     kinds = frozenset((ADDED, RETURNED, REMOVED, CLEARED))
-
-    @property
-    def old(self) -> Any:
-        """The item that was removed, else None."""
-        return decoded(self._fields[2])
-
-    @property
-    def new(self) -> Any:
-        """The item that was added or returned, else None."""
-        return decoded(self._fields[3])
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        return 100 + sum([len(field) for field in self._fields[2:] if field is not None])
 
     @staticmethod
     def question(key: bytes | None) -> tuple[Any, ...]:
@@ -49,26 +29,16 @@ class QueueEvent(Event):
         return [decode(item) for item in answer]
 
 
-class MessageEvent(Event):
+class MessageEvent(EncodedEvent):
     """A message of a topic: `kind` is "published", `new` and `message` are the message."""
 
     __slots__ = ()
     kinds = frozenset(("published",))
 
     @property
-    def new(self) -> Any:
-        """The message."""
-        return decoded(self._fields[3])
-
-    @property
     def message(self) -> Any:
         """The message."""
         return self.new
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        return 100 + len(self._fields[3])
 
     @staticmethod
     def question(key: bytes | None) -> tuple[Any, ...]:

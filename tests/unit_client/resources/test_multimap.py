@@ -93,7 +93,7 @@ def test_the_state_is_a_dictionary_of_lists():
     assert MultimapEvent.state_of(None, [[a, one], [b, one], [a, two]]) == {"a": [1, 2], "b": [1]}
     assert MultimapEvent.state_of(a, [one, two]) == {"a": [1, 2]}
     assert MultimapEvent.state_of(a, []) == {}
-    assert MultimapEvent(["removed", a, one, None], 7).size == 110
+    assert MultimapEvent(["removed", a, one, None], 7).size == 103
 
 
 def test_command_line(run, name):
