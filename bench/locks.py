@@ -5,7 +5,7 @@
 
 Three measurements: 16 clients, each on a lock of its own, in a few processes as real ones would be; one client, whose pairs and
 pairs of puts take turns, so that both meet the same noise; and two clients in processes of their own that take one lock in
-turns, each releasing it when the other waits. Tokens must grow with every grant; a run that finds otherwise ends with an error.
+turns, each making a put while the other waits. Tokens must grow with every grant; a run that finds otherwise ends with an error.
 Without endpoints it starts a cluster of 3 replicas for itself, which syncs always.
 """
 
@@ -30,7 +30,7 @@ TURN_PAIRS = 20
 """Pairs, and as many pairs of puts, before the other one's turn."""
 
 HOLD_SECONDS = 0.008
-"""A lock that changes hands is held so long, by when the other client waits."""
+"""A lock that changes hands is held so long before and behind a put, by when the other client waits."""
 
 START_SECONDS = 2.0
 """Processes begin together, so long after they are asked to."""
@@ -39,8 +39,8 @@ PAIRS_TARGET = 2500
 PUTS_RATIO_TARGET = 1.5
 HAND_OVER_RATIO_TARGET = 1.5
 
-Held = tuple[int, float, float, float]
-"""A grant's token; when it was asked for, had, and given back: seconds of the clock that all processes of a host share."""
+Held = tuple[int, float, float, float, float]
+"""A grant's token; when it was asked for, had, and given back; how long a put took meanwhile. Seconds of the host's clock."""
 
 
 async def pairs(client: AsyncClient, name: str, end: float) -> list[float]:
@@ -87,32 +87,24 @@ async def against_puts(client: AsyncClient, seconds: float) -> tuple[list[float]
     return locked, put
 
 
-async def _puts(endpoints: list[str], start: float, seconds: float) -> list[float]:
-    took: list[float] = []
-    async with connect_async(endpoints) as client:
-        users = client.map("bench-puts")
-        await users.put("key", 0)
-        await asyncio.sleep(start - monotonic())
-        while (started := monotonic()) < start + seconds:
-            await users.put("key", len(took))
-            took.append(monotonic() - started)
-            await asyncio.sleep(HOLD_SECONDS)
-    return took
-
-
 async def _in_turns(endpoints: list[str], start: float, seconds: float) -> list[Held]:
     found = []
     async with connect_async(endpoints) as client:
-        lock = client.lock("bench-contended")
+        lock, users = client.lock("bench-contended"), client.map("bench-puts")
         await lock.status()
+        await users.put("key", 0)
         await asyncio.sleep(start - monotonic())
         while (asked := monotonic()) < start + seconds:
             grant = await lock.lock(timeout=30)
             had = monotonic()
             await asyncio.sleep(HOLD_SECONDS)
+            putting = monotonic()
+            await users.put("key", grant.token)
+            put = monotonic() - putting
+            await asyncio.sleep(HOLD_SECONDS)
             releasing = monotonic()
             assert await lock.unlock(grant)
-            found.append((grant.token, asked, had, releasing))
+            found.append((grant.token, asked, had, releasing, put))
     return found
 
 
@@ -135,11 +127,6 @@ def several(endpoints: list[str], names: Sequence[str], start: float, seconds: f
 def in_turns(endpoints: list[str], start: float, seconds: float) -> list[Held]:
     """In a process of its own: one of those that take a lock in turns."""
     return asyncio.run(_in_turns(endpoints, start, seconds))
-
-
-def puts(endpoints: list[str], start: float, seconds: float) -> list[float]:
-    """In a process of its own: puts at the pace at which the lock changes hands."""
-    return asyncio.run(_puts(endpoints, start, seconds))
 
 
 def measure(endpoints: list[str], *, seconds: float, runs: int, processes: int) -> None:
@@ -174,9 +161,9 @@ async def _alone(endpoints: list[str], seconds: float) -> str:
 def _contended(pool: ProcessPoolExecutor, endpoints: list[str], seconds: float) -> str:
     start = monotonic() + START_SECONDS
     running = [pool.submit(in_turns, endpoints, start, seconds) for _ in range(2)]
-    passed = hand_overs([held for one in running for held in one.result()])
-    plain = pool.submit(puts, endpoints, monotonic() + START_SECONDS, seconds).result()
-    middle, put = 1000 * median(passed), 1000 * median(plain)
+    found = [held for one in running for held in one.result()]
+    passed = hand_overs(found)
+    middle, put = 1000 * median(passed), 1000 * median(held[4] for held in found)
     ratio = f"{middle / put:.2f} times (aim: below {HAND_OVER_RATIO_TARGET})"
     return (
         f"two clients: {middle:.2f} ms from a release to the next grant (of {len(passed)}), a put {put:.2f} ms, {ratio}"

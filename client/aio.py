@@ -34,7 +34,7 @@ from .listeners import HandlerListener
 from .listening import Listening
 from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
 from .protocol.errors import BadArgument, Closed, DeadlineExceeded, OcelogError, SessionExpired, Unresolved
-from .requests import GRACE_SECONDS, checked_wait, command_timeout, wait_ms
+from .requests import FOR_EVER_SECONDS, GRACE_SECONDS, checked_wait, command_timeout, wait_ms
 from .resolving import (
     ASK_AGAIN_SECONDS,
     Outcome,
@@ -194,7 +194,12 @@ class AsyncClient(AsyncFactories, AsyncSubmitting, Front):
                 return self.listening.requests.given(request, answer[0])
             left = wait + GRACE_SECONDS + started - monotonic()
             # Not wait_for: in Python 3.11 it swallows a cancellation that crosses the answer.
-            if not (await asyncio.wait((future,), timeout=None if left == inf else max(0.0, left)))[0]:
+            timer = self._loop.call_later(min(left, FOR_EVER_SECONDS), _finish, future)
+            try:
+                await future
+            finally:
+                timer.cancel()
+            if not request.over:
                 raise TimeoutError
             if isinstance(request.error, SessionExpired):
                 self.take_back(resource, request.number)  # it may have left just now, in the session that follows
@@ -211,10 +216,7 @@ class AsyncClient(AsyncFactories, AsyncSubmitting, Front):
             self.listening.requests.forget(request)
 
     def take_back(self, resource: Resource, number: int) -> None:
-        """Take a request back, or give back what it was granted, however long that takes; nobody waits for it.
-
-        It leaves behind the request, so it surely finds it.
-        """
+        """Take a request back, or give back what it was granted; sent behind it, this finds it, however long that takes."""
         if self._io.usable:
             now, ignored = monotonic(), self._loop.create_future()
             ignored.add_done_callback(lambda future: future.cancelled() or future.exception())

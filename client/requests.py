@@ -31,6 +31,9 @@ GRACE_SECONDS = 1.0
 ARRIVED_MAX = 10_000
 """Resources of which it is remembered what has come; of others the shard keeps it until the session ends."""
 
+FOR_EVER_SECONDS = 100 * 365 * 24 * 3600.0
+"""What stands for infinity where a clock wants a number."""
+
 _SHAPES = ([int], [int, int, str])
 
 

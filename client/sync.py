@@ -197,10 +197,7 @@ class Client(Factories, Submitting, Front):
             self.listening.requests.forget(request)
 
     def take_back(self, resource: Resource, number: int) -> None:
-        """Take a request back, or give back what it was granted, however long that takes; nobody waits for it.
-
-        It leaves behind the request, so it surely finds it.
-        """
+        """Take a request back, or give back what it was granted; sent behind it, this finds it, however long that takes."""
         if self._io.usable:
             now, ignored = monotonic(), threading.Lock()
             ignored.acquire()

@@ -20,11 +20,14 @@ def test_it_measures(capsys, monkeypatch):
 
 
 def test_a_hand_over_counts_when_it_was_waited_for():
-    held = [(5, 0.0, 1.0, 2.0), (7, 1.0, 2.5, 3.0), (9, 2.9999, 3.25, 4.0)]
+    held = [(5, 0.0, 1.0, 2.0, 0.001), (7, 1.0, 2.5, 3.0, 0.001), (9, 2.9999, 3.25, 4.0, 0.001)]
     assert locks.hand_overs(held) == [0.5], "the last one came when the lock was about to be free"
 
 
-@pytest.mark.parametrize("held", [[(5, 0.0, 1.0, 2.0), (7, 1.0, 1.5, 3.0)], [(5, 0.0, 1.0, 2.0), (5, 1.0, 2.5, 3.0)]])
+@pytest.mark.parametrize(
+    "held",
+    [[(5, 0.0, 1.0, 2.0, 0.001), (7, 1.0, 1.5, 3.0, 0.001)], [(5, 0.0, 1.0, 2.0, 0.001), (5, 1.0, 2.5, 3.0, 0.001)]],
+)
 def test_two_holders_at_once_are_noticed(held):
     with pytest.raises(AssertionError, match="was had before"):
         locks.hand_overs(held)
