@@ -139,11 +139,19 @@ class AsyncRanges(Generic[R]):
         timeout: Seconds = None,
         consistency: Level = None,
     ) -> int:
-        """Remove a range; how many were removed. One step for each page that it holds, in order; `timeout` is that of each."""
+        """Remove a range; how many were removed. One step for each page that it holds, in order; `timeout` is that of each.
+
+        When it raises, the pages before are removed; the result of EventsPending is how many were until then.
+        """
         parts = ("remove_range", *_span(low, high, include_low, include_high))
         removed, is_last = 0, False
         while not is_last:
-            is_last, count = await self._command(parts, timeout, consistency)
+            try:
+                is_last, count = await self._command(parts, timeout, consistency)
+            except EventsPending as pending:
+                answer: Any = pending.result
+                pending.result = removed + answer[1]
+                raise
             removed += count
         return removed
 

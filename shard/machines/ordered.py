@@ -14,7 +14,11 @@ BLOCK_MAX = 512
 
 
 class Ordered:
-    """Different bytes, in ascending order."""
+    """Different bytes, in ascending order.
+
+    `_firsts` has the first of each block, or what was its first: all that the block has is there or behind it, and all that
+    earlier blocks have is before it.
+    """
 
     __slots__ = ("_blocks", "_count", "_firsts")
 
@@ -60,9 +64,7 @@ class Ordered:
         del block[at]
         if not block:
             del self._blocks[number], self._firsts[number]
-            return
-        self._firsts[number] = block[0]
-        if number and len(block) + len(self._blocks[number - 1]) <= BLOCK_MAX // 2:
+        elif number and len(block) + len(self._blocks[number - 1]) <= BLOCK_MAX // 2:
             self._blocks[number - 1] += block
             del self._blocks[number], self._firsts[number]
 

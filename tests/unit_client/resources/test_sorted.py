@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import ocelog
 import pytest
-from ocelog.client.protocol.errors import BadArgument, MachineError
+from ocelog.client.protocol.errors import BadArgument, EventsPending, MachineError
 
 pytestmark = pytest.mark.system
 
@@ -136,6 +137,35 @@ def test_a_range_is_removed_however_large_it_is(client, name):
     assert numbers.size() == 20
     assert numbers.remove_range(9, 2990, include_low=False, include_high=True) == 1
     assert numbers.remove_range() == 19
+
+
+def test_what_is_done_is_told_also_when_listeners_are_slow(endpoints, name):
+    """EventsPending has the result as the call would have returned it, for whoever does not want to wait for listeners."""
+    held = threading.Event()
+    with ocelog.connect(endpoints) as slow, ocelog.connect(endpoints) as client:
+        scores, teams = client.sorted_map(name), client.multimap(f"{name}/teams")
+        scores.put_many({1: "a", 2: "b", 3: "c", 4: "d"})
+        teams.put_many([("reds", "ada"), ("reds", "bob")])
+        slow.sorted_map(name).on_change(lambda event: held.wait(60))
+        slow.multimap(f"{name}/teams").on_change(lambda event: held.wait(60))
+        waiting = {"timeout": 0.2, "consistency": ocelog.LINEARIZABLE}
+        calls = [
+            (lambda: scores.poll_first(**waiting), (1, "a")),
+            (lambda: scores.remove(4, **waiting), "d"),
+            (lambda: scores.remove_range(2, **waiting), 2),
+            (lambda: scores.poll_last(**waiting), None),
+            (lambda: teams.remove("reds", **waiting), ["ada", "bob"]),
+        ]
+        try:
+            for call, result in calls:
+                if result is None:
+                    assert call() is None, "nothing has changed, so nobody is waited for"
+                    continue
+                with pytest.raises(EventsPending) as pending:
+                    call()
+                assert pending.value.result == result
+        finally:
+            held.set()
 
 
 def test_it_is_a_map(scores):
