@@ -284,13 +284,13 @@ class ElectionMachine(Patience):
         return [
             self.candidates.state(),
             [list(self.known[id]) for id in self.candidates],
-            [self.waiters.state(), self.alarm],
+            [self.waiters.state(), list(self.alarms)],
             self.listeners.state(),
         ]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        line, rows, (waiters, alarm), listeners = state
+        line, rows, (waiters, alarms), listeners = state
         self.candidates.install(line)
         for id, (session, number) in zip(self.candidates, rows, strict=True):
             _check_id(id)
@@ -298,7 +298,7 @@ class ElectionMachine(Patience):
                 raise TypeError(f"a candidate is a session's, maybe a request's, not {[session, number]!r:.60}")
             self.known.add(id, Candidate(session, number))
         self.waiters.install(waiters)
-        self.install_alarm(alarm)
+        self.install_alarms(alarms)
         self.listeners.install(listeners)
         waiting = {self.known.by_request.get((waiter.session, waiter.number)) for waiter in self.waiters}
         if waiting != {id for id in self.known.by_request.values() if id != self.candidates.leader}:

@@ -135,12 +135,12 @@ class HoldingMachine(Patience):
     # -- the state -------------------------------------------------------------------------------------
 
     def snapshot(self) -> Any:
-        """The whole state: the holders, who waits, and when the timer is due."""
-        return [self.holders.state(), self.waiters.state(), self.alarm]
+        """The whole state: the holders, who waits, and when timers are due."""
+        return [self.holders.state(), self.waiters.state(), list(self.alarms)]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        holders, waiters, alarm = state
+        holders, waiters, alarms = state
         self.holders.install(holders)
         for holder in self.holders:
             self.check_wants(holder.wants)
@@ -154,7 +154,7 @@ class HoldingMachine(Patience):
         first = self.waiters.first()
         if first is not None and self.fits(first.wants[1]):
             raise ValueError("nobody waits for what can be had")
-        self.install_alarm(alarm)
+        self.install_alarms(alarms)
 
 
 def _row(request: Waiter, wants: Any) -> list[Any]:

@@ -99,16 +99,16 @@ class LatchMachine(Patience):
 
     def snapshot(self) -> Any:
         """The whole state: the count, who waits, and when the timer is due."""
-        return [self.count, self.waiters.state(), self.alarm]
+        return [self.count, self.waiters.state(), list(self.alarms)]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        count, waiters, alarm = state
+        count, waiters, alarms = state
         if count is not None and (type(count) is not int or not 0 <= count <= COUNT_MAX):
             raise TypeError(f"a count is a whole number from 0 on or nil, not {count!r:.60}")
         self.count = count
         self.waiters.install(waiters)
-        self.install_alarm(alarm)
+        self.install_alarms(alarms)
         if count == 0 and self.waiters:
             raise ValueError("nobody waits for a latch that is open")
 

@@ -1,4 +1,4 @@
-"""Machines at which requests wait for a limited time: one timer for all of them.
+"""Machines at which requests wait for a limited time: one timer for all of them, or nearly.
 
 With a timer for each, those of requests that were served would pile up until they are due. `wants` of a waiter is when its
 patience ends, in ms of log time, or None for ever, unless the machine keeps more there (`waiter_wants` and `due`). Only for
@@ -7,24 +7,37 @@ SNAPSHOT commands: a timer that a RELEASE command arms is its entry's own, and w
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import Any
 
 from .base import Commit, StateMachine
 from .waiting import ANSWER, Waiter, Waiters
 
+STALE_MAX = 64
+"""Requests that wait no more may be among the dues, so many and as many again as wait."""
+
 
 class Patience(StateMachine):
-    """Keeps `waiters`, and `alarm`: when the timer is due, or None. Whoever gives up is answered with None."""
+    """Keeps `waiters`, and `alarms`: when the timers that are armed are due, the next one last. Giving up is answered with None.
+
+    A timer cannot be taken back, and fires for nothing when its waiter was served. So one is only armed for a moment before all
+    that are armed already, and none is armed twice for the same moment.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.waiters = Waiters()
-        self.alarm: int | None = None
+        self.alarms: tuple[int, ...] = ()
+        self.dues = Dues()
 
     def wait(self, commit: Commit, number: int, wait_ms: int | None, wants: Any = None) -> None:
         """The request waits behind all others. Raises ValueError when one of that number waits already."""
         due = None if wait_ms is None else commit.time + wait_ms
-        self.waiters.add(Waiter(commit.session, number, commit.index, self.waiter_wants(due, wants)))
+        waiter = Waiter(commit.session, number, commit.index, self.waiter_wants(due, wants))
+        self.waiters.add(waiter)
+        if due is not None:
+            self.dues.add(due, waiter, len(self.waiters))
         self._wake_at(due)
 
     def waiter_wants(self, due: int | None, wants: Any) -> Any:
@@ -40,28 +53,74 @@ class Patience(StateMachine):
         """The request waits no more, and was answered."""
 
     def give_up(self, commit: Commit) -> None:
-        """Log time has reached the end of somebody's patience, unless a timer was armed since for an earlier moment."""
-        if self.alarm is None or self.alarm > commit.time:
-            return
-        self.alarm = None
-        for waiter in [waiter for waiter in self.waiters if _is_over(self.due(waiter), commit.time)]:
+        """Log time has reached an alarm: whose patience is at its end gives up."""
+        while self.alarms and self.alarms[-1] <= commit.time:
+            self.alarms = self.alarms[:-1]
+        for waiter in self.dues.take(commit.time, self):
             self.waiters.remove(waiter.session, waiter.number)
             self.publish(waiter.session, ANSWER, [waiter.number, None])
             self.gave_up(waiter)
-        dues = map(self.due, self.waiters)
-        self._wake_at(min((due for due in dues if due is not None), default=None))
+        self._wake_at(self.dues.first(self))
 
     def _wake_at(self, due: int | None) -> None:
-        if due is not None and (self.alarm is None or due < self.alarm):
-            self.alarm = due
+        if due is not None and (not self.alarms or due < self.alarms[-1]):
+            self.alarms = (*self.alarms, due)
             self.schedule(due, "give_up")
 
-    def install_alarm(self, alarm: int | None) -> None:
-        """Take the alarm out of a snapshot. Raises TypeError."""
-        if alarm is not None and type(alarm) is not int:
-            raise TypeError(f"an alarm is a time in ms or nil, not {alarm!r:.60}")
-        self.alarm = alarm
+    def install_alarms(self, alarms: Any) -> None:
+        """Take the alarms out of a snapshot. Raises TypeError or ValueError."""
+        if type(alarms) is not list or any(type(due) is not int for due in alarms):
+            raise TypeError(f"alarms are times in ms, not {alarms!r:.60}")
+        if any(later <= sooner for later, sooner in pairwise(alarms)):
+            raise ValueError(f"the next alarm is the last one, not {alarms!r:.60}")
+        self.alarms = tuple(alarms)
 
 
-def _is_over(due: int | None, time: int) -> bool:
-    return due is not None and due <= time
+class Dues:
+    """When the patience of each waiter ends, the earliest first: so that nobody looks through all that wait.
+
+    No part of the state, since it follows from the waiters: it is put together when it is first needed, and again once most of
+    it is of requests that were served.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, int, int]] | None = None
+
+    def __repr__(self) -> str:
+        return "Dues()"
+
+    def add(self, due: int, waiter: Waiter, waiting: int) -> None:
+        """One more of now so many that wait."""
+        if self._heap is not None:
+            heappush(self._heap, (due, waiter.index, waiter.session, waiter.number))
+            if len(self._heap) > 2 * waiting + STALE_MAX:
+                self._heap = None
+
+    def take(self, time: int, machine: Patience) -> list[Waiter]:
+        """Those whose patience has ended by then, in the order in which they came."""
+        found, heap = [], self._of(machine)
+        while heap and heap[0][0] <= time:
+            waiter = _waiter(heappop(heap), machine)
+            if waiter is not None:
+                found.append(waiter)
+        return sorted(found, key=lambda waiter: waiter.index)
+
+    def first(self, machine: Patience) -> int | None:
+        """When the next one's ends."""
+        heap = self._of(machine)
+        while heap and _waiter(heap[0], machine) is None:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _of(self, machine: Patience) -> list[tuple[int, int, int, int]]:
+        if self._heap is None:
+            dues = [(machine.due(waiter), waiter) for waiter in machine.waiters]
+            self._heap = [(due, one.index, one.session, one.number) for due, one in dues if due is not None]
+            heapify(self._heap)
+        return self._heap
+
+
+def _waiter(entry: tuple[int, int, int, int], machine: Patience) -> Waiter | None:
+    _, index, session, number = entry
+    waiter = machine.waiters.get(session, number)
+    return waiter if waiter is not None and waiter.index == index else None

@@ -210,11 +210,11 @@ class QueueMachine(Patience):
     def snapshot(self) -> Any:
         """Everything but the items, which are in their live entries."""
         granted = [[index, grant.session, grant.number] for index, grant in self.granted.items()]
-        return [self.listeners.state(), self.waiters.state(), granted, self.alarm]
+        return [self.listeners.state(), self.waiters.state(), granted, list(self.alarms)]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        listeners, waiters, granted, alarm = state
+        listeners, waiters, granted, alarms = state
         self.listeners.install(listeners)
         self.waiters.install(waiters)
         for row in granted:
@@ -222,7 +222,7 @@ class QueueMachine(Patience):
             if len(row) != 3:
                 raise ValueError(f"a grant is an item's index, a session and a number, not {row!r:.60}")
         self._installed = granted
-        self.install_alarm(alarm)
+        self.install_alarms(alarms)
 
     def restored(self) -> None:
         """Items that were given to a take are not in the queue. Raises ValueError for one that has no live entry."""

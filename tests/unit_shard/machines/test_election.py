@@ -379,7 +379,7 @@ def test_a_snapshot_is_the_whole_state(votes):
     assert [copy.watches(session) for session in (A, B, C, L, 7)] == [True, True, True, True, False]
 
 
-GOOD = [[[b"a", b"b"], 5], [[1, 1], [2, 3]], [[[2, 3, 6, None]], None], []]
+GOOD = [[[b"a", b"b"], 5], [[1, 1], [2, 3]], [[[2, 3, 6, None]], []], []]
 
 
 def test_what_is_refused_below_is_one_change_away_from_a_state():
@@ -399,8 +399,8 @@ def test_what_is_refused_below_is_one_change_away_from_a_state():
         (1, [[1, 1], [2, None]]),
         (1, [[1, 1], ["x", 3]]),
         (1, [[1, "x"], [2, 3]]),
-        (2, [[], None]),
-        (2, [[[2, 3, 6, None], [1, 1, 5, None]], None]),
+        (2, [[], []]),
+        (2, [[[2, 3, 6, None], [1, 1, 5, None]], []]),
         (2, [[[2, 3, 6, None]], "soon"]),
         (3, None),
     ],

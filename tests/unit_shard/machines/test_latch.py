@@ -124,7 +124,7 @@ def test_a_wait_ends_with_its_time_and_leaves_nothing_behind(latch):
     latch.run(0, "count_down", 1)
     latch.run(0, "reset", 1, pass_ms=500)
     assert latch.answers(2) == [[1, True]]
-    assert latch.machine.alarm is None and latch.entries.executor.timers.next_due is None
+    assert not latch.machine.alarms and latch.entries.executor.timers.next_due is None
 
 
 def test_a_request_is_taken_back(latch):
@@ -155,7 +155,7 @@ def test_a_snapshot_is_the_whole_state(latch):
 
 
 @pytest.mark.parametrize(
-    "state", [[-1, [], None], ["2", [], None], [0, [[1, 1, 1, None]], None], [1, None, None], [1, [], "soon"], [1, []]]
+    "state", [[-1, [], []], ["2", [], []], [0, [[1, 1, 1, None]], []], [1, None, []], [1, [], "soon"], [1, []]]
 )
 def test_what_no_snapshot_returned_is_refused(state):
     with pytest.raises((TypeError, ValueError)):

@@ -146,17 +146,23 @@ HOLDER = [1, 2, 9, None]
 WAITER = [1, 3, 10, [None, None]]
 
 
+def test_what_is_refused_below_is_not_far_from_a_state():
+    LockMachine().install([[HOLDER], [WAITER], [20, 10]])
+
+
 @pytest.mark.parametrize(
     "state",
     [
-        [[], [WAITER], None],
-        [[[1, 2, 9, True]], [], None],
-        [[[1, "x", 9, None]], [], None],
-        [[HOLDER], [[1, 3, 10, None]], None],
-        [[HOLDER], [[1, 3, 10, ["soon", None]]], None],
-        [[HOLDER, HOLDER], [], None],
+        [[], [WAITER], []],
+        [[[1, 2, 9, True]], [], []],
+        [[[1, "x", 9, None]], [], []],
+        [[HOLDER], [[1, 3, 10, None]], []],
+        [[HOLDER], [[1, 3, 10, ["soon", None]]], []],
+        [[HOLDER, HOLDER], [], []],
         [[HOLDER], [WAITER], "soon"],
-        [None, [], None],
+        [[HOLDER], [WAITER], [10, 20]],
+        [[HOLDER], [WAITER], ["10"]],
+        [None, [], []],
         [[]],
     ],
 )

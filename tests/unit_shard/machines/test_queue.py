@@ -264,7 +264,7 @@ def test_takes_that_were_served_leave_no_timers_behind(queue):
     assert len(queue.timers) == 1
     queue.told()
     queue.pass_ms(5000)
-    assert queue.told() == [] and not queue.timers and queue.machine.alarm is None
+    assert queue.told() == [] and not queue.timers and not queue.machine.alarms
 
 
 def test_events(queue):
@@ -338,9 +338,9 @@ def test_a_number_is_used_once(queue):
         [],
         [[], [], []],
         [[], [], [], "x"],
-        [[], [], [[1, 2]], None],
-        [[], [], [[1, 2, "x"]], None],
-        [[], 1, [], None],
+        [[], [], [[1, 2]], []],
+        [[], [], [[1, 2, "x"]], []],
+        [[], 1, [], []],
     ],
 )
 def test_a_snapshot_is_not_believed(state):
@@ -350,7 +350,7 @@ def test_a_snapshot_is_not_believed(state):
 
 def test_a_grant_without_its_entry_is_corruption():
     machine = QueueMachine()
-    machine.install([[], [], [[5, 1, 1]], None])
+    machine.install([[], [], [[5, 1, 1]], []])
     with pytest.raises(ValueError, match="not live"):
         machine.restored()
 

@@ -102,13 +102,17 @@ def test_a_snapshot_is_the_whole_state(door):
 READER = [1, 2, 9, False]
 
 
+def test_what_is_refused_below_is_not_far_from_a_state():
+    ReadWriteLockMachine().install([[READER], [[1, 3, 10, [None, True]]], []])
+
+
 @pytest.mark.parametrize(
     "state",
     [
-        [[[1, 2, 9, None]], [], None],
-        [[READER], [[1, 3, 10, [None, False]]], None],
-        [[READER], [[1, 3, 10, [None, 1]]], None],
-        [[READER], [[1, 3, 10, True]], None],
+        [[[1, 2, 9, None]], [], []],
+        [[READER], [[1, 3, 10, [None, False]]], []],
+        [[READER], [[1, 3, 10, [None, 1]]], []],
+        [[READER], [[1, 3, 10, True]], []],
     ],
 )
 def test_what_no_snapshot_returned_is_refused(state):

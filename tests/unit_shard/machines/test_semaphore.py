@@ -140,15 +140,19 @@ def test_a_snapshot_is_the_whole_state(door):
 HOLDER = [1, 2, 9, 2]
 
 
+def test_what_is_refused_below_is_not_far_from_a_state():
+    SemaphoreMachine().install([3, [HOLDER], [[1, 3, 10, [None, 2]]], []])
+
+
 @pytest.mark.parametrize(
     "state",
     [
-        [3, [[1, 2, 9, None]], [], None],
-        [3, [[1, 2, 9, 0]], [], None],
-        [3, [HOLDER], [[1, 3, 10, [None, 1]]], None],
-        [3, [HOLDER], [[1, 3, 10, [None, True]]], None],
-        ["3", [], [], None],
-        [0, [], [], None],
+        [3, [[1, 2, 9, None]], [], []],
+        [3, [[1, 2, 9, 0]], [], []],
+        [3, [HOLDER], [[1, 3, 10, [None, 1]]], []],
+        [3, [HOLDER], [[1, 3, 10, [None, True]]], []],
+        ["3", [], [], []],
+        [0, [], [], []],
         [None],
     ],
 )
