@@ -196,28 +196,54 @@ def scan(segment: Segment, counts_to: int | None) -> str | None:
 def term_runs(segments: Iterable[Segment], dense_index: int, term_at_dense: int) -> TermRuns:
     """The terms of the entries above D, found by bisection over the headers: the cost is per change of term.
 
-    Every entry that is looked at is verified: a wrong term would make Raft keep or drop the wrong ones. Raises Corruption.
+    Every entry that is looked at is verified: a wrong term would make Raft keep or drop the wrong ones. One that is damaged is
+    of the term of its neighbours if they are of one term, since terms never fall; so a damaged entry alone keeps no log
+    from opening, and is got back when it is read. Raises Corruption where its term could be another.
     """
     runs = TermRuns(dense_index, term_at_dense)
+    unknown: Corruption | None = None
     for segment in segments:
         row = segment.rows_through(dense_index)
         while row < segment.count:
-            term = _term_of(segment, row)
+            try:
+                term = _term_of(segment, row)
+            except Corruption as problem:
+                unknown, row = unknown or problem, row + 1
+                continue
             if term < runs.last_term:
                 reason = f"its term {term} is below {runs.last_term}, the one before it"
                 raise Corruption(
                     segment.file.path, reason, offset=int(segment.offset[row]), index=segment.first_index + row
                 )
+            if unknown is not None and term != runs.last_term:
+                raise unknown
+            unknown = None
             runs.extend(segment.first_index + row, term)
-            low, high = row, segment.count
-            while high - low > 1:
-                middle = (low + high) // 2
-                if _term_of(segment, middle) <= term:
-                    low = middle
-                else:
-                    high = middle
-            row = high
+            row = _last_of_term(segment, row, term) + 1
+    if unknown is not None:
+        raise unknown
     return runs
+
+
+def _last_of_term(segment: Segment, row: int, term: int) -> int:
+    """The last sound row from `row` on that is of its term, by bisection; those between two such rows are of that term too."""
+    low, high = row, segment.count
+    while high - low > 1:
+        middle = (low + high) // 2
+        # A damaged one tells nothing: the next sound one behind it is looked at, or the search goes on in front of it.
+        sound = next(((at, found) for at in range(middle, high) if (found := _sound_term(segment, at))), None)
+        if sound is not None and sound[1] <= term:
+            low = sound[0]
+        else:
+            high = middle
+    return low
+
+
+def _sound_term(segment: Segment, row: int) -> int | None:
+    try:
+        return _term_of(segment, row)
+    except Corruption:
+        return None
 
 
 def check_against_snapshot(path: str, last_index: int, terms: TermRuns, snapshot: Snapshot) -> None:
