@@ -7,6 +7,7 @@ python -m tests.simulation --minutes 30 --jobs 2 --results results.jsonl    # se
 python -m tests.simulation --seeds 0:1000 --profile behind    # narrowed to a subject: see profiles.py
 python -m tests.simulation --scenario scenario-17.json        # what a failure was shrunk to, once more
 python -m tests.simulation --mutants --all       # every deliberate break, each caught by the checker it is meant for
+python -m tests.simulation --matrix --all        # every combination of damage on three members
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from .campaign import Campaign, Total
 from .catalogue import run_mutants
+from .matrix import run_matrix
 from .profiles import PROFILES
 from .scenario import Scenario
 from .shrinking import shrink
@@ -31,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.mutants:
         return run_mutants(quick=not options.all, jobs=options.jobs)
+    if options.matrix:
+        return run_matrix(everything=options.all, jobs=options.jobs)
     if options.scenario is not None:
         return _replay(Scenario.load(options.scenario), trace=options.trace, smaller=None)
     if options.seed is not None:
@@ -46,8 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, help="begin no seed after so many minutes")
     parser.add_argument("--scenario", type=Path, help="run what a failure was shrunk to")
     parser.add_argument("--mutants", action="store_true", help="see that every deliberate break is caught")
-    parser.add_argument("--quick", action="store_true", help="of the breaks, those that are caught soon (the default)")
-    parser.add_argument("--all", action="store_true", help="of the breaks, all")
+    parser.add_argument("--matrix", action="store_true", help="damage files of three members in all combinations")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="of the breaks those caught soon, of the matrix a sample: the default",
+    )
+    parser.add_argument("--all", action="store_true", help="of the breaks and of the matrix")
     parser.add_argument("--profile", choices=PROFILES, default="swarm", help="narrow the plans to a subject")
     parser.add_argument("--jobs", type=int, default=1, help="so many processes")
     parser.add_argument("--results", type=Path, help="append a line for each seed, and skip those that are there")

@@ -24,6 +24,7 @@ from .simulation import Simulation
 from .workload import Operation
 
 NEVER = 3_600_000
+NEVER_HAPPENS = "what was waited for does not happen"
 CALM: dict[str, Any] = {
     "members": 3,
     "clients": 1,
@@ -104,7 +105,7 @@ class Stage:
         deadline = self.scheduler.now + most
         with self.simulation.tiny_limits():
             while not condition():
-                assert self.scheduler.now < deadline, "what was waited for does not happen"
+                assert self.scheduler.now < deadline, NEVER_HAPPENS
                 self.scheduler.run_until(self.scheduler.now + MS)
 
     # -- who -----------------------------------------------------------------------------------------
