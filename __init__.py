@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .client.aio import AsyncClient, connect_async
     from .client.backoff import Exponential, Fibonacci, Once
     from .client.calls import ClientState
-    from .client.changes import CounterEvent, MapEvent, Resync, ValueEvent
+    from .client.changes import CounterEvent, MapEvent, ResourceEvent, Resync, ValueEvent
     from .client.collection_changes import MultimapEvent, SetEvent
     from .client.consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .client.gates import BrokenBarrier
@@ -36,13 +36,17 @@ if TYPE_CHECKING:
         Unresolved,
         WrongType,
     )
+    from .client.resources.resource import AsyncResource
+    from .client.resources.resource_sync import Resource
     from .client.sync import Client, connect
+    from .client.workers import TaskFailed
+    from .shard.machines.base import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
 
 _NAMES = {
     "client.aio": ("AsyncClient", "connect_async"),
     "client.backoff": ("Exponential", "Fibonacci", "Once"),
     "client.calls": ("ClientState",),
-    "client.changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
+    "client.changes": ("CounterEvent", "MapEvent", "ResourceEvent", "Resync", "ValueEvent"),
     "client.collection_changes": ("MultimapEvent", "SetEvent"),
     "client.consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "client.gates": ("BrokenBarrier",),
@@ -63,7 +67,11 @@ _NAMES = {
         "Unresolved",
         "WrongType",
     ),
+    "client.resources.resource": ("AsyncResource",),
+    "client.resources.resource_sync": ("Resource",),
     "client.sync": ("Client", "connect"),
+    "client.workers": ("TaskFailed",),
+    "shard.machines.base": ("RELEASE", "SNAPSHOT", "Commit", "StateMachine", "command", "query"),
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
@@ -71,13 +79,17 @@ __all__ = [
     "BOUNDED_LINEARIZABLE",
     "CAUSAL",
     "LINEARIZABLE",
+    "RELEASE",
     "SEQUENTIAL",
+    "SNAPSHOT",
     "AsyncClient",
+    "AsyncResource",
     "BadArgument",
     "BrokenBarrier",
     "Client",
     "ClientState",
     "Closed",
+    "Commit",
     "ConnectFailed",
     "Consistency",
     "CounterEvent",
@@ -92,18 +104,24 @@ __all__ = [
     "Once",
     "OutcomeUnknown",
     "Refused",
+    "Resource",
     "ResourceDeleted",
+    "ResourceEvent",
     "Resync",
     "Revoked",
     "SessionExpired",
     "SetEvent",
+    "StateMachine",
+    "TaskFailed",
     "UnknownOperation",
     "Unresolved",
     "ValueEvent",
     "WrongType",
     "__version__",
+    "command",
     "connect",
     "connect_async",
+    "query",
 ]
 
 

@@ -53,6 +53,10 @@ VERBS = {
     "semaphore": Verb(
         "client.commandline.lock", "the same, for so many at once", "configure_semaphore", "run_semaphore"
     ),
+    "resource": Verb("client.commandline.resource", "operations on a machine of one's own"),
+    "machines": Verb(
+        "client.commandline.resource", "which machines there are, and versions", "configure_machines", "run_machines"
+    ),
     "value": Verb("client.commandline.value", "read and change a value"),
     "log": Verb("shard.verbs", "look into the log files of a data directory", "configure_log", "run_log"),
     "bench": Verb("bench.verbs", "measure a cluster"),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .aio import AsyncClient, connect_async
     from .backoff import Exponential, Fibonacci, Once
     from .calls import ClientState, StateChange
-    from .changes import CounterEvent, MapEvent, Resync, ValueEvent
+    from .changes import CounterEvent, MapEvent, ResourceEvent, Resync, ValueEvent
     from .collection_changes import MultimapEvent, SetEvent
     from .consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .election_changes import ElectionEvent, ElectionState, Leader
@@ -42,14 +42,17 @@ if TYPE_CHECKING:
     from .handlers import Subscription
     from .receipts import Receipt, Receipts
     from .resolving import Outcome
+    from .resources.resource import AsyncResource
+    from .resources.resource_sync import Resource
     from .streams import AsyncEvents, Events
     from .sync import Client, connect
+    from .workers import TaskFailed
 
 _NAMES = {
     "aio": ("AsyncClient", "connect_async"),
     "backoff": ("Exponential", "Fibonacci", "Once"),
     "calls": ("ClientState", "StateChange"),
-    "changes": ("CounterEvent", "MapEvent", "Resync", "ValueEvent"),
+    "changes": ("CounterEvent", "MapEvent", "ResourceEvent", "Resync", "ValueEvent"),
     "collection_changes": ("MultimapEvent", "SetEvent"),
     "consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "election_changes": ("ElectionEvent", "ElectionState", "Leader"),
@@ -59,7 +62,10 @@ _NAMES = {
     "receipts": ("Receipt", "Receipts"),
     "resolving": ("Outcome",),
     "streams": ("AsyncEvents", "Events"),
+    "resources.resource": ("AsyncResource",),
+    "resources.resource_sync": ("Resource",),
     "sync": ("Client", "connect"),
+    "workers": ("TaskFailed",),
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
@@ -70,6 +76,7 @@ __all__ = [
     "SEQUENTIAL",
     "AsyncClient",
     "AsyncEvents",
+    "AsyncResource",
     "BadArgument",
     "BrokenBarrier",
     "Claim",
@@ -99,13 +106,16 @@ __all__ = [
     "Receipt",
     "Receipts",
     "Refused",
+    "Resource",
     "ResourceDeleted",
+    "ResourceEvent",
     "Resync",
     "Revoked",
     "SessionExpired",
     "SetEvent",
     "StateChange",
     "Subscription",
+    "TaskFailed",
     "UnknownOperation",
     "Unresolved",
     "ValueEvent",

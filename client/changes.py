@@ -179,6 +179,30 @@ class ValueEvent(EncodedEvent):
         return decoded(answer)
 
 
+class _AnyKind(frozenset[str]):
+    """Every text is in it: a machine of one's own calls its events as it likes."""
+
+    def __contains__(self, kind: object) -> bool:
+        return isinstance(kind, str)
+
+
+class ResourceEvent(Event):
+    """What a machine of one's own published: `kind`, `key`, `old` and `new` as it said them."""
+
+    __slots__ = ()
+    kinds = _AnyKind()
+
+    @property
+    def key(self) -> Any:
+        """What it is about."""
+        return self._fields[1]
+
+    @staticmethod
+    def question(key: bytes | None) -> tuple[Any, ...]:
+        """The machine's own query for its state."""
+        return ("state", key)
+
+
 class Resync:
     """Continuity was lost: events may be missing before this, none after it.
 

@@ -10,10 +10,11 @@ A handle is cheap and knows its resource by name: what is deleted is opened anew
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from .options import Resources
-from .protocol.operations import DELETE, EXISTS, NAMES
+from .protocol.operations import DELETE, EXISTS, MACHINES, NAMES, SWITCH
+from .proxies import MachineType, proxy_of
 from .resources.barrier import AsyncBarrier
 from .resources.counter import AsyncCounter
 from .resources.election import AsyncElection
@@ -26,6 +27,7 @@ from .resources.multimap import AsyncMultimap
 from .resources.partitioned_map import AsyncPartitionedMap
 from .resources.queue import AsyncQueue
 from .resources.read_write_lock import AsyncReadWriteLock
+from .resources.resource import AsyncResource
 from .resources.semaphore import AsyncSemaphore
 from .resources.set import AsyncSet
 from .resources.sorted_map import AsyncSortedMap
@@ -36,6 +38,8 @@ from .resources.value import AsyncValue
 
 if TYPE_CHECKING:
     from .aio import AsyncClient
+
+R = TypeVar("R", bound=AsyncResource)
 
 
 class AsyncFactories:
@@ -122,6 +126,34 @@ class AsyncFactories:
     def value(self, name: str) -> AsyncValue:
         """The value of that name."""
         return AsyncValue(self._itself, self._resources.get(name, "value"))
+
+    @overload
+    def resource(self, name: str, type: str) -> AsyncResource: ...
+
+    @overload
+    def resource(self, name: str, type: type[R]) -> R: ...
+
+    def resource(self, name: str, type: str | type[AsyncResource]) -> AsyncResource:
+        """The resource of that name, of a machine of one's own: of that type, or used through that proxy. Raises BadArgument."""
+        proxy, type_name = proxy_of(type, AsyncResource)
+        return proxy(self._itself, self._resources.get(name, type_name))
+
+    async def machines(self, *, timeout: float | None = None) -> list[MachineType]:
+        """The machine types that each shard's leader has installed, and which version of each is in force there."""
+        found = []
+        for number in self._resources.shards():
+            rows = await self._itself.perform(self._resources.shard(number), (MACHINES,), True, timeout)
+            found += [MachineType(number, *row) for row in rows]
+        return found
+
+    async def switch_machine(self, type_name: str, version: int, *, timeout: float | None = None) -> None:
+        """Put another version of a machine in force, shard by shard; said again it changes nothing.
+
+        Every replica has to have both versions. Raises MachineError when the version does not fit what a shard holds, and
+        Refused when its leader does not have it; the shards before that one are switched then.
+        """
+        for number in self._resources.shards():
+            await self._itself.perform(self._resources.shard(number), (SWITCH, type_name, version), False, timeout)
 
     async def exists(self, name: str, *, timeout: float | None = None) -> str | None:
         """The type of the resource of that name, or None when there is none."""

@@ -11,10 +11,11 @@ A handle is cheap and knows its resource by name: what is deleted is opened anew
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from .options import Resources
-from .protocol.operations import DELETE, EXISTS, NAMES
+from .protocol.operations import DELETE, EXISTS, MACHINES, NAMES, SWITCH
+from .proxies import MachineType, proxy_of
 from .resources.barrier_sync import Barrier
 from .resources.counter_sync import Counter
 from .resources.election_sync import Election
@@ -27,6 +28,7 @@ from .resources.multimap_sync import Multimap
 from .resources.partitioned_map_sync import PartitionedMap
 from .resources.queue_sync import Queue
 from .resources.read_write_lock_sync import ReadWriteLock
+from .resources.resource_sync import Resource
 from .resources.semaphore_sync import Semaphore
 from .resources.set_sync import Set
 from .resources.sorted_map_sync import SortedMap
@@ -37,6 +39,8 @@ from .resources.value_sync import Value
 
 if TYPE_CHECKING:
     from .sync import Client
+
+R = TypeVar("R", bound=Resource)
 
 
 class Factories:
@@ -123,6 +127,34 @@ class Factories:
     def value(self, name: str) -> Value:
         """The value of that name."""
         return Value(self._itself, self._resources.get(name, "value"))
+
+    @overload
+    def resource(self, name: str, type: str) -> Resource: ...
+
+    @overload
+    def resource(self, name: str, type: type[R]) -> R: ...
+
+    def resource(self, name: str, type: str | type[Resource]) -> Resource:
+        """The resource of that name, of a machine of one's own: of that type, or used through that proxy. Raises BadArgument."""
+        proxy, type_name = proxy_of(type, Resource)
+        return proxy(self._itself, self._resources.get(name, type_name))
+
+    def machines(self, *, timeout: float | None = None) -> list[MachineType]:
+        """The machine types that each shard's leader has installed, and which version of each is in force there."""
+        found = []
+        for number in self._resources.shards():
+            rows = self._itself.perform(self._resources.shard(number), (MACHINES,), True, timeout)
+            found += [MachineType(number, *row) for row in rows]
+        return found
+
+    def switch_machine(self, type_name: str, version: int, *, timeout: float | None = None) -> None:
+        """Put another version of a machine in force, shard by shard; said again it changes nothing.
+
+        Every replica has to have both versions. Raises MachineError when the version does not fit what a shard holds, and
+        Refused when its leader does not have it; the shards before that one are switched then.
+        """
+        for number in self._resources.shards():
+            self._itself.perform(self._resources.shard(number), (SWITCH, type_name, version), False, timeout)
 
     def exists(self, name: str, *, timeout: float | None = None) -> str | None:
         """The type of the resource of that name, or None when there is none."""

@@ -33,6 +33,10 @@ def _whole(default: int, low: int, high: int) -> Any:
     return field(default=default, metadata={"low": low, "high": high})
 
 
+def _texts() -> Any:
+    return field(default=(), metadata={"texts": True})
+
+
 class Section:
     """Base of the sections: checks each field's type and bounds, then the section's own relations."""
 
@@ -41,6 +45,9 @@ class Section:
             value = getattr(self, item.name)
             if "low" in item.metadata:
                 _check_whole(self.title(), item.name, value, item.metadata["low"], item.metadata["high"])
+            elif "texts" in item.metadata:
+                _check_texts(self.title(), item.name, value)
+                object.__setattr__(self, item.name, tuple(value))
             elif not isinstance(value, str):
                 raise ConfigError(f"{self.title()}.{item.name} is {value!r}, and must be a text")
         self.check()
@@ -63,12 +70,20 @@ def _check_whole(section: str, name: str, value: object, low: int, high: int) ->
         raise ConfigError(f"{section}.{name} is {value}, and must be at most {high}")
 
 
+def _check_texts(section: str, name: str, value: object) -> None:
+    texts = value if isinstance(value, list | tuple) else ()
+    if texts is not value or not all(isinstance(text, str) and text for text in texts):
+        raise ConfigError(f'{section}.{name} is {value!r}, and must be a list of texts, such as ["first", "second"]')
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterSection(Section):
     """What runs, where clients connect to and where the data is.
 
     `listen` is the first router's endpoint, port 0 lets the system choose; further routers take the ports after it, or for
-    an `ipc:///PATH` that path with their number behind it.
+    an `ipc:///PATH` that path with their number behind it. `machines` are those of one's own, as `module:Class`, and
+    `machine_path` the folders in which their modules are looked for behind all others, besides the one where the cluster is
+    started.
     """
 
     shards: int = _whole(2, 1, 1024)
@@ -76,6 +91,8 @@ class ClusterSection(Section):
     routers: int = _whole(1, 1, 16)
     listen: str = DEFAULT
     data: str = "./data"
+    machines: tuple[str, ...] = _texts()
+    machine_path: tuple[str, ...] = _texts()
 
     def check(self) -> None:
         for router in (0, self.routers - 1):
@@ -293,9 +310,10 @@ def field_names(title: str) -> tuple[str, ...]:
     return tuple(item.name for item in fields(_SECTIONS[title]))  # type: ignore[arg-type]
 
 
-def is_text(title: str, name: str) -> bool:
-    """True when the setting is a text, False when it is a whole number."""
-    return next(item for item in fields(_SECTIONS[title]) if item.name == name).type == "str"  # type: ignore[arg-type]
+def kind_of(title: str, name: str) -> str:
+    """Whether the setting is a "text", a list of "texts", or a "number"."""
+    item = next(item for item in fields(_SECTIONS[title]) if item.name == name)  # type: ignore[arg-type]
+    return "number" if "low" in item.metadata else "texts" if "texts" in item.metadata else "text"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -14,14 +14,16 @@ Settings come from the arguments alone, never from `ocelog.toml` or the environm
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from .config import Settings
+from .errors import ConfigError
 from .supervisor import POLL_S, START_S_MAX, Supervisor
 
 LEADER_S_MAX = 30.0
@@ -30,8 +32,9 @@ LEADER_S_MAX = 30.0
 class LocalCluster:
     """A cluster of this process; a context manager, or `start` and `stop`.
 
-    `data` is kept when it is given, else it is a temporary directory. `sections` are settings, for example
-    `raft={"tick_ms": 10}`. `timeout` is how many seconds the start may take. Raises ConfigError for settings that are
+    `data` is kept when it is given, else it is a temporary directory. `machines` are state machines of one's own, classes at
+    the top of a module or `module:Class`. `sections` are settings, for example `raft={"tick_ms": 10}`. `timeout` is how many
+    seconds the start may take. Raises ConfigError for settings that are
     not valid, and on entering AlreadyRunning, DataError or StartFailed.
     """
 
@@ -42,6 +45,7 @@ class LocalCluster:
         replicas: int = 3,
         routers: int = 1,
         data: str | Path | None = None,
+        machines: Iterable[type | str] = (),
         timeout: float = START_S_MAX,
         **sections: Mapping[str, Any],
     ) -> None:
@@ -49,7 +53,8 @@ class LocalCluster:
         self._timeout = timeout
         self._directory = Path(data) if data is not None else Path(tempfile.mkdtemp(prefix="ocelog-data-"))
         try:
-            self.settings = _settings(shards, replicas, routers, self._directory, sections)
+            own = {"shards": shards, "replicas": replicas, "routers": routers, "data": str(self._directory)}
+            self.settings = _settings({**own, **_machines(machines)}, sections)
         except BaseException:
             self._remove()
             raise
@@ -167,8 +172,23 @@ class LocalCluster:
         self.supervisor.restart_router(router)
 
 
-def _settings(
-    shards: int, replicas: int, routers: int, data: Path, sections: Mapping[str, Mapping[str, Any]]
-) -> Settings:
-    own = {"shards": shards, "replicas": replicas, "routers": routers, "data": str(data), "listen": "tcp://127.0.0.1:0"}
-    return Settings.from_sections({**sections, "cluster": {**own, **sections.get("cluster", {})}})
+def _machines(machines: Iterable[type | str]) -> dict[str, Any]:
+    """The settings for these machines; their modules are found where this process finds its own."""
+    texts = [text_of(machine) if isinstance(machine, type) else machine for machine in machines]
+    if not texts:
+        return {}
+    return {"machines": texts, "machine_path": [folder for folder in sys.path if folder]}
+
+
+def text_of(machine: type) -> str:
+    """How another process finds the class. Raises ConfigError for one that it cannot import."""
+    if machine.__module__ == "__main__" or "<locals>" in machine.__qualname__:
+        raise ConfigError(
+            f"{machine.__qualname__} of {machine.__module__} cannot be imported by the replicas: put it at the top of a module"
+        )
+    return f"{machine.__module__}:{machine.__qualname__}"
+
+
+def _settings(own: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> Settings:
+    cluster = {**own, "listen": "tcp://127.0.0.1:0", **sections.get("cluster", {})}
+    return Settings.from_sections({**sections, "cluster": cluster})

@@ -1,12 +1,13 @@
 """The processes of a cluster: which modules are started, with which arguments.
 
-A pure function of the settings, the cluster file and the directory of the sockets. The argument of a child is one JSON
-object, whose fields are the keyword arguments of its `main`.
+A function of the settings, the cluster file and the directory of the sockets, and of the folder in which it is called. The
+argument of a child is one JSON object, whose fields are the keyword arguments of its `main`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,6 +70,11 @@ class ChildPlan:
         return self.name.replace(" ", "-").replace("/", "-")
 
 
+def machine_path(settings: Settings) -> list[str]:
+    """The folders in which the modules of machines are looked for: those that are set, then the one this runs in."""
+    return [os.path.abspath(folder) for folder in (*settings.cluster.machine_path, os.curdir)]
+
+
 def command_of(plan: ChildPlan) -> list[str]:
     """The command that starts it; `-P` keeps the working directory, which may be anything, off the import path."""
     return [sys.executable, "-P", "-m", plan.module, json.dumps(plan.arguments)]
@@ -84,6 +90,10 @@ def plan_children(settings: Settings, cluster: ClusterFile, data: Path, sockets:
         "sockets": sockets,
         "settings": settings.sections(),
     }
+    machines = {
+        "machines": list(settings.cluster.machines),
+        "machine_path": machine_path(settings),
+    }
     compactor = ChildPlan(
         key=COMPACTOR,
         module=COMPACTOR_MODULE,
@@ -93,7 +103,7 @@ def plan_children(settings: Settings, cluster: ClusterFile, data: Path, sockets:
         ChildPlan(
             key=("replica", shard, replica),
             module=REPLICA_MODULE,
-            arguments={**common, "shard": shard, "replica": replica},
+            arguments={**common, **machines, "shard": shard, "replica": replica},
         )
         for shard in range(cluster.shards)
         for replica in range(cluster.replicas)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .config import Settings, field_names, is_text, section_names, suggestion
+from .config import Settings, field_names, kind_of, section_names, suggestion
 from .errors import ConfigError
 
 FILE_NAME = "ocelog.toml"
@@ -51,6 +51,9 @@ def from_file(file: str | None) -> Sections:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     for title, values in sections.items():
         _check_section(str(path), title, values)
+    cluster = sections.get("cluster", {})
+    if cluster.get("machines") and "machine_path" not in cluster:
+        cluster["machine_path"] = [str(path.absolute().parent)]  # where the file is, there is what belongs to it
     return sections
 
 
@@ -91,8 +94,11 @@ def _variables() -> list[str]:
 
 
 def _value(variable: str, title: str, name: str, text: str) -> Any:
-    if is_text(title, name):
+    kind = kind_of(title, name)
+    if kind == "text":
         return text
+    if kind == "texts":
+        return [part.strip() for part in text.split(",") if part.strip()]
     try:
         return int(text)
     except ValueError:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 
-DOWN, DIVERGED, RECOVERING, REBUILDING = "down", "DIVERGED", "recovering", "rebuilding"
+DOWN, DIVERGED, RECOVERING, REBUILDING, LACKING = "down", "DIVERGED", "recovering", "rebuilding", "lacking"
 HEADINGS = (
     "shard",
     "replica",
@@ -62,6 +62,8 @@ REPLICA_FIELDS = (
     "digest_index",
     "diverged",
     "disagreeing",
+    "machines",
+    "missing_machine",
     # For collectors.
     "events_waiting",
     "event_bytes_waiting",
@@ -78,7 +80,8 @@ expired as one, `cpu_seconds` what the process has used.
 `install_bytes_sent` went to members that entries alone could not bring up to date, since the process began.
 
 `membership` is active, passive or reserve; `installing` while it receives a snapshot, `rebuilding` while it restores its
-state, `probation` while it may not vote after its log was lost or damaged, `no_space` while its disk is full, `diverged`
+state, `machines` are those of one's own that it has, type to versions, `missing_machine` says what it lacks and cannot go on
+without, `probation` while it may not vote after its log was lost or damaged, `no_space` while its disk is full, `diverged`
 when its digest is not the others'. `disagreeing` are the members whose digests differ, as a leader has heard: those
 against a majority, or all when there is none.
 """
@@ -196,11 +199,12 @@ _SENTENCES = {
     DIVERGED: "replica {replica} of shard {shard} has DIVERGED from the others and serves no more",
     RECOVERING: "replica {replica} of shard {shard} is recovering and does not vote yet",
     REBUILDING: "replica {replica} of shard {shard} is being rebuilt",
+    LACKING: "replica {replica} of shard {shard} lacks a machine and serves nobody (see its log)",
 }
 
 
 def conditions(shard: Mapping[str, Any]) -> dict[int, str]:
-    """Each replica's condition by its id: one of the four words at the top, or empty for one that does all it should."""
+    """Each replica's condition by its id: one of the five words at the top, or empty for one that does all it should."""
     odd = disagreeing(shard) if not _undecided(shard) else []
     return {row["id"]: _condition(row, odd=row["id"] in odd) for row in shard["replicas"]}
 
@@ -208,7 +212,12 @@ def conditions(shard: Mapping[str, Any]) -> dict[int, str]:
 def _condition(replica: Mapping[str, Any], *, odd: bool) -> str:
     if replica["role"] == DOWN:
         return DIVERGED if odd else DOWN  # one that is odd has stopped; if it is up, it has begun anew
-    flags = ((RECOVERING, "probation"), (REBUILDING, "installing"), (REBUILDING, "rebuilding"))
+    flags = (
+        (RECOVERING, "probation"),
+        (LACKING, "missing_machine"),
+        (REBUILDING, "installing"),
+        (REBUILDING, "rebuilding"),
+    )
     return next((condition for condition, name in flags if replica.get(name)), "")
 
 
@@ -232,11 +241,11 @@ def is_healthy(status: Status) -> bool:
 def spare(shard: Mapping[str, Any]) -> int:
     """How many more voting replicas of the shard may fail before it has no majority; negative when it has none.
 
-    One that is being rebuilt has its log and votes; one that recovers or has diverged does not.
+    One that is being rebuilt or lacks a machine has its log and votes; one that recovers or has diverged does not.
     """
     voters = [replica for replica in shard["replicas"] if replica.get("membership") in (None, "active")]
     found = conditions(shard)
-    present = sum(found[replica["id"]] in ("", REBUILDING) for replica in voters)
+    present = sum(found[replica["id"]] in ("", REBUILDING, LACKING) for replica in voters)
     return present - (len(voters) // 2 + 1)
 
 

@@ -29,7 +29,8 @@ from .clusterfile import ClusterFile
 from .config import Settings
 from .error_file import ErrorFile
 from .errors import AlreadyRunning, ClusterError, NotRunning, StartFailed
-from .plan import COMPACTOR, Key, can_be_ready, command_of, plan_children
+from .machine_check import check_machines
+from .plan import COMPACTOR, Key, can_be_ready, command_of, machine_path, plan_children
 from .run_record import RunRecord
 from .watch import STOP_S_MAX, Watch
 
@@ -75,6 +76,7 @@ class Supervisor:
         try:
             run_record.clear_predecessor(self.data)
             cluster = clusterfile.load_or_create(self.data, self.settings)
+            check_machines(self.settings.cluster.machines, machine_path(self.settings))
             self._prepare(cluster)
         except BaseException:
             self._release()
@@ -177,8 +179,13 @@ class Supervisor:
             shards = self._status_of(self.endpoints, STATUS_S)["shards"]
         except Exception as error:  # whatever it is, there is no answer yet; the caller's deadline tells of it
             return f"no status from {', '.join(self.endpoints)}: {error}"
-        leaderless = [str(shard["id"]) for shard in shards if shard["leader"] is None]
-        return f"no leader in shard {', '.join(leaderless)}" if leaderless else ""
+        leaderless = [shard for shard in shards if shard["leader"] is None]
+        if not leaderless:
+            return ""
+        numbers = ", ".join(str(shard["id"]) for shard in leaderless)
+        lacking = (row.get("missing_machine") for shard in leaderless for row in shard["replicas"])
+        reason = next(filter(None, lacking), None)
+        return f"no leader in shard {numbers}" + (f": {reason}" if reason else "")
 
     def status(self, timeout: float = 5.0) -> dict[str, Any]:
         """The cluster's status, as `ocelog status --json` prints it; `timeout` in seconds."""

@@ -40,7 +40,7 @@ from .supervisor import LOGS_NAME, Supervisor
 STOP_S_MAX = 60.0
 MAINTENANCE_S = 300.0
 POLL_S = 0.05
-STYLES = {"leader": "green", status.DOWN: "red", status.DIVERGED: "bold red"}
+STYLES = {"leader": "green", status.DOWN: "red", status.LACKING: "red", status.DIVERGED: "bold red"}
 FOR_THIS_USER = "a socket file; no encryption, no authentication: this user alone may connect"
 SECURITY = "loopback only; no encryption, no authentication: every user of this machine may connect"
 
@@ -59,6 +59,13 @@ def configure_up(parser: argparse.ArgumentParser) -> None:
         metavar="ENDPOINT",
         help=f"where clients connect to ({DEFAULT}); further routers take the ports after",
     )
+    parser.add_argument(
+        "--machine",
+        action="append",
+        dest="machines",
+        metavar="MODULE:CLASS",
+        help="a state machine of one's own; its module is found here, or beside the settings (may be repeated)",
+    )
     _add_data_options(parser)
 
 
@@ -68,7 +75,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    names = ("shards", "replicas", "routers", "listen", "data")
+    names = ("shards", "replicas", "routers", "listen", "data", "machines")
     flags = {name: getattr(options, name, None) for name in names}
     return sources.from_process(file=options.config, flags={"cluster": flags})
 
@@ -172,6 +179,7 @@ def _run_detached(options: argparse.Namespace, settings: Settings) -> int:
         for name in ("shards", "replicas", "routers", "listen", "data", "config")
         if getattr(options, name) is not None
     ]
+    arguments += [f"--machine={machine}" for machine in options.machines or ()]
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ocelog", "up", *arguments],

@@ -86,8 +86,9 @@ def _explained(error: Exception) -> tuple[str, int]:
     from ..log.errors import LogError
     from .divergence import Diverged
     from .errors import DamageFound
+    from .machines.loading import MachineNotLoaded
 
-    if isinstance(error, LogError | DamageFound | Diverged):
+    if isinstance(error, LogError | DamageFound | Diverged | MachineNotLoaded):
         return str(error), error.exit_code
     if isinstance(error, zmq.ZMQError):
         return f"a socket failed: {error}", os.EX_UNAVAILABLE

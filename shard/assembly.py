@@ -25,7 +25,9 @@ from ..log.renewal import mark_damaged
 from . import peers
 from .compaction_config import CompactionConfig
 from .errors import DamageFound
-from .machines.registry import registry
+from .machines.installed import Machines
+from .machines.loading import installed
+from .machines.registry import BUILT_IN
 from .raft.config import RaftConfig
 from .replica import Replica
 from .server import Server
@@ -82,10 +84,12 @@ def limits_of(settings: dict[str, dict[str, Any]]) -> Limits:
 def open_replica(options: dict[str, Any]) -> Server:
     """Open or create the replica's files and bind its sockets.
 
-    Raises LogError (directory in use, corruption, another cluster's directory, no room), DamageFound and zmq.ZMQError.
+    Raises LogError (directory in use, corruption, another cluster's directory, no room), DamageFound, MachineNotLoaded and
+    zmq.ZMQError.
     """
     shard, member = options["shard"], options["replica"]
     settings = options["settings"]
+    machines = installed(options.get("machines", ()), options.get("machine_path", ()))
     directory = replica_directory(options["data"], shard, member)
     disk = OsDisk()
     disk.make_directory(directory)
@@ -107,7 +111,7 @@ def open_replica(options: dict[str, Any]) -> Server:
             meta=meta,
             raft_config=RaftConfig(**raft),
             limits=limits_of(settings),
-            machines=registry(),
+            machines=machines,
             rng=SystemRandom(),
             tick_ms=tick_ms,
             sessions_max=settings["session"]["sessions_max"],
@@ -116,7 +120,7 @@ def open_replica(options: dict[str, Any]) -> Server:
             incarnation=identity.incarnation,
             probation=probation,
             clock=time.perf_counter,
-            status_extra=ProcessStatus(),
+            status_extra=ProcessStatus(machines),
         )
     sockets, links = options["sockets"], options.get("links")
     others = [n for n in range(options["replicas"]) if n != member]
@@ -156,9 +160,14 @@ def damage_noted(options: dict[str, Any]) -> Iterator[None]:
 
 
 class ProcessStatus:
-    """What the operating system says of this process; CPU in percent of one core since the last call."""
+    """What the operating system says of this process, and which machines of one's own are installed in it.
 
-    def __init__(self) -> None:
+    CPU in percent of one core since the last call.
+    """
+
+    def __init__(self, machines: Machines) -> None:
+        own = sorted(machines.keys() - {kind.type_name for kind in BUILT_IN})
+        self._machines = {name: machines.versions(name) for name in own}
         self._process = psutil.Process()
         self._process.cpu_percent(None)
 
@@ -169,4 +178,5 @@ class ProcessStatus:
             "memory_bytes": self._process.memory_info().rss,
             "cpu_percent": self._process.cpu_percent(None),
             "cpu_seconds": time.process_time(),
+            "machines": self._machines,
         }

@@ -30,6 +30,7 @@ SOURCES = (
     "resources/queue",
     "resources/ranges",
     "resources/read_write_lock",
+    "resources/resource",
     "resources/semaphore",
     "resources/set",
     "resources/sorted_map",

@@ -1,7 +1,8 @@
 """Every snippet of README.md and docs/ runs: python blocks as programs, console blocks command by command.
 
 Each meets a fresh cluster of processes; the documents' default endpoint stands for its. In a console block a line that
-begins with `$ ` is a command and what follows it is its output, in which numbers and the order of lines may differ; a
+begins with `$ ` is a command and what follows it is its output, in which numbers and the order of lines may differ; a python
+block whose first line is `# NAME.py` is a file of that name; a
 block marked `<!-- not run: reason -->` in the line before it is left out.
 """
 
@@ -52,7 +53,8 @@ def environment(endpoint: str) -> dict[str, str]:
 @pytest.mark.system
 @pytest.mark.parametrize("text", blocks("python"))
 def test_python_block_runs(text: str, endpoint: str, tmp_path: Path) -> None:
-    program = tmp_path / "snippet.py"
+    named = re.match(r"# (\w+\.py)\n", text)
+    program = tmp_path / (named[1] if named else "snippet.py")
     program.write_text(text.replace(DEFAULT_ENDPOINT, endpoint))
     run = subprocess.run(
         [sys.executable, "-P", str(program)],

@@ -43,6 +43,9 @@ from ocelog.shard.assembly import limits_of
             "compaction.major_interval_ms is 500, and must be at least compaction.minor_interval_ms (1000)",
         ),
         ({"logging": {"level": "loud"}}, "logging.level is 'loud', and must be one of debug, info, warning, error"),
+        ({"cluster": {"machines": "a:B"}}, "cluster.machines is 'a:B', and must be a list of texts, such as"),
+        ({"cluster": {"machines": ["a:B", 3]}}, "cluster.machines is ['a:B', 3], and must be a list of texts"),
+        ({"cluster": {"machine_path": [""]}}, "cluster.machine_path is [''], and must be a list of texts"),
         ({"logging": 3}, "[logging] is 3, and must be a section"),
         ({"raft": {"tick": 5}}, "unknown setting raft.tick: did you mean 'tick_ms'?"),
         ({"rafts": {}}, "unknown section [rafts]: did you mean 'raft'?"),
@@ -110,6 +113,8 @@ def _another(title: str, name: str, value: object) -> object:
     texts = {"listen": "tcp://127.0.0.1:7401", "data": "elsewhere", "level": "debug"}
     if name in texts:
         return texts[name]
+    if value == ():
+        return ["one", "two"]
     smaller = name in (
         "replicas",
         "operation_bytes_max",
