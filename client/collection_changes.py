@@ -43,10 +43,7 @@ class SetEvent(EncodedEvent):
 
 
 class MultimapEvent(EncodedEvent):
-    """A change of a multimap: `kind` is "added", "removed", "expired" (one value), or "cleared".
-
-    "cleared" with a key: it was removed with all its values; without one: everything was.
-    """
+    """A change of a multimap: `kind` is "added", "removed" or "expired", of one value, or "cleared": everything, so no key."""
 
     __slots__ = ()
     kinds = frozenset((ADDED, REMOVED, EXPIRED, CLEARED))

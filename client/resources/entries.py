@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..protocol.values import encode_key, encode_value, ttl_ms
@@ -10,6 +10,11 @@ from ..protocol.values import encode_key, encode_value, ttl_ms
 Key = str | bytes | int
 
 Entries = Mapping[Key, Any] | Iterable[tuple[Key, Any]]
+
+
+REMOVED_MAX = 1000
+REMOVED_BYTES_MAX = 256 * 1024
+"""What one command that removes many takes, in number and bytes."""
 
 
 class Versioned(NamedTuple):
@@ -32,3 +37,17 @@ def put_parts(key: Key, value: Any, ttl: float | None) -> tuple[Any, ...]:
 def living(parts: tuple[Any, ...], ttl: float | None) -> tuple[Any, ...]:
     """An operation of something that may have a time to live. Raises BadArgument."""
     return parts if ttl is None else (*parts, ttl_ms(ttl))
+
+
+def portions_of(values: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """So many together as one command takes."""
+    some: list[bytes] = []
+    size = 0
+    for value in values:
+        if some and (len(some) >= REMOVED_MAX or size + len(value) > REMOVED_BYTES_MAX):
+            yield some
+            some, size = [], 0
+        some.append(value)
+        size += len(value)
+    if some:
+        yield some

@@ -52,13 +52,18 @@ class AsyncMultimap(AsyncKeyed[Key, MultimapEvent]):
         return sum(await self._command_all(many, timeout, consistency))
 
     async def remove(self, key: Key, *, timeout: Seconds = None, consistency: Level = None) -> list[Any]:
-        """Make the key absent; the values it had."""
-        try:
-            values = await self._command(("remove", encode_key(key)), timeout, consistency)
-        except EventsPending as pending:
-            pending.result = _decoded(pending.result)
-            raise
-        return _decoded(values)
+        """Make the key absent; the values it had. One step for each 1000 values or MiB; `timeout` is that of each."""
+        values: list[Any] = []
+        is_last = False
+        while not is_last:
+            try:
+                is_last, some = await self._command(("remove", encode_key(key)), timeout, consistency)
+            except EventsPending as pending:
+                answer: Any = pending.result
+                pending.result = values + _decoded(answer[1])
+                raise
+            values += _decoded(some)
+        return values
 
     async def remove_entry(self, key: Key, value: Any, *, timeout: Seconds = None, consistency: Level = None) -> bool:
         """Take this value from the key; whether it had it."""
@@ -67,9 +72,21 @@ class AsyncMultimap(AsyncKeyed[Key, MultimapEvent]):
         return was
 
     async def remove_value(self, value: Any, *, timeout: Seconds = None, consistency: Level = None) -> int:
-        """Take this value from all keys in one step; how many had it. Looks at all of them."""
-        count: int = await self._command(("remove_value", encode_value(value)), timeout, consistency)
-        return count
+        """Take this value from all keys; how many had it. Looks at all of them.
+
+        One step for each 1000 keys or 64 KiB; `timeout` is that of each. What gets the value meanwhile loses it as well.
+        """
+        removed, after, is_last = 0, 0, False
+        while not is_last:
+            parts = ("remove_value", encode_value(value), after)
+            try:
+                is_last, after, count = await self._command(parts, timeout, consistency)
+            except EventsPending as pending:
+                answer: Any = pending.result
+                pending.result = removed + answer[2]
+                raise
+            removed += count
+        return removed
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -118,4 +135,4 @@ class AsyncMultimap(AsyncKeyed[Key, MultimapEvent]):
 
 
 def _decoded(values: Any) -> list[Any]:
-    return [decode(value) for value in values or ()]
+    return [decode(value) for value in values]

@@ -19,7 +19,7 @@ from typing import Any
 from ..collection_changes import SetEvent
 from ..protocol.values import decode, encode_value
 from .base import Level, Seconds
-from .entries import living
+from .entries import living, portions_of
 from .keyed_sync import Keyed
 
 
@@ -59,9 +59,9 @@ class Set(Keyed[Any, SetEvent]):
         return was
 
     def remove_many(self, values: Iterable[Any], *, timeout: Seconds = None, consistency: Level = None) -> int:
-        """Remove these values in one step; how many of them were there."""
-        count: int = self._command(("remove_many", *map(self._encode_key, values)), timeout, consistency)
-        return count
+        """Remove these values; how many of them were there. One step for each 1000 values or 256 KiB, with few messages."""
+        parts = [("remove_many", *some) for some in portions_of(map(self._encode_key, values))]
+        return sum(self._command_all([(self.resource, some) for some in parts], timeout, consistency))
 
     def contains(self, value: Any, *, timeout: Seconds = None, consistency: Level = None) -> bool:
         """Whether the value is there."""

@@ -9,22 +9,27 @@
     members.on_change(print)              # called with each change from here on
 
 RELEASE: put, whose entry one key with one value lives in (`Members`): putting what is there changes nothing. The removing
-commands and clear release their victims and themselves, and may touch any number, since nothing of them is left behind. A
-key is there as long as it has a value, whatever ended the others: nothing else is kept of it. Keys are in the order of the
-oldest value that each still has, and its values in the order in which they were put, so both follow from the live entries.
+commands and clear release their victims and themselves. Those that remove many at once take so many that what they answer,
+and what listeners are told, fits a message, and are repeated until nothing is left. A key is there as long as it has a
+value, whatever ended the others: nothing else is kept of it. Keys are in the order of the oldest value that each still
+has, and its values in the order in which they were put, so both follow from the live entries.
 
 SNAPSHOT: who listens, to all keys or to one. A listener gets an event `change` with [kind, key, old, new]: "added" with the new
-value; "removed" and "expired" with the old one; "cleared", without a value, when a key was removed with all its values, and
-without a key when everything was.
+value; "removed" and "expired" with the old one; "cleared", without key and value, when everything was removed.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any, ClassVar
 
 from .base import RELEASE, Commit, command, query
 from .grouped import Grouped
 from .members import Members
+from .paging import Room
+
+REMOVED_BYTES_MAX = 1024 * 1024
+"""Bytes of values that one `remove` takes and answers with, unless it is a single one."""
 
 Entry = tuple[bytes, bytes]
 """A key and one of its values."""
@@ -83,15 +88,16 @@ class MultimapMachine(Members[Entry]):
         self.by_key.put(key, value, None)
 
     @command(mode=RELEASE)
-    def remove(self, commit: Commit, key: bytes) -> list[bytes]:
-        """Make the key absent; returns the values it had."""
+    def remove(self, commit: Commit, key: bytes) -> list[Any]:
+        """Remove the key's values, as many as fit: whether none is left, and those that it had."""
         self.release(commit.index)
-        values = list(self.by_key.pop(key, ()))
+        there = self.by_key.get(key, {})
+        room = Room(size=REMOVED_BYTES_MAX)
+        values = list(takewhile(lambda value: room.take(len(value)), there))
+        is_last = len(values) == len(there)
         for value in values:
-            self.release(self.live.pop((key, value)))
-        if values and self.listeners:
-            self.publish(self.listeners.of(key), "change", ["cleared", key, None, None])
-        return values
+            self.erase("removed", (key, value))
+        return [is_last, values]
 
     @command(mode=RELEASE)
     def remove_entry(self, commit: Commit, key: bytes, value: bytes) -> bool:
@@ -103,13 +109,25 @@ class MultimapMachine(Members[Entry]):
         return True
 
     @command(mode=RELEASE)
-    def remove_value(self, commit: Commit, value: bytes) -> int:
-        """Take this value from all keys; returns how many had it. Looks at all of them."""
+    def remove_value(self, commit: Commit, value: bytes, after: int = 0) -> list[Any]:
+        """Take this value from the keys that got it behind the index `after`, as many as a page holds.
+
+        Returns whether none is left behind the next index to go on with, that index, and how many had it. Looks at all.
+        """
         self.release(commit.index)
-        found = [key for key, values in self.by_key.items() if value in values]
-        for key in sorted(found):
-            self.erase("removed", (key, value))
-        return len(found)
+        room, found, last, is_last = Room(), [], after, True
+        for entry, index in self._paging.behind(after):
+            if entry[1] == value:
+                if not room.take(self.row_bytes(entry)):
+                    is_last = False
+                    break
+                found.append(entry)
+                last = index
+        for entry in found:
+            self.erase("removed", entry)
+        if is_last:
+            self._paging.forget()
+        return [is_last, last, len(found)]
 
     # -- reading ---------------------------------------------------------------------------------------
 

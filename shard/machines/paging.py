@@ -28,10 +28,10 @@ class Room:
 
     __slots__ = ("_bytes", "_entries", "_is_empty")
 
-    def __init__(self, entries: int = 0) -> None:
-        """`entries`: as many at most; 0 leaves it to PAGE_ENTRIES_MAX, which is the bound in any case."""
+    def __init__(self, entries: int = 0, size: int | None = None) -> None:
+        """`entries`: as many at most; 0 leaves it to PAGE_ENTRIES_MAX, which is the bound in any case. `size`: in bytes."""
         self._entries = min(entries, PAGE_ENTRIES_MAX) if entries else PAGE_ENTRIES_MAX
-        self._bytes = PAGE_BYTES_MAX
+        self._bytes = PAGE_BYTES_MAX if size is None else size
         self._is_empty = True
 
     def take(self, size: int) -> bool:

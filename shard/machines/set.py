@@ -7,8 +7,8 @@
     tags.remove("red")             # whether it was there
     tags.on_change(print)          # called with each change from here on
 
-RELEASE: add, whose entry the value lives in (`Members`). remove, remove_many and clear release their victims and themselves, and
-may touch any number, since nothing of them is left behind.
+RELEASE: add, whose entry the value lives in (`Members`). remove, remove_many and clear release their victims and themselves.
+remove_many takes at most PAGE_ENTRIES_MAX values, so that what listeners are told stays within what is kept for them.
 
 SNAPSHOT: who listens, to all values or to one. A listener gets an event `change` with [kind, value, None, None]; kind is "added",
 "removed" or "expired". `clear` publishes one event, ["cleared", None, None, None].
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from . import paging
 from .base import RELEASE, Commit, command, query
 from .members import Members
 
@@ -60,6 +61,8 @@ class SetMachine(Members[bytes]):
     @command(mode=RELEASE)
     def remove_many(self, commit: Commit, *values: bytes) -> int:
         """Remove these values in one step; returns how many of them were there."""
+        if len(values) > paging.PAGE_ENTRIES_MAX:
+            raise ValueError(f"{len(values)} values are too many for one command; at most {paging.PAGE_ENTRIES_MAX}")
         found = [value for value in dict.fromkeys(values) if value in self.live]
         for value in found:
             self.erase("removed", value)

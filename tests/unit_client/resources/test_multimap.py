@@ -44,6 +44,11 @@ def test_removing(client, name):
     assert members.contains_key("a") is False
     assert members.remove("c") == [3]
     assert members.remove("c") == []
+    members.put_many([("many", number) for number in range(2500)])
+    members.put_many([(number, "x") for number in range(2500)])
+    assert members.remove("many") == list(range(2500))
+    assert members.remove_value("x") == 2500
+    assert members.remove_value("x") == 0
     assert members.put_many({"a": 1, "b": [1]}) == 2
     members.clear()
     assert members.is_empty() is True
@@ -80,7 +85,7 @@ def test_events(client, name):
         ("added", "a", None, 1),
         ("added", "a", None, 2),
         ("removed", "a", 1, None),
-        ("cleared", "a", None, None),
+        ("removed", "a", 2, None),
         ("added", "b", None, 1),
         ("cleared", None, None, None),
     ]

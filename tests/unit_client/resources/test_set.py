@@ -39,6 +39,9 @@ def test_many_at_once(client, name):
     assert numbers.remove_many([0, 1, 501, 1]) == 2
     assert numbers.remove_many([]) == 0
     assert numbers.size() == 499
+    assert numbers.add_many(bytes(100) + number.to_bytes(2, "big") for number in range(2500)) == 2500
+    assert numbers.remove_many(bytes(100) + number.to_bytes(2, "big") for number in range(2600)) == 2500
+    assert numbers.size() == 499
 
 
 def test_pages(client, name):

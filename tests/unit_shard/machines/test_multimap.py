@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ocelog.shard.machines import paging
+from ocelog.shard.machines import multimap, paging
 from ocelog.shard.machines.multimap import MultimapMachine
 
 from .driver import Driver
@@ -74,11 +74,11 @@ def test_removing(driver):
     fill(driver, (b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"c", b"3"))
     assert driver.run("remove_entry", b"a", b"3") is False
     assert driver.run("remove_entry", b"a", b"1") is True
-    assert driver.run("remove", b"a") == [b"2"]
-    assert driver.run("remove", b"a") == []
+    assert driver.run("remove", b"a") == [True, [b"2"]]
+    assert driver.run("remove", b"a") == [True, []]
     fill(driver, (b"a", b"1"), (b"a", b"2"))
-    assert driver.run("remove_value", b"1") == 2
-    assert driver.run("remove_value", b"1") == 0
+    assert driver.run("remove_value", b"1") == [True, 9, 2]
+    assert driver.run("remove_value", b"1") == [True, 0, 0]
     assert driver.ask("entries") == [(b"c", b"3"), (b"a", b"2")]
 
 
@@ -109,8 +109,27 @@ def test_what_was_removed_does_not_expire(driver):
         driver.run("clear")
 
 
-def test_listeners_are_told_of_each_value_and_of_whole_keys(driver):
-    """Atomix' multimap had no events. Removing a key is one, however many values it has."""
+def test_one_command_removes_so_much_that_a_message_holds_it(driver, monkeypatch):
+    """However many values a key has: what is answered has to arrive, and what is told must not fill what a session may have."""
+    monkeypatch.setattr(paging, "PAGE_ENTRIES_MAX", 2)
+    driver.run("listen", None)
+    fill(driver, (b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"a", b"3"), (b"c", b"1"))
+    assert driver.run("remove_value", b"1") == [False, 4, 2]
+    driver.run("put", b"d", b"1")
+    assert driver.run("remove_value", b"1", 4) == [True, 8, 2]
+    assert driver.run("remove", b"a") == [True, [b"2", b"3"]]
+    fill(driver, (b"a", b"1"), (b"a", b"2"), (b"a", b"3"))
+    assert driver.run("remove", b"a") == [False, [b"1", b"2"]]
+    assert driver.run("remove", b"a") == [True, [b"3"]]
+    assert len([event for event in driver.told() if event[0] == "removed"]) == 9
+    monkeypatch.setattr(multimap, "REMOVED_BYTES_MAX", 4)
+    fill(driver, (b"a", b"12345"), (b"a", b"123"), (b"a", b"1"))
+    assert driver.run("remove", b"a") == [False, [b"12345"]]
+    assert driver.run("remove", b"a") == [True, [b"123", b"1"]]
+
+
+def test_listeners_are_told_of_each_value(driver):
+    """Atomix' multimap had no events."""
     driver.run("listen", None)
     driver.run("put", b"a", b"1", 50)
     driver.run("put", b"a", b"1")
@@ -135,7 +154,8 @@ def test_listeners_are_told_of_each_value_and_of_whole_keys(driver):
         ["removed", b"a", b"2", None],
         ["added", b"a", None, b"1"],
         ["added", b"a", None, b"2"],
-        ["cleared", b"a", None, None],
+        ["removed", b"a", b"1", None],
+        ["removed", b"a", b"2", None],
         ["added", b"a", None, b"1"],
         ["cleared", None, None, None],
     ]
@@ -148,7 +168,7 @@ def test_one_may_listen_to_one_key(driver):
     driver.run("remove", b"a")
     driver.run("unlisten", b"a")
     driver.run("put", b"a", b"1")
-    assert driver.told() == [["added", b"a", None, b"1"], ["cleared", b"a", None, None]]
+    assert driver.told() == [["added", b"a", None, b"1"], ["removed", b"a", b"1", None]]
 
 
 def test_pages_follow_the_order_of_putting(driver, monkeypatch):

@@ -49,6 +49,16 @@ def test_many_are_removed_in_one_step(driver):
     assert driver.ask("values") == [b"b"]
 
 
+def test_one_command_removes_no_more_than_a_page_holds(driver, monkeypatch):
+    """Each removal is told to who listens, and a session has a bound on what it is told at once."""
+    monkeypatch.setattr(paging, "PAGE_ENTRIES_MAX", 2)
+    driver.run("add", b"a")
+    with pytest.raises(ValueError, match="at most 2"):
+        driver.run("remove_many", b"a", b"b", b"c")
+    assert driver.ask("values") == [b"a"]
+    assert driver.run("remove_many", b"a", b"b") == 1
+
+
 def test_what_is_no_value_removes_nothing(driver):
     driver.run("add", b"a")
     with pytest.raises(TypeError):
