@@ -302,6 +302,8 @@ def segments_of(log: Log) -> Sequence[Segment]:
 
 def shape_of(log: Log) -> object:
     """What tells whether anything at or below the dense index has changed."""
+    if not log.snapshot_index:
+        return (0, 0)
     return (
         log.snapshot_index,
         log.dense_index,

@@ -192,7 +192,9 @@ class OneLeaderPerTerm(Rule):
         known = self._leaders.setdefault((fact.resource, term), id)
         self.check(known == id, f"term {term} of {fact.resource} is led by {known!r} and, at {index}, by {id!r}")
         latest = self._latest[fact.resource]
-        self.check(term in (index, latest) and term >= latest, f"entry {index} tells of term {term} behind {latest}")
+        # Who leads by `run` is told of it as a listener, if it listens; whoever asks may be told of an earlier entry's term.
+        rises = latest <= term <= index if fact.name == "run" else latest <= term == index
+        self.check(rises, f"entry {index} tells of term {term} behind {latest}")
         self._latest[fact.resource] = term
 
     def _command_run(self, index: int, fact: Fact, id: bytes) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from .breaking import Mutant
 from .catalogue import CATALOGUE, judge
-from .profiles import LOST, PROFILES
+from .profiles import LOST, PROFILES, RESOURCES
 from .simulation import Failure, run
 
 SEEDS = 180
@@ -90,17 +90,24 @@ def test_the_seeds_go_where_it_hurts() -> None:
     assert not [what for what in some if counts[what] < 10], counts
 
 
+TRACES = (
+    "from tests.simulation.simulation import run; from tests.simulation.profiles import LOST, RESOURCES; "
+    "traces = [run(seed, overrides=profile).trace for profile in (LOST, RESOURCES) for seed in (1, 2, 4)]"
+)
+
+
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_seed_replays_exactly(hash_seed: str) -> None:
     """The trace of another process under another PYTHONHASHSEED is the same, event for event."""
-    here = [run(seed, overrides=LOST).trace for seed in (1, 2, 4)]
-    program = (
-        "from tests.simulation.simulation import run; from tests.simulation.profiles import LOST; "
-        "print([run(seed, overrides=LOST).trace for seed in (1, 2, 4)])"
-    )
+    here = [run(seed, overrides=profile).trace for profile in (LOST, RESOURCES) for seed in (1, 2, 4)]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     there = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{TRACES}; print(traces)"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert there.stdout.strip() == str(here)
 
