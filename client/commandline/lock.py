@@ -3,6 +3,7 @@
 ocelog lock deploy --timeout 60 -- ./deploy.sh
 ocelog rwlock config --read -- ./report.sh
 ocelog semaphore uploads --capacity 3 -- ./upload.sh
+ocelog semaphore uploads --set-capacity 5
 ocelog lock deploy --status
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..verbs import show
 from . import guarded
 
 
@@ -51,12 +53,24 @@ def configure_semaphore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--capacity", type=int, metavar="N", help="how many there are; without, as many as was said before"
     )
+    parser.add_argument("--set-capacity", type=int, metavar="N", help="change how many there are, and run nothing")
 
 
 def run_semaphore(options: argparse.Namespace) -> int:
-    """Run a command while permits of a semaphore are held. Raises OcelogError."""
+    """Run a command while permits of a semaphore are held, or change how many there are. Raises OcelogError."""
+    if options.set_capacity is not None:
+        return _set_capacity(options)
     return guarded.run(
         options,
         lambda client: client.semaphore(options.name, options.capacity),
         lambda semaphore, **keywords: semaphore.acquire(options.permits, **keywords),
     )
+
+
+def _set_capacity(options: argparse.Namespace) -> int:
+    from ..sync import connect
+
+    with connect(options.endpoints, timeout=options.timeout or guarded.CONNECT_S) as client:
+        before = client.semaphore(options.name).set_capacity(options.set_capacity)
+    show(before, as_json=options.json, to_person=False)
+    return 0

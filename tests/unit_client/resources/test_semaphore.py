@@ -104,3 +104,6 @@ def test_the_command_line_holds_permits_for_a_command(run, name):
     nested = (*OCELOG, "semaphore", name, "--permits", "2", "--timeout", "0.2", "--", "true")
     assert run("semaphore", name, "--permits", "2", "--", *nested)[0] == 75
     assert run("semaphore", name, "--capacity", "4", "--", "true")[0] == 65
+    assert run("semaphore", name, "--set-capacity", "4") == (0, "3\n")
+    assert run("semaphore", name, "--capacity", "4", "--", "true")[0] == 0
+    assert run("semaphore", name, "--set-capacity", "0")[0] == 64
