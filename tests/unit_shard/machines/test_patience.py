@@ -77,6 +77,8 @@ def test_everybody_gives_up_in_time_and_nobody_else_does(seed):
 
 def test_a_number_that_comes_again_has_the_patience_of_its_last_request():
     clock = Clock()
+    clock.run("lock", 9, 1)
+    assert clock.go_on(1) == [9]
     clock.run("lock", 1, 10)
     clock.run("cancel", 1)
     clock.run("lock", 1, 100)
