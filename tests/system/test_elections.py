@@ -6,6 +6,7 @@ is over; a listener hears of every leader. Each test looks at one rule of what w
 
 from __future__ import annotations
 
+import select
 import signal
 import subprocess
 import sys
@@ -110,9 +111,16 @@ class Run:
             leader = until(self.election.leader)
             candidate = self.candidates[leader.id]
             candidate.process.send_signal(signal.SIGSTOP)
-            if self.election.leader() == leader:
+            if self.election.leader() == leader and not self.has_said_over(candidate, leader.term):
                 return candidate, leader.term
             candidate.process.send_signal(signal.SIGCONT)
+
+    def has_said_over(self, candidate: Candidate, term: int) -> bool:
+        """Whether a candidate that is paused was about to resign: then that may be on its way."""
+        assert candidate.process.stdout is not None
+        until(lambda: not select.select([candidate.process.stdout], [], [], 0)[0])
+        threading.Event().wait(0.02)  # the reader has the last line, and has yet to put it down
+        return any((word.what, word.term) == ("over", term) for word in self.words)
 
     def kill_leading_candidate(self) -> int:
         """Its term."""
