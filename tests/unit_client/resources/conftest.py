@@ -17,6 +17,7 @@ from typing import Any
 
 import ocelog
 import pytest
+from ocelog.__main__ import main
 from ocelog.cluster import LocalCluster
 
 
@@ -120,3 +121,21 @@ def run(endpoints: list[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
         return done.returncode, done.stdout
 
     return run
+
+
+@pytest.fixture
+def run_here(
+    endpoints: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """The same without a process of its own, which costs more than all that it does."""
+    monkeypatch.setenv("OCELOG_ENDPOINTS", ",".join(endpoints))
+
+    def run_here(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        try:
+            code = main(arguments)
+        except SystemExit as usage:
+            code = int(usage.code or 0)
+        return code, capsys.readouterr().out
+
+    return run_here

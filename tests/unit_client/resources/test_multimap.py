@@ -101,17 +101,17 @@ def test_the_state_is_a_dictionary_of_lists():
     assert MultimapEvent(["removed", a, one, None], 7).size == 103
 
 
-def test_command_line(run, name):
-    assert run("multimap", "put", name, "reds", "ada", "--ttl", "60") == (0, "true\n")
-    assert run("multimap", "put", name, "reds", "ada") == (1, "false\n")
-    assert run("multimap", "put-many", name, "reds=bob", "blues=eve") == (0, "2\n")
-    assert run("multimap", "get", name, "reds") == (0, '["ada", "bob"]\n')
-    assert run("multimap", "get", name, "greens") == (1, "[]\n")
-    assert run("multimap", "count", name, "reds") == (0, "2\n")
-    assert run("multimap", "keys", name) == (0, "reds\nblues\n")
-    assert run("multimap", "items", name) == (0, "reds\tada\nreds\tbob\nblues\teve\n")
-    assert run("multimap", "contains-entry", name, "reds", "eve") == (1, "false\n")
-    assert run("multimap", "remove-entry", name, "reds", "ada") == (0, "true\n")
-    assert run("multimap", "remove-value", name, "eve") == (0, "1\n")
-    assert run("multimap", "remove", name, "reds") == (0, '["bob"]\n')
-    assert run("multimap", "is-empty", name) == (0, "true\n")
+def test_command_line(run_here, name):
+    assert run_here("multimap", "put", name, "reds", "ada", "--ttl", "60") == (0, "true\n")
+    assert run_here("multimap", "put", name, "reds", "ada") == (1, "false\n")
+    assert run_here("multimap", "put-many", name, "reds=bob", "blues=eve") == (0, "2\n")
+    assert run_here("multimap", "get", name, "reds") == (0, '["ada", "bob"]\n')
+    assert run_here("multimap", "get", name, "greens") == (1, "[]\n")
+    assert run_here("multimap", "count", name, "reds") == (0, "2\n")
+    assert run_here("multimap", "keys", name) == (0, "reds\nblues\n")
+    assert run_here("multimap", "items", name) == (0, "reds\tada\nreds\tbob\nblues\teve\n")
+    assert run_here("multimap", "contains-entry", name, "reds", "eve") == (1, "false\n")
+    assert run_here("multimap", "remove-entry", name, "reds", "ada") == (0, "true\n")
+    assert run_here("multimap", "remove-value", name, "eve") == (0, "1\n")
+    assert run_here("multimap", "remove", name, "reds") == (0, '["bob"]\n')
+    assert run_here("multimap", "is-empty", name) == (0, "true\n")

@@ -124,17 +124,17 @@ def test_missed_events_are_replaced_by_the_values_that_are_there(client, name):
     assert event.state[-1] == 49
 
 
-def test_command_line(run, name):
-    assert run("set", "add", name, "red", "--ttl", "60") == (0, "true\n")
-    assert run("set", "add", name, "red") == (1, "false\n")
-    assert run("set", "add-many", name, "blue", "7", "[1]") == (0, "3\n")
-    assert run("set", "values", name) == (0, "red\nblue\n7\n[1]\n")
-    assert run("set", "items", name, "--json") == (0, '["red", "blue", 7, [1]]\n')
-    assert run("set", "contains", name, "7") == (0, "true\n")
-    assert run("set", "contains-many", name, "7", '"7"') == (0, "[true, false]\n")
-    assert run("set", "remove", name, "8") == (1, "false\n")
-    assert run("set", "remove-many", name, "7", "8") == (0, "1\n")
-    assert run("set", "size", name) == (0, "3\n")
-    assert run("set", "clear", name) == (0, "")
-    assert run("set", "is-empty", name) == (0, "true\n")
-    assert run("set", "add", name)[0] == 64
+def test_command_line(run_here, name):
+    assert run_here("set", "add", name, "red", "--ttl", "60") == (0, "true\n")
+    assert run_here("set", "add", name, "red") == (1, "false\n")
+    assert run_here("set", "add-many", name, "blue", "7", "[1]") == (0, "3\n")
+    assert run_here("set", "values", name) == (0, "red\nblue\n7\n[1]\n")
+    assert run_here("set", "items", name, "--json") == (0, '["red", "blue", 7, [1]]\n')
+    assert run_here("set", "contains", name, "7") == (0, "true\n")
+    assert run_here("set", "contains-many", name, "7", '"7"') == (0, "[true, false]\n")
+    assert run_here("set", "remove", name, "8") == (1, "false\n")
+    assert run_here("set", "remove-many", name, "7", "8") == (0, "1\n")
+    assert run_here("set", "size", name) == (0, "3\n")
+    assert run_here("set", "clear", name) == (0, "")
+    assert run_here("set", "is-empty", name) == (0, "true\n")
+    assert run_here("set", "add", name)[0] == 64

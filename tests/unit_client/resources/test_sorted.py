@@ -198,21 +198,21 @@ def test_what_has_no_place_in_order_is_refused(client, name):
     assert names.is_empty() is True
 
 
-def test_command_line(run, name):
-    assert run("sorted-map", "put-many", name, "20=b", "10=a", "x=c") == (0, "")
-    assert run("sorted-map", "items", name) == (0, "10\ta\n20\tb\nx\tc\n")
-    assert run("sorted-map", "range", name, "--low", "10", "--no-include-low", "--reverse") == (0, "x\tc\n20\tb\n")
-    assert run("sorted-map", "range", name, "--high", "20", "--include-high", "--limit", "1") == (0, "10\ta\n")
-    assert run("sorted-map", "count", name, "--high", "x") == (0, "2\n")
-    assert run("sorted-map", "floor", name, "15") == (0, '[10, "a"]\n')
-    assert run("sorted-map", "lower", name, "10") == (1, "")
-    assert run("sorted-map", "poll-last", name) == (0, '["x", "c"]\n')
-    assert run("sorted-map", "remove-range", name, "--low", "11") == (0, "1\n")
-    assert run("sorted-map", "get", name, "10") == (0, "a\n")
+def test_command_line(run_here, name):
+    assert run_here("sorted-map", "put-many", name, "20=b", "10=a", "x=c") == (0, "")
+    assert run_here("sorted-map", "items", name) == (0, "10\ta\n20\tb\nx\tc\n")
+    assert run_here("sorted-map", "range", name, "--low", "10", "--no-include-low", "--reverse") == (0, "x\tc\n20\tb\n")
+    assert run_here("sorted-map", "range", name, "--high", "20", "--include-high", "--limit", "1") == (0, "10\ta\n")
+    assert run_here("sorted-map", "count", name, "--high", "x") == (0, "2\n")
+    assert run_here("sorted-map", "floor", name, "15") == (0, '[10, "a"]\n')
+    assert run_here("sorted-map", "lower", name, "10") == (1, "")
+    assert run_here("sorted-map", "poll-last", name) == (0, '["x", "c"]\n')
+    assert run_here("sorted-map", "remove-range", name, "--low", "11") == (0, "1\n")
+    assert run_here("sorted-map", "get", name, "10") == (0, "a\n")
     names = f"{name}/set"
-    assert run("sorted-set", "add-many", names, "b", "a", "7") == (0, "3\n")
-    assert run("sorted-set", "values", names) == (0, "7\na\nb\n")
-    assert run("sorted-set", "first", names) == (0, "7\n")
-    assert run("sorted-set", "higher", names, "a") == (0, "b\n")
-    assert run("sorted-set", "remove", names, "7") == (0, "true\n")
-    assert run("sorted-set", "poll-first", names, "--json") == (0, '"a"\n')
+    assert run_here("sorted-set", "add-many", names, "b", "a", "7") == (0, "3\n")
+    assert run_here("sorted-set", "values", names) == (0, "7\na\nb\n")
+    assert run_here("sorted-set", "first", names) == (0, "7\n")
+    assert run_here("sorted-set", "higher", names, "a") == (0, "b\n")
+    assert run_here("sorted-set", "remove", names, "7") == (0, "true\n")
+    assert run_here("sorted-set", "poll-first", names, "--json") == (0, '"a"\n')
