@@ -318,10 +318,16 @@ def test_two_clients_never_hold_it_at_once(endpoints, name):
 # -- the command line --------------------------------------------------------------------------------
 
 
-def test_the_command_line_holds_the_lock_for_a_command(run, client, name):
+@pytest.fixture
+def plain(endpoints):
+    with ocelog.connect(endpoints) as client:
+        yield client
+
+
+def test_the_command_line_holds_the_lock_for_a_command(run, plain, name):
     code, text = run("lock", name, "--timeout", "5", "--", "sh", "-c", 'echo "$OCELOG_LOCK_TOKEN"; exit 3')
     first = int(text)
-    assert code == 3 and client.lock(name).holder() is None
+    assert code == 3 and plain.lock(name).holder() is None
     assert run("lock", name, "--status") == (0, "free\nwaiting: 0\n")
     code, text = run(
         "lock", name, "--", "sh", "-c", f"echo $OCELOG_LOCK_TOKEN; {sys.executable} -m ocelog lock {name!r} --status"
@@ -329,11 +335,11 @@ def test_the_command_line_holds_the_lock_for_a_command(run, client, name):
     token, held, waiting = text.splitlines()
     assert int(token) > first and held.endswith(f", with token {token}") and waiting == "waiting: 0"
     assert run("lock", name, "--", "sh", "-c", "kill -KILL $$")[0] == 128 + 9
-    grant = client.lock(name).lock(timeout=SECONDS_MAX)
+    grant = plain.lock(name).lock(timeout=SECONDS_MAX)
     assert run("lock", name, "--timeout", "0.2", "--", "echo", "not mine") == (75, "")
     rows = json.loads(run("lock", name, "--status", "--json")[1])
     assert rows["holders"] == [{"index": grant.token, "session": grant.session, "number": grant.number, "wants": None}]
-    client.lock(name).unlock(grant)
+    plain.lock(name).unlock(grant)
     assert run("lock", name)[0] == run("lock", name, "--status", "--", "true")[0] == 64
     assert run("lock", name, "--", "/no/such/command")[0] == 74
 
@@ -350,27 +356,27 @@ def started(endpoints, name, *options):
     return process, int(process.stdout.readline())
 
 
-def test_the_command_is_stopped_when_the_lock_is_lost(endpoints, client, name):
+def test_the_command_is_stopped_when_the_lock_is_lost(endpoints, plain, name):
     process, child = started(endpoints, name)
-    assert client.delete(name)
+    assert plain.delete(name)
     _, errors = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 75 and errors == "ocelog: sh was stopped: it is lost\n"
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
 
 
-def test_the_command_is_stopped_with_the_program_that_holds_the_lock_for_it(endpoints, client, name):
+def test_the_command_is_stopped_with_the_program_that_holds_the_lock_for_it(endpoints, plain, name):
     process, child = started(endpoints, name)
     process.terminate()
     process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 128 + 15
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
-    assert client.lock(name).try_lock() is not None
+    assert plain.lock(name).try_lock() is not None
 
 
-def test_a_program_that_is_stopped_while_it_waits_waits_no_more(endpoints, client, name):
-    lock = client.lock(name)
+def test_a_program_that_is_stopped_while_it_waits_waits_no_more(endpoints, plain, name):
+    lock = plain.lock(name)
     grant = lock.lock()
     process = subprocess.Popen(
         [sys.executable, "-m", "ocelog", "lock", name, "--", "echo", "mine"],
