@@ -6,6 +6,7 @@ import json
 import pytest
 from ocelog.client import verbs, watch
 from ocelog.client.changes import MapEvent, Resync
+from ocelog.client.commandline.sorted_map import SORTED_MAP
 from ocelog.client.protocol.errors import Closed
 from ocelog.client.protocol.values import encode_key, encode_value
 
@@ -143,3 +144,29 @@ def test_events_are_printed_as_lines_until_the_stream_ends(capsys):
         "new": {"base64": "/w=="},
         "index": 7,
     }
+
+
+@pytest.mark.parametrize(
+    ("resource", "arguments", "key"),
+    [
+        ("map", ["--key", "7"], 7),
+        ("multimap", ["--key", "reds"], "reds"),
+        ("sorted_map", [], None),
+        ("set", ["--value", '["a"]'], ["a"]),
+        ("sorted_set", ["--value", "7"], 7),
+    ],
+)
+def test_one_key_or_one_value_may_be_watched(resource, arguments, key):
+    parser = argparse.ArgumentParser()
+    verbs.configure_operations(parser, {}, resource)
+    assert parser.parse_args(["watch", "name", *arguments]).key == key
+
+
+def test_a_range_is_told_by_options_that_say_what_they_do_without():
+    parser = argparse.ArgumentParser()
+    verbs.configure_operations(parser, SORTED_MAP, "sorted_map")
+    options = parser.parse_args(["range", "name", "--low", "7", "--no-include-low", "--limit", "3"])
+    assert (options.low, options.high, options.limit) == (7, None, 3)
+    assert (options.include_low, options.include_high, options.reverse) == (False, False, False)
+    options = parser.parse_args(["remove-range", "name", "--high", "x", "--include-high"])
+    assert (options.low, options.high, options.include_low, options.include_high) == (None, "x", True, True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from ocelog.shard.machines import paging
+from ocelog.shard.machines.base import Commit
 from ocelog.shard.machines.set import SetMachine
 
-from .driver import Driver
+from .driver import SESSION, Driver
 
 
 @pytest.fixture
@@ -140,6 +141,20 @@ def test_one_may_listen_to_one_value(driver):
     driver.run("unlisten", b"a")
     driver.run("add", b"a")
     assert driver.told() == [["added", b"a", None, None], ["cleared", None, None, None]]
+
+
+@pytest.mark.parametrize("ending", ["session_closed", "session_expired"])
+def test_who_listened_leaves_nothing_behind(driver, ending):
+    """Atomix never let go of the commands that registered and unregistered listeners: they stayed in the log for ever."""
+    for value in (None, b"a", b"b"):
+        driver.run("listen", value)
+    driver.run("unlisten", b"a")
+    assert driver.live == set()
+    assert driver.machine.snapshot() == [[SESSION, [None, b"b"]]]
+    assert driver.machine.watches(SESSION) is True
+    getattr(driver.machine, ending)(Commit(9, driver.time, SESSION))
+    assert driver.machine.snapshot() == []
+    assert driver.machine.watches(SESSION) is False
 
 
 def test_pages_follow_the_order_of_adding(driver, monkeypatch):
