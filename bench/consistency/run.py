@@ -14,10 +14,11 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic_ns
+from typing import Protocol
 
 from ocelog.client import OcelogError
 from ocelog.cluster.local import LocalCluster
@@ -135,17 +136,33 @@ class Faults:
         time.sleep(self._rng.uniform(*BACK_SECONDS))
 
 
-def run(plan: Plan) -> Report:
-    """Run it all in this process, with the cluster in processes of its own."""
-    with LocalCluster(shards=1, replicas=plan.replicas, routers=plan.routers) as cluster:
-        faults: list[Faults] = []
-        history = asyncio.run(_load(cluster, plan, faults))
+class Striking(Protocol):
+    """What strikes beside the load: `counts` says how often it did what, `stop` ends it and puts everything back."""
+
+    counts: Counter[str]
+
+    def stop(self) -> None:
+        """Strike no more; raises what went wrong."""
+
+
+def run(
+    plan: Plan,
+    cluster: LocalCluster | None = None,
+    strike: Callable[[LocalCluster, Plan], Striking] = Faults,
+) -> Report:
+    """Run it all in this process, with the cluster, started here, in processes of its own."""
+    cluster = cluster or LocalCluster(shards=1, replicas=plan.replicas, routers=plan.routers)
+    with cluster:
+        faults: list[Striking] = []
+        history = asyncio.run(_load(cluster, plan, faults, strike))
         report = Report(history=history, complaints=[], faults=faults[0].counts)
     report.complaints = check(history)
     return report
 
 
-async def _load(cluster: LocalCluster, plan: Plan, faults: list[Faults]) -> History:
+async def _load(
+    cluster: LocalCluster, plan: Plan, faults: list[Striking], strike: Callable[[LocalCluster, Plan], Striking]
+) -> History:
     history, serials = History(), count(1)
     recorders = [_recorder(f"client-{number}", cluster, plan, history, serials) for number in range(plan.clients)]
     for position, recorder in enumerate(recorders):
@@ -154,7 +171,7 @@ async def _load(cluster: LocalCluster, plan: Plan, faults: list[Faults]) -> Hist
         if position % 2:
             await recorder.stream(*_what(position + 1))
     until = asyncio.get_running_loop().time() + plan.seconds
-    faults.append(Faults(cluster, plan))
+    faults.append(strike(cluster, plan))
     # Two at once for every client: what is in flight together must keep its order.
     working = [recorder.work(until, plan.pause) for recorder in recorders for _ in range(2)]
     await asyncio.gather(_come_and_go(cluster, plan, history, serials, until), *working)

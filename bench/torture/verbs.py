@@ -1,0 +1,72 @@
+"""`ocelog torture`: break everything that can be broken under load, and judge what clients saw.
+
+    ocelog torture --minutes 2
+    ocelog torture --minutes 15 --every 1 --results torture.jsonl
+    ocelog torture --list
+
+Ends with 1 when a promise was broken, or when the cluster did not get well again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+KILLS = ("leader killed", "follower killed", "all replicas killed", "router killed", "compactor killed")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ocelog torture`."""
+    parser.add_argument("--minutes", type=float, default=2.0, help="how long (2)")
+    parser.add_argument("--every", type=float, default=2.0, metavar="S", help="seconds between faults, on average (2)")
+    parser.add_argument("--clients", type=int, default=5, help="clients that work all the time (5)")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults and of what the clients do (1)")
+    parser.add_argument(
+        "--fault", action="append", dest="faults", metavar="NAME", help="only this one (may be repeated)"
+    )
+    parser.add_argument("--history", type=Path, metavar="FILE", help="write down what the clients saw")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="append what came of it, a line of JSON")
+    parser.add_argument("--list", action="store_true", help="only name the faults")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; 1 when something was broken for good."""
+    from ..consistency.run import Plan
+    from .campaign import torture
+    from .faults import FAULTS
+
+    known = {fault.name: fault for fault in FAULTS}
+    if options.list:
+        for name, fault in known.items():
+            sys.stdout.write(f"{name:22} {(fault.__doc__ or '').splitlines()[0]}\n")
+        return 0
+    unknown = [name for name in options.faults or () if name not in known]
+    if unknown:
+        sys.stderr.write(f"ocelog: there is no fault {unknown[0]!r}; `ocelog torture --list` names them\n")
+        return 64
+    chosen = [known[name] for name in options.faults] if options.faults else list(FAULTS)
+    plan = Plan(seconds=60 * options.minutes, clients=options.clients, every=options.every, seed=options.seed)
+    began = time.time()
+    report = torture(plan, chosen)
+    sys.stdout.write(f"{report}\n")
+    for complaint in report.complaints[:50]:
+        sys.stdout.write(f"  {complaint}\n")
+    if options.history:
+        options.history.write_text("".join(f"{line}\n" for line in report.history.lines()))
+    if options.results:
+        row = {
+            "began": round(began),
+            "minutes": options.minutes,
+            "seed": options.seed,
+            "kills": sum(report.faults[name] for name in KILLS),
+            "faults": dict(sorted(report.faults.items())),
+            "skipped": report.skipped,
+            "operations": len(report.history.operations),
+            "complaints": report.complaints[:50],
+        }
+        with options.results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    return 1 if report.complaints else 0
