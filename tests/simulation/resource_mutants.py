@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ocelog.client import flow
-from ocelog.shard import executor, unasked
-from ocelog.shard.machines import candidates, holding, lock, queue, read_write_lock, semaphore, task_queue
+from ocelog.shard import executor, timers, unasked
+from ocelog.shard.machines import candidates, holding, lock, queue, read_write_lock, semaphore, task_queue, value
+from ocelog.shard.machines import map as map_machine
 
 from .breaking import Edit, Mutant
 from .profiles import RESOURCES
@@ -111,6 +112,39 @@ RESOURCE_MUTANTS = (
         overrides={**LOCKS, "machines": ("election",)},
     ),
     Mutant(
+        "a map replaces whatever the version is",
+        (
+            Edit(
+                map_machine.MapMachine,
+                "_has_version",
+                "return held is not None and held[0] == version",
+                "return held is not None and held[0] >= version",
+            ),
+        ),
+        ("MapAnswers",),
+        overrides={**RESOURCES, "machines": ("map",)},
+    ),
+    Mutant(
+        "a time to live of an overwritten key ends the new one",
+        (
+            Edit(
+                timers.Timers,
+                "pop_due",
+                "left = self.owners[timer.armed_at] - 1",
+                "left = self.owners.get(timer.armed_at, 1) - 1",
+            ),
+            Edit(timers.Timers, "drop_owned", "count = self.owners.pop(index, 0)", "count = 0"),
+        ),
+        ("MapAnswers", "EqualStates", "LiveSetsAgree"),
+        overrides={**RESOURCES, "machines": ("map",)},
+    ),
+    Mutant(
+        "a value with a time to live is there for ever",
+        (Edit(value.ValueMachine, "_set", "if due:", "if False:"),),
+        ("ValueAnswers",),
+        overrides={**RESOURCES, "machines": ("value",)},
+    ),
+    Mutant(
         "an item that is taken back goes behind all others",
         (Edit(queue.QueueMachine, "cancel", "self.items.put_back(index, item)", "self.items[index] = item"),),
         ("QueueOrder", "RebuildsEqual"),
@@ -172,7 +206,7 @@ RESOURCE_MUTANTS = (
     Mutant(
         "a deleted resource keeps its timers",
         (Edit(executor.Executor, "delete", "self.timers.drop_resource(resource.index)", "pass"),),
-        ("KeyError",),
+        ("KeyError", "StateMismatch"),
         overrides={**LOCKS, "delete_share": 0.05},
     ),
     Mutant(

@@ -23,6 +23,7 @@ from .compaction_checkers import COMPACTION_CHECKERS
 from .event_checkers import EVENT_CHECKERS
 from .faults import Faults
 from .host import Host
+from .keyed_checkers import KEYED_CHECKERS
 from .network import Network
 from .observer import Observer, Violation, present
 from .profiles import PROFILES
@@ -42,6 +43,7 @@ CHECKERS = (
     *EVENT_CHECKERS,
     *COMPACTION_CHECKERS,
     *RULE_CHECKERS,
+    *KEYED_CHECKERS,
 )
 
 LIVENESS_MAX = 60 * SECOND

@@ -17,7 +17,8 @@ from .catalogue import CATALOGUE, judge
 from .profiles import LOST, PROFILES, RESOURCES
 from .simulation import Failure, run
 
-SEEDS = 180
+SEEDS = 240
+RESOURCE_SEEDS = 60
 CHUNK = 10
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = [line.split() for line in (ROOT / "tests/simulation/kept_seeds.txt").read_text().splitlines()]
@@ -38,6 +39,13 @@ def failures_of(seeds: range, profile: str = "swarm") -> list[str]:
 def test_seeds_keep_every_promise(first: int) -> None:
     """Whatever crashes, is lost or is cut off, every checker stays silent and every call ends."""
     failed = failures_of(range(first, first + CHUNK))
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.mark.parametrize("first", range(0, RESOURCE_SEEDS, CHUNK))
+def test_seeds_of_all_machines_keep_every_promise(first: int) -> None:
+    """The same where clients wait, hold and delete."""
+    failed = failures_of(range(first, first + CHUNK), "resources")
     assert not failed, "\n" + "\n".join(failed)
 
 
