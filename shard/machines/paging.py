@@ -1,8 +1,8 @@
 """Reading what a machine holds in portions, in the order of the live entries, from any index on.
 
-A dictionary cannot be entered in the middle. So the first page that does not begin at the beginning writes down what there is,
-in its order; later ones look up where to go on, and take what was written since from the dictionary's end. Who reads no
-pages pays nothing, and who reads all of them pays a few looks at each entry.
+A dictionary can be entered at both ends and not in the middle. So the first page that begins somewhere else writes down what
+there is, in its order; later ones look up where to go on, and take what was written since from the dictionary's end. Who
+reads no pages, or the newest only, pays nothing for the rest, and who reads all of them pays a few looks at each entry.
 
 What is written down is no state: it follows from the entries, and answers are the same without it.
 """
@@ -59,6 +59,10 @@ class Paging(Generic[K, H]):
         """The keys whose entries have a higher index, with it, in order."""
         if after <= 0:
             return ((key, self._index_of(held)) for key, held in self._live.items())
+        if not self._keys:
+            newest = self._since(after, PAGE_ENTRIES_MAX)
+            if newest is not None:
+                return iter(newest)
         self._note()
         return self._noted(bisect_right(self._indexes, after))
 
@@ -76,15 +80,22 @@ class Paging(Generic[K, H]):
             self._keys = list(self._live)
             self._indexes = list(map(self._index_of, self._live.values()))
             return
-        newer = []
-        for key, held in reversed(self._live.items()):
-            index = self._index_of(held)
-            if index <= self._indexes[-1]:
-                break
-            newer.append((key, index))
-        for key, index in reversed(newer):
+        for key, index in self._since(self._indexes[-1]) or ():
             self._keys.append(key)
             self._indexes.append(index)
+
+    def _since(self, after: int, most: int = 0) -> list[tuple[K, int]] | None:
+        """What was written behind this index, in order, looked for from the end; None when that is more than `most`, if any."""
+        newest = []
+        for key, held in reversed(self._live.items()):
+            index = self._index_of(held)
+            if index <= after:
+                break
+            newest.append((key, index))
+            if most and len(newest) > most:
+                return None
+        newest.reverse()
+        return newest
 
     def forget(self) -> None:
         """Keep nothing in memory: nobody reads on, as far as is known."""

@@ -148,25 +148,43 @@ def test_a_page_holds_one_entry_of_any_size(driver, monkeypatch):
     assert driver.ask("page", 3) == [True, 4, [[b"d", b""]]]
 
 
+def count_looks(driver, monkeypatch):
+    """A list that has an item for each look at an entry."""
+    looks = []
+
+    def index_of(held):
+        looks.append(held)
+        return held[0]
+
+    monkeypatch.setattr(driver.machine._paging, "_index_of", index_of)
+    return looks
+
+
+def test_who_follows_the_newest_looks_at_nothing_else(driver, monkeypatch):
+    """Asking again and again for what came since costs what came since."""
+    monkeypatch.setattr(paging, "PAGE_ENTRIES_MAX", 20)
+    for number in range(1000):
+        driver.run("put", b"%d" % number, b"")
+    looks = count_looks(driver, monkeypatch)
+    assert driver.ask("page", 1000) == [True, 1000, []]
+    assert [key for key, _ in driver.ask("page", 995)[2]] == [b"995", b"996", b"997", b"998", b"999"]
+    is_last, after, rows = driver.ask("page", 980)
+    assert (is_last, after, len(rows)) == (True, 1000, 20)
+    assert len(looks) <= 1 + 6 + 21
+
+
 def test_a_page_does_not_walk_over_what_was_read(driver, monkeypatch):
     """Reading all of a map in pages takes a few looks at each entry; it took one at all before it, for each page."""
     monkeypatch.setattr(paging, "PAGE_ENTRIES_MAX", 20)
     for number in range(1000):
         driver.run("put", b"%d" % number, b"")
-    looks = 0
-
-    def index_of(held):
-        nonlocal looks
-        looks += 1
-        return held[0]
-
-    monkeypatch.setattr(driver.machine._paging, "_index_of", index_of)
+    looks = count_looks(driver, monkeypatch)
     after, is_last, found = 0, False, []
     while not is_last:
         is_last, after, rows = driver.ask("page", after)
         found += [key for key, _ in rows]
     assert found == list(driver.machine.live)
-    assert looks < 3 * len(found)
+    assert len(looks) < 3 * len(found)
 
 
 def test_pages_of_a_map_that_changes_are_those_of_a_walk(driver, monkeypatch):
