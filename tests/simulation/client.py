@@ -216,6 +216,7 @@ class SimClient:
     def give_up(self, operation: Operation) -> None:
         """Nobody waits for this call any more, as when a task that awaits it is cancelled."""
         if self._operations.pop(operation.call, None) is not None:
+            operation.given_up = True
             self.workload.open.discard(operation)
             self.session.give_up(operation.call, self.scheduler.seconds)
 

@@ -44,7 +44,7 @@ class ReadsOwnWrites(Checker):
         call, behind = operation.call, operation.behind
         if call.error is not None or not operation.is_read or behind is None or call.level == frames.CAUSAL:
             return
-        if behind.call.error is not None or not behind.call.sequence:
+        if behind.call.error is not None or behind.given_up or not behind.call.sequence:
             return  # it gave up, or belongs to a session that has ended
         if behind.call.reopened:
             return  # its resource was deleted: it ran again when the read may have been answered already

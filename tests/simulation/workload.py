@@ -66,7 +66,7 @@ class Operation:
     `serial` is 0 for a query; `known_index` is what everybody together knew of the log when it began; `behind` is the
     command that its client had submitted last; `session_over` whether its session had ended before it did. A question is about
     `asked`: session, key and sequence. `then` is called when it has ended. `reopened`: it runs for the second time, since its
-    resource was gone.
+    resource was gone; `given_up`: nobody waited for it any more.
     """
 
     client: str
@@ -79,6 +79,7 @@ class Operation:
     session_id: int = 0
     session_over: bool = False
     reopened: bool = False
+    given_up: bool = False
     asked: tuple[int, bytes, int] | None = None
     then: Callable[[], None] | None = None
 
