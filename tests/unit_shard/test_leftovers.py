@@ -5,8 +5,6 @@ Types come from the registry and their commands from the rebuild property, so a 
 
 from __future__ import annotations
 
-import gc
-import types
 from random import Random
 
 import msgpack
@@ -17,23 +15,11 @@ from ocelog.client.protocol.events import pack_handled
 from ocelog.log.entry import COMMAND, KEEP_ALIVE, RELEASE, RESOURCE, SNAPSHOT, UNREGISTER
 from ocelog.shard.machines.registry import registry
 
+from ..census import census
 from .rebuild.drawing import OPERATIONS
 from .trio import Trio
 
 COMMANDS = 12
-SKIPPED = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType, type(None))
-
-
-def census(root):
-    """How many containers and objects hang on this one, and how many things are in them."""
-    seen, left, count = {id(root)}, [root], 0
-    while left:
-        for thing in gc.get_referents(left.pop()):
-            count += 1
-            if gc.is_tracked(thing) and not isinstance(thing, SKIPPED) and id(thing) not in seen:
-                seen.add(id(thing))
-                left.append(thing)
-    return count
 
 
 def drawn_commands(drawn, type_name):
