@@ -20,6 +20,7 @@ QUEUE = {
     "remove": Operation(("value",), "remove the first item that is equal: true or false", false),
     "contains": Operation(("value",), "true or false", false),
     "size": Operation((), "the number of items"),
+    "is_empty": Operation((), "whether there is no item: true or false", false),
     "clear": Operation((), "remove every item"),
 }
 

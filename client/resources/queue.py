@@ -93,6 +93,10 @@ class AsyncQueue(AsyncHandle):
         size: int = await self._query(("size",), timeout, consistency)
         return size
 
+    async def is_empty(self, *, timeout: Seconds = None, consistency: Level = None) -> bool:
+        """Whether there is no item."""
+        return await self.size(timeout=timeout, consistency=consistency) == 0
+
     async def clear(self, *, timeout: Seconds = None, consistency: Level = None) -> None:
         """Remove all items."""
         await self._command(("clear",), timeout, consistency)

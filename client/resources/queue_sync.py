@@ -94,6 +94,10 @@ class Queue(Handle):
         size: int = self._query(("size",), timeout, consistency)
         return size
 
+    def is_empty(self, *, timeout: Seconds = None, consistency: Level = None) -> bool:
+        """Whether there is no item."""
+        return self.size(timeout=timeout, consistency=consistency) == 0
+
     def clear(self, *, timeout: Seconds = None, consistency: Level = None) -> None:
         """Remove all items."""
         self._command(("clear",), timeout, consistency)

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.system
 
 def test_operations(client, name):
     queue = client.queue(name)
-    assert queue.poll() is None and queue.peek() is None
+    assert queue.poll() is None and queue.peek() is None and queue.is_empty() is True
     assert queue.offer({"page": 7}) is None
     queue.offer([1, "b"])
     queue.offer(b"raw")
     queue.offer({"page": 7})
-    assert queue.size() == 4
+    assert queue.size() == 4 and queue.is_empty() is False
     assert queue.peek() == {"page": 7}
     assert queue.contains(b"raw") is True and queue.contains("raw") is False
     assert queue.remove({"page": 7}) is True and queue.remove("x") is False
