@@ -72,6 +72,8 @@ class _Stream(Generic[E]):
         """Whether nothing more comes; raises what ended it, if it was not closed."""
         if self._listener.phase is not Phase.ENDED:
             return False
+        # Closed here, since the finalizer holds on to the listener, and so to the error, which gets a traceback to this stream.
+        self.close()
         if self._listener.error is not None:
             raise self._listener.error.with_traceback(None)
         return True
