@@ -372,7 +372,6 @@ ALPHABETS = (
             *spell("barrier", ("enter", 2, 2, 2), ("leave", 3, 2, 1, 2), ("cancel", 2), ("reset", None)),
             by_other("barrier", "wait", 1, 2, 2),
             by_other("barrier", "enter", 2, None, 2),
-            by_other("barrier", "leave", 3, None, 1, 2),
             PAUSE,
             CLOSE,
         ),
@@ -384,7 +383,6 @@ ALPHABETS = (
         (
             *spell("latch", ("set_count", 2), ("count_down", 1), ("reset", 1), ("wait_open", 1, 2), ("cancel", 1)),
             by_other("latch", "wait_open", 1, None),
-            by_other("latch", "count_down", 2),
             PAUSE,
             CLOSE,
         ),
