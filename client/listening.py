@@ -53,12 +53,13 @@ class Interest:
 class Topic:
     """One resource that is listened to."""
 
-    __slots__ = ("event_type", "interests", "resource")
+    __slots__ = ("event_type", "interests", "places", "resource")
 
     def __init__(self, resource: Resource, event_type: type[Event]) -> None:
         self.resource = resource
         self.event_type = event_type
         self.interests: dict[bytes | None, Interest] = {}
+        self.places: list[tuple[int, int]] = []
 
 
 class ListeningCall(Call):
@@ -161,8 +162,9 @@ class Listening:
 
     def _forget(self, topic: Topic) -> None:
         self._topics.pop((topic.resource.shard, topic.resource.name), None)
-        for place in [place for place, known in self._by_index.items() if known is topic]:
-            del self._by_index[place]
+        for place in topic.places:
+            if self._by_index.get(place) is topic:
+                del self._by_index[place]
 
     def _reap(self) -> None:
         while self._abandoned:
@@ -287,8 +289,12 @@ class Listening:
     def _confirmed(self, interest: Interest) -> None:
         interest.confirmed = True
         resource = interest.topic.resource
-        if resource.index is not None:
-            self._by_index[resource.shard, resource.index] = interest.topic
+        # One that nobody listens to any more by now must not be found again: nothing would ever forget it.
+        if resource.index is not None and self._topics.get((resource.shard, resource.name)) is interest.topic:
+            place = resource.shard, resource.index
+            if self._by_index.get(place) is not interest.topic:
+                self._by_index[place] = interest.topic
+                interest.topic.places.append(place)
 
     def _renew(self, interest: Interest) -> None:
         # Until the next session is there, however long that takes: the listeners end with the client or with an error.

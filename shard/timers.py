@@ -12,6 +12,7 @@ every owned one is live.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import Any, NamedTuple
 
 DROPPED_MIN = 64
@@ -39,12 +40,14 @@ class Timers:
         self._unowned: list[Timer] = []
         self._owned: list[Timer] = []
         self._dropped = 0
+        self._of_resource: dict[int, int] = {}  # how many lie in the heaps, dropped ones among them
         self.owners: dict[int, int] = {}
         self.next_due: int | None = None
 
     def arm(self, timer: Timer, *, owned: bool) -> None:
         """Add a timer."""
         heappush(self._owned if owned else self._unowned, timer)
+        self._of_resource[timer.resource] = self._of_resource.get(timer.resource, 0) + 1
         if owned:
             self.owners[timer.armed_at] = self.owners.get(timer.armed_at, 0) + 1
         if self.next_due is None or timer.due < self.next_due:
@@ -63,6 +66,7 @@ class Timers:
                 self.owners[timer.armed_at] = left
             else:
                 del self.owners[timer.armed_at]
+        self._taken_out(timer)
         self._settle()
         return timer
 
@@ -75,10 +79,13 @@ class Timers:
                 self._owned = self.owned()
                 heapify(self._owned)
                 self._dropped = 0
+                self._count()
             self._settle()
 
     def drop_resource(self, resource: int) -> None:
-        """The resource is deleted, and its timers with it."""
+        """The resource is deleted, and its timers with it. One that has none costs nothing, however many others have."""
+        if resource not in self._of_resource:
+            return
         self._unowned = [timer for timer in self._unowned if timer.resource != resource]
         self._owned = [timer for timer in self.owned() if timer.resource != resource]
         self.owners = {}
@@ -87,7 +94,20 @@ class Timers:
         self._dropped = 0
         heapify(self._unowned)
         heapify(self._owned)
+        self._count()
         self._settle()
+
+    def _taken_out(self, timer: Timer) -> None:
+        left = self._of_resource[timer.resource] - 1
+        if left:
+            self._of_resource[timer.resource] = left
+        else:
+            del self._of_resource[timer.resource]
+
+    def _count(self) -> None:
+        self._of_resource = {}
+        for timer in chain(self._unowned, self._owned):
+            self._of_resource[timer.resource] = self._of_resource.get(timer.resource, 0) + 1
 
     def unowned(self) -> list[Timer]:
         """A copy of the timers that no entry owns: a heap."""
@@ -101,7 +121,7 @@ class Timers:
         """Take dropped timers off the top, so that `next_due` is of a pending one."""
         owned = self._owned
         while self._dropped and owned[0].armed_at not in self.owners:
-            heappop(owned)
+            self._taken_out(heappop(owned))
             self._dropped -= 1
         tops = [heap[0].due for heap in (self._unowned, owned) if heap]
         self.next_due = min(tops, default=None)

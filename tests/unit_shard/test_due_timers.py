@@ -51,7 +51,13 @@ def test_the_next_due_time_is_known():
 # -- timers that an entry owns -------------------------------------------------------------------------
 
 OWNED = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.booleans()), max_size=30)
-STEPS = st.lists(st.one_of(st.tuples(st.just("drop"), st.integers(1, 9)), st.tuples(st.just("pop"), st.integers(0, 9))))
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("drop"), st.integers(1, 9)),
+        st.tuples(st.just("pop"), st.integers(0, 9)),
+        st.tuples(st.just("delete"), st.integers(0, 3)),
+    )
+)
 
 
 @given(OWNED, STEPS)
@@ -59,12 +65,16 @@ def test_a_dropped_timer_is_as_if_it_had_never_been(armed, steps):
     """Whatever lies in the heaps, what is pending, what is due next and what fires is what a plain list says."""
     timers, model = Timers(), []
     for number, (due, armed_at, owned) in enumerate(armed):
-        timers.arm(timer(due, armed_at, number), owned=owned)
-        model.append((timer(due, armed_at, number), owned))
+        one = timer(due, armed_at, number)._replace(resource=armed_at % 3)
+        timers.arm(one, owned=owned)
+        model.append((one, owned))
     for action, value in steps:
         if action == "drop":
             timers.drop_owned(value)
             model = [(each, owned) for each, owned in model if not owned or each.armed_at != value]
+        elif action == "delete":
+            timers.drop_resource(value)
+            model = [(each, owned) for each, owned in model if each.resource != value]
         else:
             due = sorted(each for each, _ in model if each.due <= value)
             fired = timers.pop_due(value)
@@ -74,6 +84,8 @@ def test_a_dropped_timer_is_as_if_it_had_never_been(armed, steps):
         assert sorted(timers.unowned()) == sorted(each for each, owned in model if not owned)
         assert timers.next_due == min((each.due for each, _ in model), default=None)
         assert set(timers.owners) == {each.armed_at for each, owned in model if owned}
+        assert {each.resource for each, _ in model} <= set(timers._of_resource)
+        assert model or timers._dropped or not timers._of_resource
 
 
 def test_dropped_timers_do_not_pile_up():
