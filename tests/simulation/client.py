@@ -85,6 +85,7 @@ class SimClient:
         """The application dies: nobody waits for its calls any more, and nobody repeats them."""
         self.scheduler.note(f"{self.name} restarts")
         self.workload.open.difference_update(self._operations.values())
+        self.requests.count_held()
         self.begin()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What maps and values answer, read a second time: plain dictionaries in log time, with times to live and versions."""
+"""What maps, sets and values answer, read a second time: plain dictionaries in log time, with times to live and versions."""
 
 from __future__ import annotations
 
@@ -93,6 +93,98 @@ class MapAnswers(Answers):
         held.clear()
 
 
+class SetAnswers(Answers):
+    """A set says whether a value is new, and whether it was there; one that is there keeps its time to live."""
+
+    type_name = "set"
+
+    def _answer_add(self, held: dict[Any, Held], index: int, value: bytes, ttl_ms: int) -> bool:
+        if value in held:
+            return False
+        self._write(held, index, value, value, ttl_ms)
+        return True
+
+    def _answer_remove(self, held: dict[Any, Held], index: int, value: bytes) -> bool:
+        return held.pop(value, None) is not None
+
+    def _answer_remove_many(self, held: dict[Any, Held], index: int, *values: bytes) -> int:
+        return sum(held.pop(value, None) is not None for value in values)
+
+    def _answer_clear(self, held: dict[Any, Held], index: int) -> None:
+        held.clear()
+
+
+class MultimapAnswers(Answers):
+    """A multimap is a set of keys with values, and lets go of all of a key or all of a value."""
+
+    type_name = "multimap"
+
+    def _answer_put(self, held: dict[Any, Held], index: int, key: bytes, value: bytes, ttl_ms: int) -> bool:
+        if (key, value) in held:
+            return False
+        self._write(held, index, (key, value), value, ttl_ms)
+        return True
+
+    def _answer_remove(self, held: dict[Any, Held], index: int, key: bytes) -> list[Any]:
+        gone = [entry for entry in held if entry[0] == key]
+        return [True, [held.pop(entry).value for entry in gone]]
+
+    def _answer_remove_entry(self, held: dict[Any, Held], index: int, key: bytes, value: bytes) -> bool:
+        return held.pop((key, value), None) is not None
+
+    def _answer_remove_value(self, held: dict[Any, Held], index: int, value: bytes) -> list[Any]:
+        gone = [entry for entry in held if entry[1] == value]
+        versions = [held.pop(entry).version for entry in gone]
+        return [True, max(versions, default=0), len(gone)]
+
+    def _answer_clear(self, held: dict[Any, Held], index: int) -> None:
+        held.clear()
+
+
+class Ends(Answers):
+    """What has an order besides: its ends and ranges. The keys that are used here are in the order of their bytes."""
+
+    def row(self, key: bytes, held: Held) -> Any:
+        """What is told of a key."""
+        return key
+
+    def _answer_poll_first(self, held: dict[Any, Held], index: int) -> Any:
+        return self.row(min(held), held.pop(min(held))) if held else None
+
+    def _answer_poll_last(self, held: dict[Any, Held], index: int) -> Any:
+        return self.row(max(held), held.pop(max(held))) if held else None
+
+    def _answer_remove_range(
+        self,
+        held: dict[Any, Held],
+        index: int,
+        low: bytes | None,
+        high: bytes | None,
+        low_is_in: bool,
+        high_is_in: bool,
+    ) -> list[Any]:
+        above = [key for key in held if low is None or key > low or (low_is_in and key == low)]
+        gone = [key for key in above if high is None or key < high or (high_is_in and key == high)]
+        for key in gone:
+            del held[key]
+        return [True, len(gone)]
+
+
+class SortedMapAnswers(Ends, MapAnswers):
+    """A sorted map is a map."""
+
+    type_name = "sorted_map"
+
+    def row(self, key: bytes, held: Held) -> Any:
+        return [key, held.value]
+
+
+class SortedSetAnswers(Ends, SetAnswers):
+    """A sorted set is a set."""
+
+    type_name = "sorted_set"
+
+
 class ValueAnswers(Answers):
     """A value answers what was there, and is there as long as it was to live."""
 
@@ -116,4 +208,4 @@ class ValueAnswers(Answers):
         return held.pop(None).value if held else None
 
 
-KEYED_CHECKERS = (MapAnswers, ValueAnswers)
+KEYED_CHECKERS = (MapAnswers, SetAnswers, MultimapAnswers, SortedMapAnswers, SortedSetAnswers, ValueAnswers)

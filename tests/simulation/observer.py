@@ -270,7 +270,9 @@ class Observer:
                     self.tell("applied", session_id, outcome)
 
     def _entered(self, index: int) -> None:
-        if self.model.machines.facts:
+        facts = self.model.machines.facts
+        if facts:
+            self.counts["deleted in use"] += any(fact.what == "deleted" for fact in facts)
             self.tell("entered", index)
 
     def _given(self, client: SimClient, batch: EventBatch) -> None:

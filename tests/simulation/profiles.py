@@ -98,20 +98,22 @@ READS: dict[str, Any] = {
 
 RESOURCES: dict[str, Any] = {
     **BUSY,
-    "think_max": 100_000,
+    "think_max": 200_000,
     "routers": 2,
     "lease_share": 0.2,
     "resource_share": 0.8,
-    "delete_share": 0.02,
+    "delete_share": 0.04,
     "request_share": 0.5,
     "listen_share": 0.1,
     "settle_share": 0.2,
     "weak_share": 0.5,
     "give_up": 0.1,
     "session_timeout": 2.0,
-    "crash_interval": 2 * SECOND,
+    "crash_interval": 3 * SECOND,
+    "full_disk_interval": 0,
+    "sync_max": 20 * MS,
     "down_max": 500 * MS,
-    "client_restart_interval": 2 * SECOND,
+    "client_restart_interval": 3 * SECOND,
 }
 """The machines that people reach for: clients that wait at them, hold them when they end, and delete them in use."""
 

@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from .client import SimClient
     from .workload import Operation
 
-WAITS = (0.0, 0.05, 0.3, 2.0, inf)
-HOLD_MAX = 400 * MS
+WAITS = (0.0, 0.05, 1.0, 5.0, 5.0, inf)
+HOLD_MAX = 100 * MS
+
+ASKED_MAX = 6
+"""So much does one client ask for at once: more would only ever lose patience."""
+
+HELD = 0.05
+"""What is granted is never given back, with this probability."""
 
 WILD_NUMBERS = 10
 """Requests on the wild resources have numbers below."""
@@ -124,8 +130,8 @@ class Requester:
     # -- asking --------------------------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Ask for something, or do what keeps others going; False if the plan has no machine for that."""
-        if not self._names:
+        """Ask for something, or do what keeps others going; False if the plan has no machine for that, or enough is asked."""
+        if not self._names or len(self.asked) >= ASKED_MAX:
             return False
         scheduler = self.client.scheduler
         name = scheduler.rng.choice(self._names)
@@ -179,6 +185,7 @@ class Requester:
         elif asked.request.error is not None:
             self._over(asked)
         else:
+            self.client.workload.counts["requests that waited"] += asked.request.result is not None
             self._granted(asked, asked.request.result)
 
     def _granted(self, asked: Asked, answer: Any) -> None:
@@ -192,7 +199,7 @@ class Requester:
             return
         asked.held = True
         scheduler = self.client.scheduler
-        if scheduler.chance(0.8):  # or it is held until the session ends, or to the end of the run
+        if not scheduler.chance(HELD):  # or it is held until the session ends, or to the end of the run
             scheduler.after(scheduler.between(0, HOLD_MAX), self._give_back, asked, answer)
 
     def _give_back(self, asked: Asked, answer: Any) -> None:
@@ -208,6 +215,7 @@ class Requester:
 
     def _take_back(self, asked: Asked) -> None:
         self._over(asked)
+        self.client.workload.counts["requests taken back"] += 1
         if asked.sent is not None:
             self.client.give_up(asked.sent)
         self._send(asked.resource, ("cancel", asked.request.number))
@@ -239,11 +247,17 @@ class Requester:
 
     def session_over(self, state: ClientState) -> None:
         """Nothing comes any more for what waits, and what was held is gone."""
+        self.count_held()
         expired = state is ClientState.EXPIRED
         self.book.fail(0, (errors.SessionExpired if expired else errors.Closed)("the session is over"))
         for asked in list(self.asked.values()):
             if asked.held:
                 self._over(asked)
+
+    def count_held(self) -> None:
+        """The session is left with what it holds."""
+        held = sum(asked.held for asked in self.asked.values())
+        self.client.workload.counts["held to the end of a session"] += held
 
     def finish(self) -> None:
         """Give everything back that is held, and take back what waits."""

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from ocelog.client import flow
 from ocelog.shard import executor, timers, unasked
-from ocelog.shard.machines import candidates, holding, lock, queue, read_write_lock, semaphore, task_queue, value
+from ocelog.shard.machines import (
+    candidates,
+    holding,
+    lock,
+    multimap,
+    queue,
+    read_write_lock,
+    semaphore,
+    sorting,
+    task_queue,
+    value,
+)
 from ocelog.shard.machines import map as map_machine
+from ocelog.shard.machines import set as set_machine
 
 from .breaking import Edit, Mutant
 from .profiles import RESOURCES
@@ -137,6 +149,37 @@ RESOURCE_MUTANTS = (
         ),
         ("MapAnswers", "EqualStates", "LiveSetsAgree"),
         overrides={**RESOURCES, "machines": ("map",)},
+    ),
+    Mutant(
+        "a set says that what was not there was removed",
+        (Edit(set_machine.SetMachine, "remove", "return False", "return True"),),
+        ("SetAnswers",),
+        overrides={**RESOURCES, "machines": ("set",)},
+    ),
+    Mutant(
+        "a multimap lets go of a key's first value only",
+        (Edit(multimap.MultimapMachine, "remove", "for value in values:", "for value in values[:1]:"),),
+        ("MultimapAnswers",),
+        overrides={**RESOURCES, "machines": ("multimap",)},
+    ),
+    Mutant(
+        "the last of a sorted set is its first",
+        (Edit(sorting.Sorted, "poll_last", "descending(_BEHIND_ALL)", "ascending(_FIRST)"),),
+        ("SortedSetAnswers",),
+        overrides={**RESOURCES, "machines": ("sorted_set",)},
+    ),
+    Mutant(
+        "a range of a sorted map has both its bounds in it",
+        (
+            Edit(
+                sorting.Sorted,
+                "remove_range",
+                "_span(low, high, low_is_in, high_is_in)",
+                "_span(low, high, True, True)",
+            ),
+        ),
+        ("SortedMapAnswers",),
+        overrides={**RESOURCES, "machines": ("sorted_map",)},
     ),
     Mutant(
         "a value with a time to live is there for ever",

@@ -233,6 +233,7 @@ class Simulation:
             faults=self.faults.strikes + self.network.lost,
             looks=self.observer.looks,
             counts=sum((host.counts for host in self.hosts), self.observer.counts)
+            + self.workload.counts
             + Counter(
                 rewritten=sum(host.compactor.rewritten for host in self.hosts),
                 combined=sum(host.compactor.combined for host in self.hosts),

@@ -98,6 +98,18 @@ def test_the_seeds_go_where_it_hurts() -> None:
     assert not [what for what in some if counts[what] < 10], counts
 
 
+def test_the_machines_are_used_as_applications_do() -> None:
+    """Requests wait and are served, are taken back, and hold to the end of their sessions; resources go while they are used."""
+    counts = sum((run(seed, overrides=RESOURCES).counts for seed in range(8)), Counter())
+    often = {
+        "requests that waited": 20,
+        "requests taken back": 30,
+        "held to the end of a session": 1,
+        "deleted in use": 15,
+    }
+    assert not [what for what, least in often.items() if counts[what] < least], counts
+
+
 TRACES = (
     "from tests.simulation.simulation import run; from tests.simulation.profiles import LOST, RESOURCES; "
     "traces = [run(seed, overrides=profile).trace for profile in (LOST, RESOURCES) for seed in (1, 2, 4)]"

@@ -5,6 +5,7 @@ Every command that writes carries a serial number nobody else uses, so its effec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -100,12 +101,14 @@ class Operation:
 class Workload:
     """What all clients of a run share: serial numbers, and what is known to have happened.
 
-    `sessions` are all that clients have had: id to key and how many sequences it may have used; `issued` counts what was drawn.
+    `sessions` are all that clients have had: id to key and how many sequences it may have used; `issued` counts what was drawn,
+    `counts` what became of requests.
     """
 
     def __init__(self) -> None:
         self.serial = 0
         self.issued = 0
+        self.counts: Counter[str] = Counter()
         self.known_index = 0
         self.open: set[Operation] = set()
         self.finished: list[Operation] = []
