@@ -31,6 +31,7 @@ def check_machines(texts: Sequence[str], path: Sequence[str], seconds: float = S
             f"the modules of {', '.join(texts)} are still being imported after {seconds:g} s: "
             "a machine's module must not do anything but define it"
         ) from None
-    if done.returncode:
-        *_, reason = done.stderr.strip().splitlines() or [f"the import ended with {done.returncode} and said nothing"]
+    if done.returncode or not done.stdout.strip():  # a module may also end the process as if all were well
+        silent = f"the modules of {', '.join(texts)} end the process that imports them, with {done.returncode}"
+        *_, reason = done.stderr.strip().splitlines() or [silent]
         raise ConfigError(reason)

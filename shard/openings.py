@@ -83,8 +83,13 @@ def _open(executor: Executor, index: int, name: str, type_name: str, version: in
     machine = executor.machines.find(type_name, version)
     if machine is None:
         raise MachineMissing(type_name, version, executor.machines.versions(type_name), index=index)
+    try:
+        resource = Resource.create(index, name, machine)
+    except MemoryError:
+        raise
+    except Exception as error:  # the entry is committed: raised on, it would end every replica at every start
+        return encode_error(errors.MACHINE_ERROR, f"{type(error).__name__}: {error}")
     executor.active[type_name] = version
-    resource = Resource.create(index, name, machine)
     executor.resources[index] = executor.by_name[name] = resource
     return encode_result(index)
 

@@ -55,8 +55,8 @@ def apply(executor: Executor, index: int, type_name: str, version: int) -> bytes
 def _upgraded(executor: Executor, resource: Resource, kind: type[StateMachine]) -> StateMachine:
     """The machine that takes the place of the resource's own. Raises CannotSwitch."""
     _check(executor, resource, kind)
-    machine = kind()
     try:
+        machine = kind()
         machine.upgrade(resource.machine)
     except MemoryError:
         raise

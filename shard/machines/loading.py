@@ -2,7 +2,8 @@
 
     python -P -m ocelog.shard.machines.loading '{"machines": ["myapp.machines:Bank"], "path": ["/srv/myapp"]}'
 
-looks, in a process that may do as it likes, whether they can be had, and prints `[[text, type, version], ...]`.
+looks, in a process that may do as it likes, whether they can be had, and prints `[[text, type, version], ...]`. It also makes
+each of them twice and looks at the empty state, which is what the first command of a new resource meets.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
+
+import msgpack
 
 from .base import StateMachine
 from .installed import Machines
@@ -57,9 +60,8 @@ def load(text: str) -> type[StateMachine]:
         raise MachineNotLoaded(f"machine {text!r} is to be written as module:Class, for example myapp.machines:Bank")
     try:
         found: Any = import_module(module_name)
-    except Exception as error:  # a module may raise whatever it likes
-        reason = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
-        raise MachineNotLoaded(f"machine {text!r}: its module cannot be imported ({reason})") from error
+    except (Exception, SystemExit) as error:  # a module may raise whatever it likes
+        raise MachineNotLoaded(f"machine {text!r}: its module cannot be imported ({_reason(error)})") from error
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is None:
@@ -71,7 +73,54 @@ def load(text: str) -> type[StateMachine]:
             f"machine {text!r} has the type_name {found.type_name!r} and the version {found.version!r}: "
             "it needs a text and a whole number from 1 on"
         )
+    _make(text, found)
     return found
+
+
+def _make(text: str, kind: type[StateMachine]) -> StateMachine:
+    """A new machine. Raises MachineNotLoaded: told here it stops a start, told at an opening it would be too late."""
+    try:
+        machine = kind()
+    except Exception as error:
+        raise MachineNotLoaded(f"machine {text!r}: {kind.__name__}() raises {_reason(error)}") from error
+    if not hasattr(machine, "pending_events"):
+        raise MachineNotLoaded(f"machine {text!r}: its __init__ must begin with super().__init__()")
+    return machine
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+
+
+def try_empty(text: str, kind: type[StateMachine]) -> None:
+    """Whether two new machines are the same, ask nobody, and come back from a snapshot. Raises MachineNotLoaded.
+
+    The testing kit does that with histories; this is what can be seen without any.
+    """
+    from ..testing.guard import Forbidden, Guard  # brings the executor, which a replica's start must not wait for
+
+    try:
+        with Guard().watching():
+            first, second = _make(text, kind), _make(text, kind)
+            states = _states(first, second) if hasattr(kind, "snapshot") else []
+    except Forbidden as forbidden:
+        raise MachineNotLoaded(f"machine {text!r}: {forbidden}") from None
+    except MachineNotLoaded:
+        raise
+    except Exception as error:
+        raise MachineNotLoaded(f"machine {text!r}: its empty state has no snapshot ({_reason(error)})") from error
+    if len(set(states)) > 1:
+        raise MachineNotLoaded(
+            f"machine {text!r}: two of them differ before any command, or one does after install(snapshot()): "
+            "a new machine's state must always be the same"
+        )
+
+
+def _states(first: Any, second: Any) -> list[bytes]:
+    """Snapshots of two machines, and of the second once it has installed the first one's."""
+    states = [msgpack.packb(machine.snapshot(), use_bin_type=True) for machine in (first, second)]
+    second.install(msgpack.unpackb(states[0], raw=False, strict_map_key=False))
+    return [*states, msgpack.packb(second.snapshot(), use_bin_type=True)]
 
 
 def main(argument: str) -> int:
@@ -79,6 +128,8 @@ def main(argument: str) -> int:
     asked = json.loads(argument)
     try:
         machines = installed(asked["machines"], asked["path"])
+        for text in asked["machines"]:
+            try_empty(text, load(text))
     except MachineNotLoaded as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -6,6 +6,8 @@ from typing import Any
 
 from ocelog import RELEASE, SNAPSHOT, Commit, StateMachine, command, query
 from ocelog.shard.machines.listeners import Listeners
+from ocelog.shard.machines.patience import Patience
+from ocelog.shard.machines.waiting import ANSWER
 
 
 class Bank(StateMachine):
@@ -92,3 +94,52 @@ class BankTwo(Bank):
     def deposit(self, commit: Commit, account: str, amount: int) -> int:
         """The new balance."""
         return self._set(account, self.balances.get(account, 0) + amount + 1)
+
+
+class Bell(Patience):
+    """Who waits hears what is rung next."""
+
+    type_name = "bell"
+
+    @command(mode=SNAPSHOT)
+    def hear(self, commit: Commit, number: int, wait_ms: int | None, least: int) -> list[Any] | None:
+        """Wait for a bell; [0] at once for who asks for nothing."""
+        if not least:
+            return [0]
+        self.wait(commit, number, wait_ms)
+        return None
+
+    @command(mode=SNAPSHOT)
+    def ring(self, commit: Commit, times: int) -> int:
+        """How many heard it."""
+        heard = list(self.waiters)
+        for waiter in heard:
+            self.waiters.remove(waiter.session, waiter.number)
+            self.publish(waiter.session, ANSWER, [waiter.number, times])
+        return len(heard)
+
+    @command(mode=SNAPSHOT)
+    def cancel(self, commit: Commit, number: int) -> None:
+        """Wait no more."""
+        self.waiters.remove(commit.session, number)
+
+    @query
+    def waiting(self, commit: Commit) -> int:
+        """How many wait."""
+        return len(self.waiters)
+
+    def session_closed(self, commit: Commit) -> None:
+        """Who has gone waits no more."""
+        self.waiters.end(commit.session)
+
+    session_expired = session_closed
+
+    def snapshot(self) -> Any:
+        """Who waits, and until when."""
+        return [self.waiters.state(), list(self.alarms)]
+
+    def install(self, state: Any) -> None:
+        """Take them back."""
+        waiters, alarms = state
+        self.waiters.install(waiters)
+        self.install_alarms(alarms)

@@ -7,7 +7,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import ocelog
 import pytest
 from ocelog.cluster import LocalCluster
 from ocelog.cluster.errors import ConfigError, StartFailed
+from ocelog.cluster.plan import ChildPlan, command_of
+from ocelog.cluster.supervisor import Supervisor
 
-from .bank import Bank, BankTwo
+from .bank import Bank, BankTwo, Bell
 
 WAIT_S_MAX = 60.0
 ROOT = Path(__file__).parents[2]
@@ -64,7 +67,7 @@ def ocelog_program(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(shards=2, replicas=1, machines=[Bank]) as cluster:
+    with LocalCluster(shards=2, replicas=1, machines=[Bank, Bell]) as cluster:
         yield cluster
 
 
@@ -124,6 +127,23 @@ def test_events_of_a_machine(client: ocelog.Client) -> None:
     assert (second.old, second.new) == (1, 3)
 
 
+def test_requests_that_wait(cluster: LocalCluster, client: ocelog.Client) -> None:
+    """Answered at once, later, and not in time; from both kinds of clients."""
+    bell = client.resource("bell", "bell")
+    assert bell.request("hear", 0) == 0
+    assert bell.request("hear", 1, timeout=0.05) is None
+    assert bell.query("waiting") == 0
+
+    async def asynchronous() -> Any:
+        async with ocelog.connect_async(cluster.endpoints) as other:
+            heard = asyncio.create_task(other.resource("bell", "bell").request("hear", 1, timeout=WAIT_S_MAX))
+            await asyncio.to_thread(eventually, lambda: bell.query("waiting") == 1, "somebody who waits")
+            assert await asyncio.to_thread(bell.command, "ring", 3) == 1
+            return await heard
+
+    assert asyncio.run(asynchronous()) == 3
+
+
 def test_from_the_command_line(cluster: LocalCluster) -> None:
     where = f"--endpoints={','.join(cluster.endpoints)}"
     assert ocelog_program("resource", "cli", "bank", "command", "deposit", "a", "5", where).stdout == "5\n"
@@ -161,9 +181,63 @@ class Map(StateMachine):
 class Again(StateMachine):
     type_name = "fine"
 
+class Sized(StateMachine):
+    type_name = "sized"
+
+    def __init__(self, size):
+        super().__init__()
+
+class Hasty(StateMachine):
+    type_name = "hasty"
+
+    def __init__(self):
+        self.total = 0
+
+class Dated(StateMachine):
+    type_name = "dated"
+
+    def __init__(self):
+        super().__init__()
+        self.since = time.time()
+
+class Forgetful(StateMachine):
+    type_name = "forgetful"
+    made = 0
+
+    def __init__(self):
+        super().__init__()
+        Forgetful.made += 1
+        self.number = self.made
+
+    def snapshot(self):
+        return self.number
+
+    def install(self, state):
+        self.number = state
+
+class Unkept(StateMachine):
+    type_name = "unkept"
+
+    def snapshot(self):
+        return {1, 2}
+
+    def install(self, state):
+        pass
+
 class Outer:
     class Inner(StateMachine):
         type_name = "inner"
+"""
+
+SNAPSHOTLESS = """
+from ocelog import SNAPSHOT, StateMachine, command
+
+class Bank(StateMachine):
+    type_name = "bank"
+
+    @command(mode=SNAPSHOT)
+    def go(self, commit):
+        pass
 """
 
 
@@ -177,6 +251,14 @@ class Outer:
         (["broken_machines:Nameless"], "has the type_name '' and the version 1"),
         (["broken_machines:Map"], "'map' is a type of Ocelog's own"),
         (["broken_machines:Fine", "broken_machines:Again"], "two machines are called 'fine'"),
+        (["broken_machines:Sized"], r"Sized\(\) raises TypeError: .* missing 1 required positional argument"),
+        (["broken_machines:Hasty"], r"its __init__ must begin with super\(\).__init__\(\)"),
+        (["broken_machines:Dated"], r"__init__ \(line \d+\) calls time.time\(\): a clock differs between replicas"),
+        (["broken_machines:Forgetful"], "two of them differ before any command"),
+        (["broken_machines:Unkept"], "its empty state has no snapshot .TypeError: can"),
+        (["snapshotless_machines:Bank"], "go keep their state in the snapshot, so the machine must define snapshot"),
+        (["leaving_machines:Bank"], "cannot be imported .SystemExit: 0"),
+        (["ending_machines:Bank"], "the modules of ending_machines:Bank end the process that imports them, with 0"),
         (["raising_machines:Bank"], r"cannot be imported .ZeroDivisionError: division by zero"),
     ],
 )
@@ -185,6 +267,9 @@ def test_a_machine_that_cannot_be_had_is_told_before_anything_is_started(
 ) -> None:
     (tmp_path / "broken_machines.py").write_text(BROKEN)
     (tmp_path / "raising_machines.py").write_text("1 / 0\n")
+    (tmp_path / "leaving_machines.py").write_text("raise SystemExit(0)\n")
+    (tmp_path / "ending_machines.py").write_text("import os\nos._exit(0)\n")
+    (tmp_path / "snapshotless_machines.py").write_text(SNAPSHOTLESS)
     settings = {"machine_path": [str(tmp_path)]}
     with pytest.raises(ConfigError, match=said):
         LocalCluster(shards=1, replicas=1, data=tmp_path / "data", machines=machines, cluster=settings).start()
@@ -257,3 +342,69 @@ def test_a_new_version_of_a_machine(tmp_path: Path) -> None:
     )
     with pytest.raises(StartFailed, match=said):
         LocalCluster(shards=1, replicas=3, data=data, machines=[Bank], timeout=8).start()
+
+
+class Mixed:
+    """A cluster of three replicas of which each has machines of its own, as while it is upgraded from host to host."""
+
+    def __init__(self, data: Path) -> None:
+        self.machines = {replica: [Bank] for replica in range(3)}
+        self.cluster = start(data, [Bank])
+        self.cluster.supervisor = Supervisor(self.cluster.settings, command=self._command)
+
+    def _command(self, plan: ChildPlan) -> Sequence[str]:
+        kind, _, replica = plan.key
+        if kind == "replica":
+            own = [f"{machine.__module__}:{machine.__qualname__}" for machine in self.machines[replica]]
+            plan = replace(plan, arguments={**plan.arguments, "machines": own})
+        return command_of(plan)
+
+    def install(self, replica: int, machines: list[type]) -> None:
+        self.machines[replica] = machines
+        self.cluster.restart(0, replica)
+
+    def row(self, replica: int) -> dict[str, Any]:
+        (row,) = [row for row in self.cluster.status()["shards"][0]["replicas"] if row["id"] == replica]
+        return dict(row)
+
+    def caught_up(self, replica: int) -> bool:
+        """Whether it has applied all that the leader has."""
+        here, there = (self.row(one)["applied_index"] for one in (replica, self.cluster.leader(0)))
+        return None not in (here, there) and here >= there
+
+
+def test_a_rolling_upgrade_that_forgets_a_replica(tmp_path: Path) -> None:
+    """Replica by replica under the eyes of a client; the one that was forgotten stops at the switch, and later catches up."""
+    mixed = Mixed(tmp_path / "data")
+    with mixed.cluster as cluster, ocelog.connect(cluster.endpoints) as client:
+        accounts = client.resource("accounts", "bank")
+        assert accounts.command("deposit", "a", 10) == 10
+        forgotten = next(replica for replica in range(3) if replica != cluster.leader(0))
+        upgraded = [replica for replica in range(3) if replica != forgotten]
+        for step, replica in enumerate(upgraded):
+            mixed.install(replica, [Bank, BankTwo])
+            assert accounts.command("deposit", "a", 10) == 20 + 10 * step, "version 1 is in force"
+        eventually(
+            lambda: mixed.cluster.leader(0) in upgraded or _hand_over(mixed, forgotten), "a leader that has both"
+        )
+        client.switch_machine("bank", 2)
+        assert accounts.command("deposit", "a", 10) == 41
+        eventually(lambda: mixed.row(forgotten).get("missing_machine"), "the forgotten replica to stop")
+        said = mixed.row(forgotten)["missing_machine"]
+        assert "needs version 2 of the machine 'bank', and version 1 of it is installed here: install it" in said
+        done = ocelog_program("machines", f"--endpoints={','.join(cluster.endpoints)}", "--json")
+        (bank,) = [row for row in json.loads(done.stdout) if row["type"] == "bank"]
+        assert bank["installed"] == {"1": ["0/0", "0/1", "0/2"], "2": [f"0/{replica}" for replica in upgraded]}
+        killed = cluster.leader(0)
+        cluster.kill(0, killed)
+        assert accounts.command("deposit", "a", 1) == 43, "one leads, and the forgotten one votes and keeps the log"
+        assert cluster.leader(0) == next(replica for replica in upgraded if replica != killed)
+        cluster.restart(0, killed)
+        mixed.install(forgotten, [Bank, BankTwo])
+        eventually(lambda: mixed.caught_up(forgotten), "the forgotten replica to catch up")
+        assert mixed.row(forgotten)["missing_machine"] is None
+
+
+def _hand_over(mixed: Mixed, replica: int) -> None:
+    """Have another replica lead than this one, which has just nothing new."""
+    mixed.cluster.restart(0, replica)

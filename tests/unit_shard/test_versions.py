@@ -123,6 +123,22 @@ ALL = registry((*BUILT_IN, Tally, TallyTwo, Mute, Changed, Refusing, Stateless))
 TINY = {"segment_bytes_max": 4096, "compaction": {"enabled": 0, "digest_entries": 50}}
 
 
+class Unmakeable(Tally):
+    """Cannot be made at all."""
+
+    type_name = "unmakeable"
+
+    def __init__(self):
+        raise OSError("no such file")
+
+
+class TallyUnmakeable(Unmakeable):
+    """Nor can a version of the tally."""
+
+    type_name = "tally"
+    version = 9
+
+
 class Shard:
     """One executor with a session and a tally."""
 
@@ -219,7 +235,26 @@ def test_a_client_cannot_choose_a_version(kit):
     assert answer.results[0][0] == errors.UNKNOWN_OPERATION
 
 
+def test_a_machine_that_cannot_be_made_ends_no_replica(kit):
+    """The opening is committed: raised on, it would end every replica, and again whenever one starts."""
+    shard = Shard(kit, Machines((Tally, Unmakeable)))
+    shard.sequence += 1
+    shard.entries.open(shard.session, shard.sequence, "unmakeable", "other")
+    results = shard.executor.sessions.get(shard.session).results
+    assert kit.decoded(results[shard.sequence][1]) == (errors.MACHINE_ERROR, "OSError: no such file")
+    assert shard.executor.active == {"tally": 1}
+    assert "other" not in shard.executor.by_name
+    assert shard.run("add", 2) == (errors.OK, 2)
+
+
 # -- switching -----------------------------------------------------------------------------------------
+
+
+def test_a_version_that_cannot_be_made_is_refused(kit):
+    shard = Shard(kit, Machines((Tally, TallyUnmakeable)))
+    code, said = shard.switch(9)
+    assert (code, "OSError: no such file" in said) == (errors.MACHINE_ERROR, True)
+    assert (shard.executor.active, shard.status()[0]) == ({"tally": 1}, 1)
 
 
 def test_the_state_goes_on_under_the_other_version(shard):
