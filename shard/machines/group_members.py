@@ -318,11 +318,15 @@ class GroupMembers(StateMachine):
             member.under_way.update(dict(under_way))
             member.pending.update(dict(pending))
             self.members[id] = member
-            if session is not None:
-                self.sessions.put(session, id, None)
         self.candidates.install(candidates)
         if set(self.candidates) != {id for id, member in self.members.items() if member.session is not None}:
             raise ValueError("those present are not those in line to lead")
+        for id in self.candidates:
+            # In the order in which they came, which for who was away and came back is not that of the members: when their
+            # session ends they leave in it, and listeners are told in it.
+            present = self.members[id].session
+            assert present is not None
+            self.sessions.put(present, id, None)
         _check_numbers(alarm or 0)
         self.alarm = alarm
         self.listeners.install(listeners)

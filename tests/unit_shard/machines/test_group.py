@@ -15,6 +15,7 @@ from ocelog.shard.machines.group_members import (
     REMOVED,
     TAKEN_OVER,
 )
+from ocelog.shard.testing import by, check, close
 
 from .test_queue import Driver
 
@@ -592,3 +593,10 @@ def test_a_message_without_its_entry_is_corruption(group):
     other.install(group.machine.snapshot())
     with pytest.raises(ValueError, match="live entries"):
         other.restored()
+
+
+def test_those_who_came_back_are_rebuilt_in_the_order_in_which_they_came() -> None:
+    """When their session ends they leave in that order, and listeners are told in that order, on every replica."""
+    joins = [("join", id, 0, True, None, None, 2, False) for id in (b"a", b"b")]
+    back = [("part", b"a"), joins[0], ("listen", None)]
+    check(GroupMachine, [by(1, "listen", None), *joins, *back, close(0)])
