@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -88,6 +87,11 @@ REQUESTS: Mapping[str, Waiting] = {
     "latch": Waiting(
         ask=lambda rng, serial: ("wait_open",),
         others=lambda rng, serial: rng.choice((("set_count", 3), ("count_down", 1), ("reset", 2))),
+        left=_waits,
+    ),
+    "group": Waiting(
+        ask=lambda rng, serial: ("send", rng.random() < 0.5, rng.choice(("random", "broadcast")), None, fresh(serial)),
+        others=lambda rng, serial: ("join", b"m%d" % rng.randrange(3), 0, rng.random() < 0.7, None, None, 2, True),
         left=_waits,
     ),
     "queue": Waiting(
@@ -228,22 +232,28 @@ class Requester:
     # -- events and ends -----------------------------------------------------------------------------
 
     def given(self, batch: EventBatch) -> None:
-        """Events have come: answers, and tasks for this client's worker."""
+        """Events have come: answers, tasks for this client's worker, and messages for the members that it is."""
         for event in batch.events:
             if event.name == ANSWER:
                 self.book.answered(0, event.value)
             elif event.name == "change" and event.value[0] == "task":
                 index, attempt, _ = event.value[3]
-                delay = self.client.scheduler.between(0, HOLD_MAX)
-                name = name_of("task_queue", TAME)
-                self.client.scheduler.after(delay, partial(self._done, name, index, attempt))
+                parts = [("ack", index, attempt), ("give_back", index, attempt), ("fail", index, attempt, "no")]
+                self._after(name_of("task_queue", TAME), parts)
+            elif event.name == "change" and event.value[0] == "message":
+                who, (index, attempt, *_) = event.value[1], event.value[3]
+                parts = [(name, who, index, attempt) for name in ("ack", "reply", "fail")]
+                self._after(name_of("group", TAME), [parts[0], (*parts[1], b"yes"), (*parts[2], "no")])
 
-    def _done(self, name: str, index: int, attempt: int) -> None:
-        """A task is done, or cannot be, or goes back."""
+    def _after(self, name: str, ways: list[Parts]) -> None:
+        """A task or a message is done with after a while, in one of these ways, mostly the first."""
+        scheduler = self.client.scheduler
+        parts = ways[0] if scheduler.chance(0.7) else scheduler.rng.choice(ways)
+        scheduler.after(scheduler.between(0, HOLD_MAX), self._done, name, parts)
+
+    def _done(self, name: str, parts: Parts) -> None:
         if self.client.requests is self:
-            draw = self.client.scheduler.rng.random()
-            parts = ("ack", index, attempt) if draw < 0.7 else ("give_back", index, attempt)
-            self._send(name, parts if draw < 0.9 else ("fail", index, attempt, "no"))
+            self._send(name, parts)
 
     def session_over(self, state: ClientState) -> None:
         """Nothing comes any more for what waits, and what was held is gone."""

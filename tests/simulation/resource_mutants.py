@@ -6,6 +6,7 @@ from ocelog.client import flow
 from ocelog.shard import executor, timers, unasked
 from ocelog.shard.machines import (
     candidates,
+    group,
     holding,
     lock,
     multimap,
@@ -122,6 +123,18 @@ RESOURCE_MUTANTS = (
         ),
         ("OneLeaderPerTerm",),
         overrides={**LOCKS, "machines": ("election",)},
+    ),
+    Mutant(
+        "a member is given its latest message first",
+        (Edit(group.GroupMachine, "_hand_out", "popitem(last=False)", "popitem()"),),
+        ("MessagesInOrder",),
+        overrides={**RESOURCES, "machines": ("group",)},
+    ),
+    Mutant(
+        "whoever lost a message may still say that it is handled",
+        (Edit(group.GroupMachine, "_handles", "member.under_way.get(index) == attempt", "index in member.under_way"),),
+        ("MessagesInOrder",),
+        overrides={**RESOURCES, "machines": ("group",), "resource_share": 0.9},
     ),
     Mutant(
         "a map replaces whatever the version is",

@@ -321,6 +321,39 @@ class NoTaskLost(Rule):
                 self.check(mine == known.live, f"task queue {resource} at {index} keeps {known.live}, not {set(mine)}")
 
 
+class MessagesInOrder(Rule):
+    """A member of a group is given its messages in their order, each again until it is handled, and then no more."""
+
+    type_name = "group"
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__(observer)
+        self._attempts: dict[tuple[int, bytes], dict[int, int]] = defaultdict(dict)
+        self._handled: dict[tuple[int, bytes], set[int]] = defaultdict(set)
+
+    def _handles(self, index: int, fact: Fact, member: bytes, message: int, attempt: int, *more: Any) -> None:
+        if fact.value:
+            given = self._attempts[fact.resource, member].get(message)
+            self.check(given == attempt, f"{fact} at {index} is taken, the attempt was {given}")
+            handled = self._handled[fact.resource, member]
+            self.check(message not in handled, f"{fact} at {index} is taken, and was handled before")
+            handled.add(message)
+
+    _command_ack = _command_fail = _command_reply = _handles
+
+    def _published(self, index: int, fact: Fact) -> None:
+        if fact.name != "change" or fact.value[0] != "message":
+            return
+        who = (fact.resource, fact.value[1])
+        message, attempt, *_ = fact.value[3]
+        given = self._attempts[who]
+        text = f"entry {index} gives {fact.value}"
+        self.check(message not in self._handled[who], f"{text}, which it has handled")
+        self.check(attempt == given.get(message, 0) + 1, f"{text} after attempt {given.get(message, 0)}")
+        self.check(attempt > 1 or message > max(given, default=0), f"{text} behind {max(given, default=0)}")
+        given[message] = attempt
+
+
 class LeavesNothing(Checker):
     """When everything was given back and taken back, no open session has anything left where applications asked."""
 
@@ -344,5 +377,6 @@ RULE_CHECKERS: tuple[type[Checker], ...] = (
     OneLeaderPerTerm,
     QueueOrder,
     NoTaskLost,
+    MessagesInOrder,
     LeavesNothing,
 )
