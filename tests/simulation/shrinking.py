@@ -62,7 +62,13 @@ class Shrinker:
             self._shorten()
         self._leave_out_operations()
         self._leave_out_faults()
-        return replace(self.best, text=str(self.failure).splitlines()[0])
+        return replace(self._without_echoes(), text=str(self.failure).splitlines()[0])
+
+    def _without_echoes(self) -> Scenario:
+        """The best, without fields that say what the seed draws anyway."""
+        drawn = replace(self.best, overrides={}).simulation().plan
+        told = {name: value for name, value in self.best.overrides.items() if getattr(drawn, name) != value}
+        return replace(self.best, overrides=told)
 
     def _try(self, **overrides: Any) -> bool:
         """Whether it fails in the same way with these fields too; then that is the best so far."""
