@@ -60,6 +60,7 @@ VERBS = {
     "value": Verb("client.commandline.value", "read and change a value"),
     "log": Verb("shard.verbs", "look into the log files of a data directory", "configure_log", "run_log"),
     "bench": Verb("bench.verbs", "measure a cluster"),
+    "check": Verb("bench.checker.verbs", "check that a history is linearizable"),
     "torture": Verb("bench.torture.verbs", "break what can be broken, and judge what clients saw"),
 }
 

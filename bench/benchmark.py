@@ -15,7 +15,7 @@ from typing import Any
 from ..client.protocol.errors import OcelogError
 from ..client.protocol.routing import SlotTable
 from ..cluster.shardmap import equal_ranges
-from .checker import Verdict, check_counters, check_map
+from .checker.tally import Verdict, check_counters, check_map
 from .cpu import Meter, groups_of
 from .faults import Fault, KillLeaders, Schedule, StopFollowers
 from .figures import Figures, count_within, measure

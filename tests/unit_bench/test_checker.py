@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ocelog.bench.checker import Verdict, check_counters, check_map
+from ocelog.bench.checker.tally import Verdict, check_counters, check_map
 from ocelog.bench.history import History
 from ocelog.bench.rows import ABSENT, FOREIGN, NEVER, NOTHING, REMOVED, ROW
 from ocelog.bench.zones import count_impossible

@@ -13,7 +13,7 @@ import msgpack
 import numpy as np
 import pytest
 from ocelog.bench.benchmark import READ_BACKS
-from ocelog.bench.checker import check_counters, check_map
+from ocelog.bench.checker.tally import check_counters, check_map
 from ocelog.bench.history import History
 from ocelog.bench.load import Generator
 from ocelog.bench.plan import Plan

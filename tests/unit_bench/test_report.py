@@ -7,7 +7,7 @@ import json
 
 import pytest
 from ocelog.bench.benchmark import Options, Outcome
-from ocelog.bench.checker import Verdict
+from ocelog.bench.checker.tally import Verdict
 from ocelog.bench.faults import Fault
 from ocelog.bench.figures import Figures
 from ocelog.bench.histogram import Histogram

@@ -19,9 +19,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from .history import Column, History
-from .rows import FOREIGN, NOTHING, REMOVED
-from .zones import count_impossible
+from ..history import Column, History
+from ..rows import FOREIGN, NOTHING, REMOVED
+from ..zones import count_impossible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

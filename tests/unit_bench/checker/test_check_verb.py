@@ -1,0 +1,143 @@
+"""`ocelog check`: exit codes, what is said of bad lines, and the page that shows what is wrong."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocelog.__main__ import main
+from ocelog.bench.checker import Operation
+from ocelog.bench.checker.reading import as_line, read_lines
+from ocelog.bench.checker.verbs import MODELS
+
+PUT = {
+    "process": "a",
+    "model": "map",
+    "key": "k",
+    "operation": "put",
+    "arguments": [1],
+    "call": 1,
+    "return": 2,
+    "result": None,
+}
+GET = {"process": "b", "model": "map", "key": "k", "operation": "get", "call": 3, "return": 4, "result": 1}
+STALE = {**GET, "result": "<b>&"}
+
+
+def check(folder: Path, *lines: Any, options: tuple[str, ...] = ()) -> int:
+    path = folder / "history.jsonl"
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return main(["check", str(path), *options])
+
+
+def test_a_history_that_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failed, weaker = {**PUT, "outcome": "failed", "arguments": [9]}, {**STALE, "level": "causal"}
+    assert check(tmp_path, PUT, GET, "", failed, weaker, {"record": "listener", "whatever": 1}) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("linearizable: 2 operations")
+    assert "1 operations failed" in said and "1 weaker reads" in said and "1 records of other" in said
+    assert not list(tmp_path.glob("*.html"))
+
+
+class Pictures(HTMLParser):
+    """What a page would fetch, and what is drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.kinds: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.fetched += [f"{tag} {name}" for name in given if name in ("src", "href")]
+        if tag == "rect":
+            self.kinds.append(given["class"] or "")
+
+
+def test_a_history_that_is_wrong_is_shown_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = {**PUT, "arguments": [3], "process": "c", "call": 0, "return": None}
+    assert check(tmp_path, PUT, unknown, STALE, {**GET, "key": "other", "result": None}) == 1
+    said = capsys.readouterr().out
+    assert "nothing explains get('k') = '<b>&' by b, line 3" in said
+    text = (tmp_path / "history.jsonl.html").read_text()
+    page = Pictures()
+    page.feed(text)
+    assert page.fetched == [] and "<b>&" not in text, "nothing from elsewhere, and nothing of the history unescaped"
+    assert sorted(page.kinds) == ["blocked", "left unknown", "placed"]
+
+
+def test_bounds_leave_it_undecided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    offers = [
+        {"process": n, "model": "queue", "operation": "offer", "arguments": [n], "call": 1, "return": 9, "result": None}
+        for n in range(12)
+    ]
+    size = {"process": 1, "model": "queue", "operation": "size", "call": 10, "return": 11, "result": 13}
+    assert (
+        check(tmp_path, *offers, size, options=("--states", "500", "--json", "--html", str(tmp_path / "p.html"))) == 75
+    )
+    assert json.loads(capsys.readouterr().out)["verdict"] == "undecided"
+    assert (tmp_path / "p.html").exists()
+
+
+BAD = {
+    "not JSON": ("{", "not JSON"),
+    "no object": ("[1]", "a JSON object is wanted"),
+    "deep": ("[" * 100_000, "not JSON"),
+    "unknown field": ({**PUT, "retrun": 1}, "field 'retrun': an unknown field"),
+    "no call": ({**PUT, "call": None}, "field 'call': an integer"),
+    "a time that is none": ({**PUT, "call": 1.5}, "field 'call': an integer"),
+    "a return before the call": ({**PUT, "return": 0}, "field 'return': not before the call"),
+    "no result": ({name: PUT[name] for name in PUT if name != "result"}, "field 'result': missing"),
+    "a strange outcome": ({**PUT, "outcome": "maybe"}, "field 'outcome': one of ok, unknown, failed"),
+    "a strange operation": ({**PUT, "operation": "push"}, "field 'operation': one of get, contains, put"),
+    "too few arguments": ({**PUT, "arguments": []}, "field 'arguments': put takes 1, not 0"),
+    "arguments that are none": ({**PUT, "arguments": 1}, "field 'arguments': an array"),
+    "no key": ({**PUT, "key": None}, "field 'key': missing; put of a map needs one"),
+    "no process": ({**PUT, "process": None}, "field 'process': a string or an integer"),
+    "a strange model": ({**PUT, "model": "tree"}, "field 'model': one of register"),
+    "another model": ({**GET, "model": "counter", "key": None}, "field 'model': 'counter', but line 1 says"),
+    "no model": ({**PUT, "model": None}, "field 'model': missing"),
+    "a resource that is none": ({**PUT, "resource": 3}, "field 'resource': a string"),
+    "an index that is none": ({**PUT, "index": "7"}, "field 'index': an integer"),
+    "a level that is none": ({**PUT, "level": 7}, "field 'level': a string"),
+}
+
+
+@pytest.mark.parametrize("story", BAD)
+def test_a_bad_line_is_told_with_file_line_and_field(
+    story: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line, wanted = BAD[story]
+    assert check(tmp_path, PUT, line) == 65
+    assert f"{tmp_path / 'history.jsonl'}, line 2: {wanted}" in capsys.readouterr().err
+
+
+def test_a_model_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "checking.md").read_text()
+    (tmp_path / "bankmodel.py").write_text(text.split("```python\n")[1].split("```")[0] + "\nNOTHING = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    deposit = {"process": 1, "operation": "deposit", "arguments": [5], "call": 1, "return": 2, "result": 5}
+    balance = {"process": 2, "operation": "balance", "call": 3, "return": 4, "result": 5}
+    assert check(tmp_path, deposit, balance, options=("--model", "bankmodel:Bank")) == 0
+    assert check(tmp_path, deposit, {**balance, "result": 4}, options=("--model", "bankmodel:Bank")) == 1
+    named = {**deposit, "model": "bank"}
+    assert check(tmp_path, named, PUT | {"resource": "m"}, options=("--model", "bank=bankmodel:Bank")) == 0
+    for wrong in ("bank", "bankmodel:Nobody", "nowhere:Bank", "bankmodel:NOTHING"):
+        assert check(tmp_path, deposit, options=("--model", wrong)) == 64
+    assert check(tmp_path, PUT, options=("--seconds", "0")) == 64
+
+
+def test_what_is_written_is_read_again() -> None:
+    operations = [
+        Operation("put", (1,), None, call=1, returned=2, process="a", key="k", resource="m", model="map", index=4),
+        Operation("put", ((1, 2),), call=3, process="a", key="k", resource="m", model="map"),
+    ]
+    lines = [as_line(each).encode() for each in operations]
+    again = read_lines(lines, "here", None, {"map": MODELS["map"]()}).operations
+    assert [as_line(each) for each in again] == [as_line(each) for each in operations]
+    assert [each.known for each in again] == [True, False]
