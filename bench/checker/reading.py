@@ -37,6 +37,7 @@ FIELDS = frozenset(
         "level",
         "session",
         "number",
+        "waited",
     )
 )
 

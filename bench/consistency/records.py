@@ -12,6 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..checker import MODELS
+from ..checker import Operation as Checked
+from ..checker.operation import frozen
+from ..checker.reading import as_line, read_lines
+
 NEVER = 1 << 62
 """The return time of what had not ended when the history was closed, or whose fate is unknown."""
 
@@ -54,6 +59,57 @@ class Operation:
     def is_query(self) -> bool:
         """Whether it changes nothing."""
         return self.name in QUERIES
+
+    @property
+    def model(self) -> str:
+        """What it is an operation of: a counter has no keys, and of a map only `clear` has none."""
+        return "map" if self.key is not None or self.name == "clear" else "counter"
+
+    def checked(self) -> Checked:
+        """The same as the checker of histories takes it."""
+        return Checked(
+            self.name,
+            () if self.value is None or self.name in ("get", "remove", "clear") else (frozen(self.value),),
+            frozen(self.result),
+            call=self.invoked,
+            returned=self.returned if self.outcome == OK else NEVER,
+            process=self.client,
+            key=self.key,
+            resource=self.resource,
+            model=self.model,
+            index=self.index,
+        )
+
+    def line(self) -> str:
+        """The line of it in a file, which `ocelog check` reads too."""
+        more: dict[str, Any] = {"outcome": self.outcome, "session": self.session, "number": self.number}
+        if self.outcome == OK:
+            more["result"] = self.result
+        elif self.returned < NEVER:
+            more["return"] = self.returned
+        # A command is linearizable at every level; of a read the level says what it promises.
+        more["level" if self.is_query else "waited"] = self.level
+        return as_line(self.checked(), **more)
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> Operation:
+        """Read what `line` wrote."""
+        arguments = record["arguments"]
+        return cls(
+            client=record["process"],
+            session=record["session"],
+            number=record["number"],
+            resource=record["resource"],
+            name=record["operation"],
+            key=record.get("key"),
+            value=arguments[0] if arguments else None,
+            level=record["level"] if "level" in record else record["waited"],
+            invoked=record["call"],
+            returned=NEVER if record["return"] is None else record["return"],
+            outcome=record["outcome"],
+            result=record.get("result"),
+            index=record.get("index", 0),
+        )
 
     def __str__(self) -> str:
         told = f"{self.result!r}" if self.outcome == OK else self.outcome
@@ -107,30 +163,34 @@ class Listener:
 
 @dataclass(kw_only=True, slots=True)
 class History:
-    """All of it."""
+    """All of it; `objects` are operations on locks, queues and sets, of which only the order is judged."""
 
     operations: list[Operation] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
+    objects: list[Checked] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """As text, one JSON object per line."""
+        """As text, one JSON object per line, in the format of `ocelog check`."""
         for operation in self.operations:
-            yield json.dumps({"operation": asdict(operation)})
+            yield operation.line()
+        for each in self.objects:
+            yield as_line(each)
         for listener in self.listeners:
-            yield json.dumps({"listener": asdict(listener)})
+            yield json.dumps({"record": "listener"} | asdict(listener))
 
     @classmethod
     def of_lines(cls, lines: Iterable[str]) -> History:
         """Read what `lines` wrote. Raises ValueError for anything else."""
         history = cls()
+        models = {name: made() for name, made in MODELS.items()}
         for line in lines:
             record = json.loads(line)
-            if "operation" in record:
-                history.operations.append(Operation(**record["operation"]))
-            elif "listener" in record:
-                fields = record["listener"]
-                fields["given"] = [Given(**each) for each in fields["given"]]
-                history.listeners.append(Listener(**fields))
+            if record.get("record") == "listener":
+                del record["record"]
+                record["given"] = [Given(**each) for each in record["given"]]
+                history.listeners.append(Listener(**record))
+            elif "session" in record:
+                history.operations.append(Operation.of_record(record))
             else:
-                raise ValueError(f"neither an operation nor a listener: {line:.80}")
+                history.objects += read_lines([line.encode()], "a history", None, models).operations
         return history

@@ -24,6 +24,7 @@ from ocelog.client import OcelogError
 from ocelog.cluster.local import LocalCluster
 
 from .check import check
+from .objects import ObjectWorker
 from .recording import COUNTER, KEYS, MAP, Recorder
 from .records import OK, UNKNOWN, History
 
@@ -64,6 +65,8 @@ class Report:
             counts[f"{operation.level} {kind}"] += 1
             if operation.outcome != OK:
                 counts[f"{operation.outcome} {kind}"] += 1
+        for each in self.history.objects:
+            counts[f"{each.model} operations"] += 1
         for listener in self.history.listeners:
             counts["listeners"] += 1
             for given in listener.given:
@@ -174,8 +177,12 @@ async def _load(
     faults.append(strike(cluster, plan))
     # Two at once for every client: what is in flight together must keep its order.
     working = [recorder.work(until, plan.pause) for recorder in recorders for _ in range(2)]
+    objects = [ObjectWorker(recorder) for recorder in recorders]
+    working += [worker.work(until, 2 * plan.pause) for worker in objects]
     await asyncio.gather(_come_and_go(cluster, plan, history, serials, until), *working)
     await asyncio.to_thread(faults[0].stop)
+    for worker in objects:
+        await worker.look()
     await _finish(recorders)
     for recorder in recorders:
         await recorder.close()
