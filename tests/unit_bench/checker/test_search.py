@@ -69,10 +69,18 @@ RIGHT: dict[str, Story] = {
         ],
     ),
     "a whole map": ("map", [("put k 1", (1, 2)), ("put l 1", (1, 9)), ("size", (3, 4), 1), ("size", (5, 6), 2)]),
+    "a clear of nothing that is needed later": (
+        "map",
+        [("clear", (1, 9)), ("put k 1", (2, 3)), ("get k", (4, 5), None)],
+    ),
     "a cleared map": ("map", [("put k 1", (1, 2)), ("clear", (3, 4), 5), ("get k", (5, 6), None)]),
     "a set": ("set", [("add x", (1, 2), True), ("add x", (3, 4), False), ("remove x", (5, 6), True)]),
     "a whole set": ("set", [("add x", (1, 9), True), ("size", (2, 3), 0), ("size", (4, 5), 1)]),
     "a queue": ("queue", [("offer 1", (1, 5)), ("offer 2", (1, 5)), ("poll", (6, 7), 2), ("take", (8, 9), 1)]),
+    "an unknown offer before the only other one": (
+        "queue",
+        [("offer 1", (1, None)), ("offer 2", (2, 3)), ("poll", (4, 5), 1), ("poll", (6, 7), 2)],
+    ),
     "an unknown poll": ("queue", [("offer 1", (1, 2)), ("poll", (3, None)), ("poll", (4, 5), None)]),
     "a queue's inside": (
         "queue",
