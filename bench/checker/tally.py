@@ -6,7 +6,8 @@ Every value is written once, so two checks suffice for a map. *Chain*: a put and
 or take away, hence each acknowledged value is seen exactly once more, by one of them or at the end. *Zones* (Gibbons
 and Korach, "Testing shared memories", SIAM J. Comput. 26(4), 1997, section 4): a register whose values are unique is
 linearizable exactly if no two forward zones of a key overlap and no backward zone lies inside a forward one. Both are
-exact but for the absence that removes make, see `zones`.
+exact but for the absence that removes make, see `zones`. Both take the time of a sort, whatever is in flight at once: a
+benchmark has millions of rows and up to thousands of operations at a time on one key, where `search` has no chance.
 
 Invariants: no false alarm: an operation whose outcome is unknown may have happened at any time after it began, or not
 at all, and excuses as much as it could have done and no more.

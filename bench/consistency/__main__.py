@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .check import check
 from .records import History
+from .registers import keep
 from .run import Plan, run
 
 
@@ -40,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
     )
     report = run(plan)
-    if options.history:
-        options.history.write_text("".join(f"{line}\n" for line in report.history.lines()))
     sys.stdout.write(f"{report}\n")
+    if options.history and (shown := keep(report.history, options.history)):
+        sys.stdout.write(f"shown in {shown}\n")
     return _verdict(report.complaints)
 
 

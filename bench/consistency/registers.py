@@ -7,9 +7,11 @@ Weaker reads promise less and are looked at in `reads`; what failed for sure too
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..checker import MODELS, Bounds, Judgement, judge
 from ..checker import Operation as Checked
+from ..checker.page import page
 from .records import BOUNDED_LINEARIZABLE, FAILED, LINEARIZABLE, UNKNOWN, History
 
 BOUNDS = Bounds()
@@ -35,3 +37,14 @@ def strong(history: History) -> Iterator[Checked]:
         if operation.outcome != FAILED and promised and not unanswered:
             yield operation.checked()
     yield from history.objects
+
+
+def keep(history: History, path: Path) -> Path | None:
+    """Write a history down, and a page beside it when it is not linearizable: the page's path."""
+    path.write_text("".join(f"{line}\n" for line in history.lines()), encoding="utf-8")
+    judgement = judged(history)
+    if judgement.verdict == "linearizable":
+        return None
+    shown = path.with_name(path.name + ".html")
+    shown.write_text(page(judgement, path.name), encoding="utf-8")
+    return shown

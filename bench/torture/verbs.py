@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; 1 when something was broken for good."""
+    from ..consistency.registers import keep
     from ..consistency.run import Plan
     from .campaign import torture
     from .faults import FAULTS
@@ -54,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{report}\n")
     for complaint in report.complaints[:50]:
         sys.stdout.write(f"  {complaint}\n")
-    if options.history:
-        options.history.write_text("".join(f"{line}\n" for line in report.history.lines()))
+    if options.history and (shown := keep(report.history, options.history)):
+        sys.stdout.write(f"shown in {shown}\n")
     if options.results:
         row = {
             "began": round(began),
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             "kills": sum(report.faults[name] for name in KILLS),
             "faults": dict(sorted(report.faults.items())),
             "skipped": report.skipped,
-            "operations": len(report.history.operations),
+            "operations": len(report.history.operations) + len(report.history.objects),
             "complaints": report.complaints[:50],
         }
         with options.results.open("a", encoding="utf-8") as file:

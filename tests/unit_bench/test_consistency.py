@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ocelog.bench.checker import MODELS
 from ocelog.bench.checker import Operation as Checked
 from ocelog.bench.checker.reading import read_lines
+from ocelog.bench.consistency.__main__ import main
 from ocelog.bench.consistency.check import check
 from ocelog.bench.consistency.reads import goes_back
 from ocelog.bench.consistency.records import (
@@ -23,7 +25,7 @@ from ocelog.bench.consistency.records import (
     Listener,
     Operation,
 )
-from ocelog.bench.consistency.registers import not_linearizable
+from ocelog.bench.consistency.registers import keep, not_linearizable
 from ocelog.bench.consistency.streams import answered_early, broken_streams, out_of_order
 from ocelog.bench.consistency.timeline import Timeline
 
@@ -107,6 +109,14 @@ def test_locks_queues_and_sets_are_judged_with_them() -> None:
     assert not_linearizable(History(operations=LINEAR["a put and a get"], objects=taken)) == []
     (found,) = not_linearizable(History(operations=LINEAR["a put and a get"], objects=[*taken, taken[1]]))
     assert found.startswith("line is not linearizable: nothing explains poll() = 5 by c")
+
+
+def test_a_history_is_kept_with_a_page_when_it_is_wrong(tmp_path: Path) -> None:
+    assert keep(History(operations=LINEAR["clear"]), tmp_path / "right.jsonl") is None
+    shown = keep(History(operations=NOT_LINEAR["a stale read"]), tmp_path / "wrong.jsonl")
+    assert shown == tmp_path / "wrong.jsonl.html" and "nothing explains get" in shown.read_text()
+    assert main(["--judge", str(tmp_path / "right.jsonl")]) == 0
+    assert main(["--judge", str(tmp_path / "wrong.jsonl")]) == 1
 
 
 # -- sequential and causal reads -----------------------------------------------------------------------
