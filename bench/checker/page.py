@@ -18,7 +18,7 @@ FINDINGS_MAX = 20
 PLACED_BEFORE = 12
 """How many operations before the point where every order ends are shown."""
 OPERATIONS_MAX = 150
-STEP, LANE, BAR, LEFT = 26, 30, 22, 150
+STEP, LANE, BAR, LEFT = 44, 30, 22, 150
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1d2733 }
