@@ -60,7 +60,7 @@ class Handler:
             elif chance(plan.nest):
                 self._nest()
             else:
-                self._end()
+                self._done()  # and round the loop, however many wait
 
     def _late(self, life: int) -> None:
         if life != self._life:
@@ -81,10 +81,13 @@ class Handler:
         self.client.act_soon()
 
     def _end(self) -> None:
+        self._done()
+        self._begin()
+
+    def _done(self) -> None:
         batch = self._queue.popleft()
         self._busy = False
         for callback in self.on_handled:
             callback(batch)
         batch.done()
         self.client.act_soon()
-        self._begin()
