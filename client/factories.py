@@ -10,9 +10,11 @@ A handle is cheap and knows its resource by name: what is deleted is opened anew
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from .options import Resources
+from .partitioning import Divide, deal
 from .protocol.operations import DELETE, EXISTS, MACHINES, NAMES, SWITCH
 from .proxies import MachineType, proxy_of
 from .resources.barrier import AsyncBarrier
@@ -30,6 +32,7 @@ from .resources.read_write_lock import AsyncReadWriteLock
 from .resources.resource import AsyncResource
 from .resources.semaphore import AsyncSemaphore
 from .resources.set import AsyncSet
+from .resources.set_partitioner import AsyncSetPartitioner
 from .resources.sorted_map import AsyncSortedMap
 from .resources.sorted_set import AsyncSortedSet
 from .resources.task_queue import AsyncTaskQueue
@@ -154,6 +157,17 @@ class AsyncFactories:
         """
         for number in self._resources.shards():
             await self._itself.perform(self._resources.shard(number), (SWITCH, type_name, version), False, timeout)
+
+    def set_partitioner(
+        self,
+        name: str,
+        items: Iterable[str | bytes | int],
+        *,
+        id: str | None = None,
+        divide: Divide = deal,
+    ) -> AsyncSetPartitioner:
+        """A member of the set partitioner of that name, for `async with`: see `SetPartitioner`."""
+        return AsyncSetPartitioner(self._itself, self._resources.get(name, "set_partitioner"), items, id, divide)
 
     async def exists(self, name: str, *, timeout: float | None = None) -> str | None:
         """The type of the resource of that name, or None when there is none."""

@@ -11,9 +11,11 @@ A handle is cheap and knows its resource by name: what is deleted is opened anew
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from .options import Resources
+from .partitioning import Divide, deal
 from .protocol.operations import DELETE, EXISTS, MACHINES, NAMES, SWITCH
 from .proxies import MachineType, proxy_of
 from .resources.barrier_sync import Barrier
@@ -30,6 +32,7 @@ from .resources.queue_sync import Queue
 from .resources.read_write_lock_sync import ReadWriteLock
 from .resources.resource_sync import Resource
 from .resources.semaphore_sync import Semaphore
+from .resources.set_partitioner_sync import SetPartitioner
 from .resources.set_sync import Set
 from .resources.sorted_map_sync import SortedMap
 from .resources.sorted_set_sync import SortedSet
@@ -155,6 +158,17 @@ class Factories:
         """
         for number in self._resources.shards():
             self._itself.perform(self._resources.shard(number), (SWITCH, type_name, version), False, timeout)
+
+    def set_partitioner(
+        self,
+        name: str,
+        items: Iterable[str | bytes | int],
+        *,
+        id: str | None = None,
+        divide: Divide = deal,
+    ) -> SetPartitioner:
+        """A member of the set partitioner of that name, for `with`: see `SetPartitioner`."""
+        return SetPartitioner(self._itself, self._resources.get(name, "set_partitioner"), items, id, divide)
 
     def exists(self, name: str, *, timeout: float | None = None) -> str | None:
         """The type of the resource of that name, or None when there is none."""

@@ -35,6 +35,7 @@ SOURCES = (
     "resources/set",
     "resources/sorted_map",
     "resources/sorted_set",
+    "resources/set_partitioner",
     "resources/task_queue",
     "resources/topic",
     "resources/value",
@@ -52,11 +53,13 @@ _RULES = (
     (r"__aexit__", "__exit__"),
     (r"__aiter__", "__iter__"),
     (r"__anext__", "__next__"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\bAsync(?=[A-Z])", ""),
     (r"from \.aio import", "from .sync import"),
     (r"from \.\.aio import", "from ..sync import"),
 )
 _IMPORT = re.compile(r"^( *from )(\.(?:resources\.)?)(\w+)( import )", re.M)
+_IMPORTS = re.compile(r"(?:^from \.resources\.\w+ import .*\n)+", re.M)
 _NAMES = re.compile(r"^( *from \S+ import )(\w+(?:, \w+)+)$", re.M)
 
 
@@ -65,6 +68,7 @@ def blocking(name: str, source: str) -> str:
     for pattern, replacement in _RULES:
         source = re.sub(pattern, replacement, source)
     source = _NAMES.sub(_in_order, _IMPORT.sub(_of_twin, source))
+    source = _IMPORTS.sub(lambda lines: "".join(sorted(lines[0].splitlines(keepends=True))), source)
     return _HEADER.format(name=Path(name).name) + source
 
 
@@ -78,7 +82,7 @@ def _of_twin(line: re.Match[str]) -> str:
 def _in_order(line: re.Match[str]) -> str:
     """Imported names in the order in which the formatter wants them: constants, classes, the rest."""
     names = line[2].split(", ")
-    return line[1] + ", ".join(sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name)))
+    return line[1] + ", ".join(sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name.lower())))
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from .queue import QueueMachine
 from .read_write_lock import ReadWriteLockMachine
 from .semaphore import SemaphoreMachine
 from .set import SetMachine
+from .set_partitioner import SetPartitionerMachine
 from .sorted_map import SortedMapMachine
 from .sorted_set import SortedSetMachine
 from .task_queue import TaskQueueMachine
@@ -39,6 +40,7 @@ BUILT_IN: tuple[type[StateMachine], ...] = (
     SortedSetMachine,
     ReadWriteLockMachine,
     SemaphoreMachine,
+    SetPartitionerMachine,
     TaskQueueMachine,
     TopicMachine,
     ValueMachine,

@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "queue": {"take": ((0, 1), (0, 2, None), ([], list(INDEXES[:3])))},
     "task_queue": TASKS,
+    "set_partitioner": {"claim": ((0, 1), (0, 2, None), (b"m", b"n"), INDEXES, ([b"a"], [b"a", b"b"], []))},
     "group": {
         "ack": ((b"a", b"b"), INDEXES, (1, 2)),
         "fail": ((b"a", b"b"), INDEXES, (1, 2), ("why",)),
@@ -75,6 +76,7 @@ QUERIES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "semaphore": (("status",), ("permits",)),
     "queue": (("peek",), ("size",), ("values",)),
     "task_queue": (("size",), ("stats",)),
+    "set_partitioner": (("all",), ("allotments",), ("size",)),
     "topic": (("size",),),
     "value": (("get",),),
 }

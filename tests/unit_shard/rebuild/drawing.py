@@ -114,6 +114,13 @@ OPERATIONS: dict[str, Choices] = {
         "listen": ((None,),),
         "unlisten": ((None,),),
     },
+    "set_partitioner": {
+        "join": ((b"m", b"n"), SMALL),
+        "part": ((b"m", b"n"),),
+        "claim": (SMALL, (0, 2, None), (b"m", b"n"), tuple(range(18, 30)), ([b"a"], [b"a", b"b"], [])),
+        "release_set": ((b"m", b"n"),),
+        "cancel": (SMALL,),
+    },
     "topic": {"send": ((b"0", b"1"),), "listen": ((None,),), "unlisten": ((None,),)},
     "value": {
         "set": ((b"0", b"1"), (0, 0, *DELAYS)),

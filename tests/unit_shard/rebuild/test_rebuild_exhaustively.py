@@ -316,6 +316,22 @@ ALPHABETS = (
         "events",
     ),
     Alphabet(
+        "set_partitioner",
+        4,
+        5,
+        (
+            (
+                *spell("set_partitioner", ("join", b"m", 1))[0],
+                *by_other("set_partitioner", "join", b"n", 1),
+            ),
+            *spell("set_partitioner", ("claim", 1, 3, b"m", 5, [b"a", b"b"]), ("release_set", b"m"), ("part", b"m")),
+            *spell("set_partitioner", ("cancel", 1)),
+            by_other("set_partitioner", "claim", 1, 2, b"n", 5, [b"b"]),
+            PAUSE,
+            EXPIRE,
+        ),
+    ),
+    Alphabet(
         "topic",
         4,
         5,
