@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -191,3 +194,34 @@ def test_threads_see_the_state_change(endpoints, name):
         with client.set_partitioner(name, [1, 2], id="two"):
             assert released.wait(20)
         working.result(20)
+
+
+# -- the command line ----------------------------------------------------------------------------------
+
+
+def test_a_command_runs_with_the_items_and_is_started_again_with_the_next(endpoints, name, tmp_path):
+    """Its own end is the end, with its exit code; what the others hold can be looked at."""
+    where = f"--endpoints={','.join(endpoints)}"
+    out = tmp_path / "out"
+    script = (
+        f'echo "$OCELOG_TOKEN $OCELOG_ITEMS" >> {out}; while ! test -e {tmp_path}/stop; do sleep 0.05; done; exit 7'
+    )
+    command = [sys.executable, "-P", "-m", "ocelog", "partition", "hold", name, "--items=1,2", "--id=one", where]
+    holding = subprocess.Popen([*command, "--", "sh", "-c", script])
+    try:
+        eventually(lambda: out.exists() and out.read_text().count("\n") == 1)
+        show = [sys.executable, "-P", "-m", "ocelog", "partition", "show", name, where]
+        shown = json.loads(subprocess.run(show, capture_output=True, text=True, timeout=60).stdout)
+        assert (shown["id"], shown["items"]) == ("one", [1, 2])
+        with ocelog.connect(endpoints) as client, client.set_partitioner(name, [1, 2], id="two") as two:
+            assert two.acquire(timeout=20).items == [2]
+            eventually(lambda: out.read_text().count("\n") == 2)
+        eventually(lambda: out.read_text().count("\n") == 3)
+        lines = [line.split(" ", 1) for line in out.read_text().splitlines()]
+        assert [json.loads(items) for _, items in lines] == [[1, 2], [1], [1, 2]]
+        assert [int(token) for token, _ in lines] == sorted({int(token) for token, _ in lines})
+        (tmp_path / "stop").touch()
+        assert holding.wait(60) == 7
+    finally:
+        holding.kill()
+        holding.wait()
