@@ -24,7 +24,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .base import SNAPSHOT, Commit, StateMachine, command, query
+from .alarms import Alarmed
+from .base import SNAPSHOT, Commit, command, query
 from .by_session import BySession
 from .waiting import ANSWER, Waiter, Waiters, checked_wait, tell_deleted
 
@@ -32,14 +33,15 @@ PARTIES_MAX = 100_000
 """More sessions than these a shard does not have."""
 
 
-class BarrierMachine(StateMachine):
+class BarrierMachine(Alarmed):
     """Keeps the `generation` that gathers, for how many `parties` (None while nobody waits), and whether it is `broken`.
 
     `gathering` are the requests to pass: `wants` is when their patience ends and whether they stay inside. `inside` are those of
-    the generation `inside_generation`, and `leaving` wait for them. `alarm`: when the timer is due, or None.
+    the generation `inside_generation`, and `leaving` wait for them.
     """
 
     type_name: ClassVar[str] = "barrier"
+    on_alarm: ClassVar[str] = "give_up"
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +52,6 @@ class BarrierMachine(StateMachine):
         self.inside_generation = 0
         self.inside: BySession[int, None] = BySession()
         self.leaving = Waiters()
-        self.alarm: int | None = None
 
     # -- coming and going ------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ class BarrierMachine(StateMachine):
             return [None]
         due = None if wait is None else commit.time + wait
         self.leaving.add(Waiter(commit.session, number, commit.index, due))
-        self._wake_at(due)
+        self.wake_at(due)
         return None
 
     @command(mode=SNAPSHOT)
@@ -133,7 +134,7 @@ class BarrierMachine(StateMachine):
             self.gathering.remove(commit.session, number)
             self._forget_parties()
             return [None]
-        self._wake_at(due)
+        self.wake_at(due)
         return None
 
     def _pass(self, own: tuple[int, int] | None = None) -> list[Any] | None:
@@ -188,16 +189,9 @@ class BarrierMachine(StateMachine):
 
     # -- time and sessions -----------------------------------------------------------------------------
 
-    def _wake_at(self, due: int | None) -> None:
-        if due is not None and (self.alarm is None or due < self.alarm):
-            self.alarm = due
-            self.schedule(due, "give_up")
-
     def give_up(self, commit: Commit) -> None:
-        """A timer: somebody's patience may be over. One for all, so that those of who has passed do not pile up."""
-        if self.alarm is None or self.alarm > commit.time:
-            return
-        self.alarm = None
+        """A timer: somebody's patience may be over."""
+        self.drop_alarms(commit.time)
         impatient = [waiter for waiter in self.gathering if _is_over(waiter.wants[0], commit.time)]
         for waiter in impatient:
             self.gathering.remove(waiter.session, waiter.number)
@@ -208,7 +202,7 @@ class BarrierMachine(StateMachine):
             self.leaving.remove(waiter.session, waiter.number)
             self.publish(waiter.session, ANSWER, [waiter.number, None])
         dues = [waiter.wants[0] for waiter in self.gathering] + [waiter.wants for waiter in self.leaving]
-        self._wake_at(min((due for due in dues if due is not None), default=None))
+        self.wake_at(min((due for due in dues if due is not None), default=None))
 
     def session_closed(self, commit: Commit) -> None:
         """A session that has ended waits no more, and is not inside."""
@@ -233,17 +227,17 @@ class BarrierMachine(StateMachine):
         """The whole state; `inside` by session, whose order means nothing."""
         inside = [[session, number] for session in sorted(self.inside) for number in self.inside[session]]
         gathers = [self.generation, self.parties, self.broken, self.gathering.state()]
-        return [*gathers, self.inside_generation, inside, self.leaving.state(), self.alarm]
+        return [*gathers, self.inside_generation, inside, self.leaving.state(), list(self.alarms)]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        generation, parties, broken, gathering, inside_generation, inside, leaving, alarm = state
+        generation, parties, broken, gathering, inside_generation, inside, leaving, alarms = state
         if not type(generation) is type(inside_generation) is int or type(broken) is not bool:
             raise TypeError(f"a generation is a whole number, and broken or not: {state[:5]!r:.60}")
-        for number in (parties, alarm):
-            if number is not None and type(number) is not int:
-                raise TypeError(f"parties and an alarm are whole numbers or nil, not {number!r:.60}")
-        self.generation, self.parties, self.broken, self.alarm = generation, parties, broken, alarm
+        if parties is not None and type(parties) is not int:
+            raise TypeError(f"parties are a whole number or nil, not {parties!r:.60}")
+        self.generation, self.parties, self.broken = generation, parties, broken
+        self.install_alarms(alarms)
         self.gathering.install(gathering)
         self.leaving.install(leaving)
         self.inside_generation = inside_generation

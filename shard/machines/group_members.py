@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from .base import SNAPSHOT, Commit, StateMachine, command, query
+from .alarms import Alarmed
+from .base import SNAPSHOT, Commit, command, query
 from .by_session import BySession
 from .candidates import Candidates
 from .listeners import Listeners
@@ -72,15 +73,16 @@ class Member:
         return len(self.under_way) + len(self.pending)
 
 
-class GroupMembers(StateMachine):
+class GroupMembers(Alarmed):
     """Keeps `members` in the order of joining, and those present as `candidates`, the first of whom leads."""
+
+    on_alarm: ClassVar[str] = "expire_members"
 
     def __init__(self) -> None:
         super().__init__()
         self.members: dict[bytes, Member] = {}
         self.sessions: BySession[bytes, None] = BySession()
         self.candidates = Candidates()
-        self.alarm: int | None = None
         self.listeners = Listeners()
 
     # -- what messages have to do with it --------------------------------------------------------------
@@ -200,7 +202,7 @@ class GroupMembers(StateMachine):
         self._go(member)
         if member.expire_ms is not None:
             member.due = commit.time + member.expire_ms
-            self._wake_at(member.due)
+            self.wake_at(member.due)
 
     def _go(self, member: Member) -> None:
         """A persistent member is away."""
@@ -231,24 +233,14 @@ class GroupMembers(StateMachine):
 
     # -- members that are away for too long ------------------------------------------------------------
 
-    def _wake_at(self, due: int) -> None:
-        # One timer for all: with one for each absence, a member that comes and goes would pile them up.
-        if self.alarm is None or due < self.alarm:
-            self.alarm = due
-            self.schedule(due, "expire_members")
-
     def expire_members(self, commit: Commit) -> None:
-        """A timer: some member has been away for as long as it may be, unless a timer was armed since for an earlier moment."""
-        if self.alarm is None or self.alarm > commit.time:
-            return
-        self.alarm = None
+        """A timer: some member has been away for as long as it may be, unless it has come back since."""
+        self.drop_alarms(commit.time)
         for member in [member for member in self.members.values() if member.due is not None]:
             assert member.due is not None
             if member.due <= commit.time:
                 self._drop(member)
-        due = min((member.due for member in self.members.values() if member.due is not None), default=None)
-        if due is not None:
-            self._wake_at(due)
+        self.wake_at(min((member.due for member in self.members.values() if member.due is not None), default=None))
 
     # -- sessions and listeners ------------------------------------------------------------------------
 
@@ -304,13 +296,13 @@ class GroupMembers(StateMachine):
                 for member in self.members.values()
             ],
             self.candidates.state(),
-            self.alarm,
+            list(self.alarms),
             self.listeners.state(),
         ]
 
     def install(self, state: Any) -> None:
         """Take what `snapshot` returned. Raises TypeError or ValueError for anything else."""
-        members, candidates, alarm, listeners = state
+        members, candidates, alarms, listeners = state
         for id, joined, persistent, session, number, metadata, expire_ms, at_once, due, under_way, pending in members:
             _check_join(id, metadata, expire_ms, at_once)
             _check_numbers(joined, number, session or 0, due or 0, *(n for pair in under_way + pending for n in pair))
@@ -327,8 +319,7 @@ class GroupMembers(StateMachine):
             present = self.members[id].session
             assert present is not None
             self.sessions.put(present, id, None)
-        _check_numbers(alarm or 0)
-        self.alarm = alarm
+        self.install_alarms(alarms)
         self.listeners.install(listeners)
 
     # -- queries ---------------------------------------------------------------------------------------

@@ -8,27 +8,24 @@ SNAPSHOT commands: a timer that a RELEASE command arms is its entry's own, and w
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
-from .base import Commit, StateMachine
+from .alarms import Alarmed
+from .base import Commit
 from .waiting import ANSWER, Waiter, Waiters
 
 STALE_MAX = 64
 """Requests that wait no more may be among the dues, so many and as many again as wait."""
 
 
-class Patience(StateMachine):
-    """Keeps `waiters`, and `alarms`: when the timers that are armed are due, the next one last. Giving up is answered with None.
+class Patience(Alarmed):
+    """Keeps `waiters`, and the `alarms` of those who do not wait for ever. Giving up is answered with None."""
 
-    A timer cannot be taken back, and fires for nothing when its waiter was served. So one is only armed for a moment before all
-    that are armed already, and none is armed twice for the same moment.
-    """
+    on_alarm: ClassVar[str] = "give_up"
 
     def __init__(self) -> None:
         super().__init__()
         self.waiters = Waiters()
-        self.alarms: tuple[int, ...] = ()
         self.dues = Dues()
 
     def wait(self, commit: Commit, number: int, wait_ms: int | None, wants: Any = None) -> None:
@@ -38,7 +35,7 @@ class Patience(StateMachine):
         self.waiters.add(waiter)
         if due is not None:
             self.dues.add(due, waiter, len(self.waiters))
-        self._wake_at(due)
+        self.wake_at(due)
 
     def waiter_wants(self, due: int | None, wants: Any) -> Any:
         """What a waiter keeps: here, when its patience ends."""
@@ -54,26 +51,12 @@ class Patience(StateMachine):
 
     def give_up(self, commit: Commit) -> None:
         """Log time has reached an alarm: whose patience is at its end gives up."""
-        while self.alarms and self.alarms[-1] <= commit.time:
-            self.alarms = self.alarms[:-1]
+        self.drop_alarms(commit.time)
         for waiter in self.dues.take(commit.time, self):
             self.waiters.remove(waiter.session, waiter.number)
             self.publish(waiter.session, ANSWER, [waiter.number, None])
             self.gave_up(waiter)
-        self._wake_at(self.dues.first(self))
-
-    def _wake_at(self, due: int | None) -> None:
-        if due is not None and (not self.alarms or due < self.alarms[-1]):
-            self.alarms = (*self.alarms, due)
-            self.schedule(due, "give_up")
-
-    def install_alarms(self, alarms: Any) -> None:
-        """Take the alarms out of a snapshot. Raises TypeError or ValueError."""
-        if type(alarms) is not list or any(type(due) is not int for due in alarms):
-            raise TypeError(f"alarms are times in ms, not {alarms!r:.60}")
-        if any(later <= sooner for later, sooner in pairwise(alarms)):
-            raise ValueError(f"the next alarm is the last one, not {alarms!r:.60}")
-        self.alarms = tuple(alarms)
+        self.wake_at(self.dues.first(self))
 
 
 class Dues:

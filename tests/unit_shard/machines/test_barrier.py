@@ -142,7 +142,7 @@ def test_who_gives_up_breaks_it_and_is_told_that_its_time_is_over(gate):
     gate.run(3, "reset", 99, pass_ms=100)
     assert gate.answer(0) is None
     assert gate.answer(1) == [1, None, gate.sessions[1], 1]
-    assert gate.machine.broken and gate.machine.alarm is None
+    assert gate.machine.broken and not gate.machine.alarms
 
 
 def test_a_timer_of_an_earlier_generation_breaks_no_later_one(gate):
@@ -161,6 +161,16 @@ def test_timers_of_those_who_passed_do_not_pile_up(gate):
         gate.run(0, "wait", number, 60_000, 2)
         gate.run(1, "wait", number, 60_000, 2)
     assert len(gate.entries.executor.timers.unowned()) == 1
+
+
+def test_short_patience_again_and_again_arms_the_timer_of_a_long_one_once(gate):
+    for who in range(3):
+        gate.run(who, "enter", 1, None, 3)
+    gate.run(0, "leave", 2, 10**6, 1, 1)
+    for number in range(2, 22):
+        gate.run(1, "leave", number, 10, 1, 1, pass_ms=20)
+    gate.run(3, "reset", 99, pass_ms=20)
+    assert len(gate.answers(1)) >= 20 and len(gate.entries.executor.timers.unowned()) == 1
 
 
 def test_a_request_that_is_taken_back_breaks_it(gate):

@@ -234,6 +234,16 @@ def test_a_member_that_comes_back_in_time_stays_and_leaves_no_timers(group):
     assert ids(group) == [b"p"] and not group.timers
 
 
+def test_short_absences_again_and_again_arm_the_timer_of_a_long_one_once(group):
+    join(group, A, b"long", persistent=True, expire_ms=10**6)
+    group.run(A, "part", b"long")
+    for _ in range(20):
+        join(group, B, b"short", persistent=True, expire_ms=10)
+        group.run(B, "part", b"short")
+        group.pass_ms(20)
+    assert ids(group) == [b"long"] and len(group.timers) == 1
+
+
 @pytest.mark.parametrize(("expire_ms", "stays"), [(None, True), (0, False)])
 def test_never_and_at_once(group, expire_ms, stays):
     """Atomix: without an expiration dead persistent members stay for ever; with 0 they are removed at once."""
