@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .client.collection_changes import MultimapEvent, SetEvent
     from .client.consistency import BOUNDED_LINEARIZABLE, CAUSAL, LINEARIZABLE, SEQUENTIAL, Consistency
     from .client.gates import BrokenBarrier
+    from .client.group_changes import Delivery, GroupEvent, GroupLeader, GroupMember, MemberRemoved, MessageFailed
+    from .client.partitioning import Allotment, PartitionerState
     from .client.protocol.errors import (
         BadArgument,
         Closed,
@@ -50,6 +52,8 @@ _NAMES = {
     "client.collection_changes": ("MultimapEvent", "SetEvent"),
     "client.consistency": ("BOUNDED_LINEARIZABLE", "CAUSAL", "LINEARIZABLE", "SEQUENTIAL", "Consistency"),
     "client.gates": ("BrokenBarrier",),
+    "client.group_changes": ("Delivery", "GroupEvent", "GroupLeader", "GroupMember", "MemberRemoved", "MessageFailed"),
+    "client.partitioning": ("Allotment", "PartitionerState"),
     "client.protocol.errors": (
         "BadArgument",
         "Closed",
@@ -82,6 +86,7 @@ __all__ = [
     "RELEASE",
     "SEQUENTIAL",
     "SNAPSHOT",
+    "Allotment",
     "AsyncClient",
     "AsyncResource",
     "BadArgument",
@@ -94,15 +99,22 @@ __all__ = [
     "Consistency",
     "CounterEvent",
     "DeadlineExceeded",
+    "Delivery",
     "EventsPending",
     "Exponential",
     "Fibonacci",
+    "GroupEvent",
+    "GroupLeader",
+    "GroupMember",
     "MachineError",
     "MapEvent",
+    "MemberRemoved",
+    "MessageFailed",
     "MultimapEvent",
     "OcelogError",
     "Once",
     "OutcomeUnknown",
+    "PartitionerState",
     "Refused",
     "Resource",
     "ResourceDeleted",

@@ -48,6 +48,7 @@ VERBS = {
     "topic": Verb("client.commandline.topic", "publish messages, and subscribe to them"),
     "queue": Verb("client.commandline.queue", "add to a queue and take from it"),
     "election": Verb("client.commandline.election", "run a command while it leads, and change who does"),
+    "group": Verb("client.commandline.group", "who is there, and messages to them"),
     "partition": Verb("client.commandline.partition", "divide a set among those who are there"),
     "lock": Verb("client.commandline.lock", "run a command while a lock is held", "configure_lock", "run_lock"),
     "rwlock": Verb("client.commandline.lock", "the same, for reading or writing", "configure_rwlock", "run_rwlock"),

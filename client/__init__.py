@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from .election_changes import ElectionEvent, ElectionState, Leader
     from .gates import BrokenBarrier
     from .grants import Claim, Claims, Grant
+    from .group_changes import Delivery, GroupEvent, GroupLeader, GroupMember, MemberRemoved, MessageFailed
     from .handlers import Subscription
+    from .partitioning import Allotment, PartitionerState
     from .receipts import Receipt, Receipts
     from .resolving import Outcome
     from .resources.resource import AsyncResource
@@ -58,6 +60,8 @@ _NAMES = {
     "election_changes": ("ElectionEvent", "ElectionState", "Leader"),
     "gates": ("BrokenBarrier",),
     "grants": ("Claim", "Claims", "Grant"),
+    "group_changes": ("Delivery", "GroupEvent", "GroupLeader", "GroupMember", "MemberRemoved", "MessageFailed"),
+    "partitioning": ("Allotment", "PartitionerState"),
     "handlers": ("Subscription",),
     "receipts": ("Receipt", "Receipts"),
     "resolving": ("Outcome",),
@@ -74,6 +78,7 @@ __all__ = [
     "CAUSAL",
     "LINEARIZABLE",
     "SEQUENTIAL",
+    "Allotment",
     "AsyncClient",
     "AsyncEvents",
     "AsyncResource",
@@ -88,6 +93,7 @@ __all__ = [
     "Consistency",
     "CounterEvent",
     "DeadlineExceeded",
+    "Delivery",
     "ElectionEvent",
     "ElectionState",
     "Events",
@@ -95,14 +101,20 @@ __all__ = [
     "Exponential",
     "Fibonacci",
     "Grant",
+    "GroupEvent",
+    "GroupLeader",
+    "GroupMember",
     "Leader",
     "MachineError",
     "MapEvent",
+    "MemberRemoved",
+    "MessageFailed",
     "MultimapEvent",
     "OcelogError",
     "Once",
     "Outcome",
     "OutcomeUnknown",
+    "PartitionerState",
     "Receipt",
     "Receipts",
     "Refused",

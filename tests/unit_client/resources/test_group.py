@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -295,3 +298,33 @@ def stand_still(client, other, name):
     other.topic(topic).publish("an event that is not handled ends the session")
     assert entered.wait(20)
     return leave
+
+
+# -- the command line ----------------------------------------------------------------------------------
+
+
+def test_the_command_line(run_here, endpoints, name):
+    """Who is there, messages that are waited for, and what a command makes of them."""
+    assert run_here("group", "leader", name)[0] == 1
+    assert run_here("group", "remove", name, "ada") == (1, "false\n")
+    assert run_here("group", "send", name, "hello", "--to", "nobody")[0] == 1
+    join = [sys.executable, "-P", "-m", "ocelog", "group", "join", name, "--id=ada", "--count=4", "--metadata=7"]
+    script = 'read -r line || true; test "$OCELOG_MESSAGE" != bad && echo "$OCELOG_MESSAGE"'
+    joined = subprocess.Popen(
+        [*join, f"--endpoints={','.join(endpoints)}", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        eventually(lambda: '"ada"' in run_here("group", "members", name)[1])
+        assert json.loads(run_here("group", "leader", name, "--json")[1])["id"] == "ada"
+        assert run_here("group", "post", name, "first") == (0, "1\n")
+        assert json.loads(run_here("group", "send", name, "second", "--json")[1]) == ["ada"]
+        assert run_here("group", "request", name, "21", "--to", "ada", "--json") == (0, "21\n")
+        assert run_here("group", "send", name, "bad", "--to", "ada")[0] == 1
+        printed, _ = joined.communicate(timeout=60)
+        assert (joined.returncode, printed) == (0, "first\nsecond\n")
+    finally:
+        joined.kill()
+        joined.wait()
+    (row,) = map(json.loads, run_here("group", "members", name)[1].splitlines())
+    assert (row["id"], row["metadata"], row["present"]) == ("ada", 7, False)
+    assert run_here("group", "remove", name, "ada") == (0, "true\n")
