@@ -183,7 +183,7 @@ class Supervisor:
         if not leaderless:
             return ""
         numbers = ", ".join(str(shard["id"]) for shard in leaderless)
-        lacking = (row.get("missing_machine") for shard in leaderless for row in shard["replicas"])
+        lacking = (row.get("missing_machine") for shard in leaderless for row in shard.get("replicas", ()))
         reason = next(filter(None, lacking), None)
         return f"no leader in shard {numbers}" + (f": {reason}" if reason else "")
 

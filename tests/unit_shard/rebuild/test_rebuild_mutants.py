@@ -11,15 +11,17 @@ from ocelog.shard.machines import base
 from ...simulation.breaking import Edit, broken
 from . import machines as keyed
 from .campaign import check_seed
+from .drawing import OPERATIONS
 
 SEEDS = 600
 
 
 class Break(NamedTuple):
-    """One rule that does not hold any more."""
+    """One rule that does not hold any more; `among` which machines' histories it is looked for."""
 
     title: str
     edits: tuple[Edit, ...]
+    among: tuple[str, ...] = tuple(OPERATIONS)
 
 
 MUTANTS = (
@@ -157,6 +159,7 @@ MUTANTS = (
     Break(
         "what a handler published counts although it raised",
         (Edit(base.StateMachine, "forget_pending", "self.pending_events.clear()", "pass"),),
+        ("choir", "counter", "map"),  # of all machines only the choir publishes and raises
     ),
     Break(
         "events wait for their batch while others are handled",
@@ -196,11 +199,11 @@ MUTANTS = (
 )
 
 
-def first_caught() -> str | None:
-    """What the first seed that notices says."""
+def first_caught(among: tuple[str, ...] = tuple(OPERATIONS)) -> str | None:
+    """What the first seed that notices says, with histories of machines among these."""
     for seed in range(SEEDS):
         try:
-            check_seed(seed)
+            check_seed(seed, among=among)
         except AssertionError as error:
             return str(error)
     return None
@@ -209,7 +212,7 @@ def first_caught() -> str | None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title)
 def test_every_break_is_noticed(mutant: Break) -> None:
     with broken(mutant):
-        assert first_caught() is not None, f"{SEEDS} histories do not notice that {mutant.title}"
+        assert first_caught(mutant.among) is not None, f"{SEEDS} histories do not notice that {mutant.title}"
 
 
 def test_nothing_is_noticed_in_what_is_not_broken() -> None:
