@@ -79,11 +79,11 @@ of members that it compared as a leader, `pushes` the messages of events that it
 expired as one, `cpu_seconds` what the process has used.
 `install_bytes_sent` went to members that entries alone could not bring up to date, since the process began.
 
-`membership` is active, passive or reserve; `installing` while it receives a snapshot, `rebuilding` while it restores its
-state, `machines` are those of one's own that it has, type to versions, `missing_machine` says what it lacks and cannot go on
-without, `probation` while it may not vote after its log was lost or damaged, `no_space` while its disk is full, `diverged`
-when its digest is not the others'. `disagreeing` are the members whose digests differ, as a leader has heard: those
-against a majority, or all when there is none.
+`membership` is active, passive, reserve or returning, by what the replica knows to be committed; `installing` while
+it receives a snapshot, `rebuilding` while it restores its state, `machines` are those of one's own that it has, type
+to versions, `missing_machine` says what it lacks and cannot go on without, `probation` while it may not vote after
+its log was lost or damaged, `no_space` while its disk is full, `diverged` when its digest is not the others'.
+`disagreeing` are the members whose digests differ, as a leader has heard: those against a majority, or all when there is none.
 """
 
 ROUTER_FIELDS = (
@@ -212,6 +212,8 @@ def conditions(shard: Mapping[str, Any]) -> dict[int, str]:
 def _condition(replica: Mapping[str, Any], *, odd: bool) -> str:
     if replica["role"] == DOWN:
         return DIVERGED if odd else DOWN  # one that is odd has stopped; if it is up, it has begun anew
+    if replica.get("membership") == "returning":
+        return RECOVERING  # its probation is over, but until it is promoted the others do without its vote
     flags = (
         (RECOVERING, "probation"),
         (LACKING, "missing_machine"),

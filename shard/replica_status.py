@@ -16,7 +16,7 @@ def status_of(replica: Replica) -> dict[str, Any]:
     """The report; what only the process knows (pid, memory, CPU) is `status_extra`'s."""
     core, log, house = replica.core, replica.log, replica.housekeeping
     disagreeing = replica.digests.divergence.disagreeing
-    member = core.configuration.role_of(replica.member, core.incarnation)
+    membership = core.membership
     sessions = replica.executor.sessions
     return {
         "id": replica.member,
@@ -47,7 +47,7 @@ def status_of(replica: Replica) -> dict[str, Any]:
         "install_bytes_sent": replica.catch_up.transfers.bytes_sent,
         "incarnation": core.incarnation,
         "probation": core.probation,
-        "membership": None if member is None else member.name.lower(),
+        "membership": None if membership is None else membership.name.lower(),
         "digests_compared": replica.digests.divergence.compared,
         "digests_differing": replica.digests.divergence.differing,
         "digest_index": replica.digests.divergence.index,

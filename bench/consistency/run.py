@@ -87,6 +87,7 @@ class Faults:
         self.cluster = cluster
         self.plan = plan
         self.counts: Counter[str] = Counter()
+        self.whole = True
         self.error: BaseException | None = None
         self._rng = random.Random(plan.seed + 1)
         self._over = threading.Event()
@@ -140,9 +141,13 @@ class Faults:
 
 
 class Striking(Protocol):
-    """What strikes beside the load: `counts` says how often it did what, `stop` ends it and puts everything back."""
+    """What strikes beside the load: `counts` says how often it did what, `stop` ends it and puts everything back.
+
+    `whole` is False when the cluster did not come back after that: then nobody reads it once more.
+    """
 
     counts: Counter[str]
+    whole: bool
 
     def stop(self) -> None:
         """Strike no more; raises what went wrong."""
@@ -157,14 +162,19 @@ def run(
     cluster = cluster or LocalCluster(shards=1, replicas=plan.replicas, routers=plan.routers)
     with cluster:
         faults: list[Striking] = []
-        history = asyncio.run(_load(cluster, plan, faults, strike))
-        report = Report(history=history, complaints=[], faults=faults[0].counts)
-    report.complaints = check(history)
+        complaints: list[str] = []
+        history = asyncio.run(_load(cluster, plan, faults, strike, complaints))
+        report = Report(history=history, complaints=complaints, faults=faults[0].counts)
+    report.complaints += check(history)
     return report
 
 
 async def _load(
-    cluster: LocalCluster, plan: Plan, faults: list[Striking], strike: Callable[[LocalCluster, Plan], Striking]
+    cluster: LocalCluster,
+    plan: Plan,
+    faults: list[Striking],
+    strike: Callable[[LocalCluster, Plan], Striking],
+    complaints: list[str],
 ) -> History:
     history, serials = History(), count(1)
     recorders = [_recorder(f"client-{number}", cluster, plan, history, serials) for number in range(plan.clients)]
@@ -179,11 +189,12 @@ async def _load(
     working = [recorder.work(until, plan.pause) for recorder in recorders for _ in range(2)]
     objects = [ObjectWorker(recorder) for recorder in recorders]
     working += [worker.work(until, 2 * plan.pause) for worker in objects]
-    await asyncio.gather(_come_and_go(cluster, plan, history, serials, until), *working)
+    await asyncio.gather(_come_and_go(cluster, plan, history, serials, until, complaints), *working)
     await asyncio.to_thread(faults[0].stop)
-    for worker in objects:
-        await worker.look()
-    await _finish(recorders)
+    if faults[0].whole:
+        for worker in objects:
+            await worker.look()
+        await _finish(recorders)
     for recorder in recorders:
         await recorder.close()
         if recorder.errors:
@@ -204,19 +215,26 @@ def _what(position: int) -> tuple[str, str | None]:
 
 
 async def _come_and_go(
-    cluster: LocalCluster, plan: Plan, history: History, serials: Iterator[int], until: float
+    cluster: LocalCluster,
+    plan: Plan,
+    history: History,
+    serials: Iterator[int],
+    until: float,
+    complaints: list[str],
 ) -> None:
-    """One client after the other: it listens, works for a while and closes."""
+    """One client after the other: it listens, works for a while and closes. One that is turned away is a complaint."""
     loop = asyncio.get_running_loop()
     for number in count():
         if loop.time() + 2 > until:
             return
         recorder = _recorder(f"guest-{number}", cluster, plan, history, serials)
         await recorder.connect()
-        # In an outage a guest may be turned away, which breaks no promise; it has done nothing then.
-        with contextlib.suppress(DeadlineExceeded):
+        try:
             await recorder.listen(*_what(number))
             await recorder.work(min(until, loop.time() + recorder.rng.uniform(1, 4)), plan.pause)
+        except DeadlineExceeded as error:
+            # No fault lasts as long as a deadline, so there was time enough to serve it.
+            complaints.append(f"{recorder.name} was turned away: {error}")
         await recorder.close()
 
 

@@ -230,7 +230,11 @@ class FailSync(Fault):
             tracer.wait(timeout=5)  # it ends with the process it traces
         except subprocess.TimeoutExpired:
             tracer.terminate()
-            tracer.wait()
+            try:
+                tracer.wait(timeout=5)
+            except subprocess.TimeoutExpired:  # it waits for a process that is stopped
+                tracer.kill()
+                tracer.wait(timeout=5)
 
 
 class FlipBits(Fault):

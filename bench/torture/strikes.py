@@ -20,7 +20,8 @@ LEADER_SECONDS = 15.0
 class Strikes:
     """Strikes every `every` seconds on average, in either thread, with `faults`; `counts` says how often which of them did.
 
-    `skipped` are those that cannot strike here, with the reason; `complaints` what did not get well again.
+    `skipped` are those that cannot strike here, with the reason; `complaints` what did not get well again, at the end of
+    which `whole` is False.
     """
 
     def __init__(self, scene: Scene, *, every: float, seed: int, faults: Sequence[type[Fault]] = FAULTS) -> None:
@@ -29,6 +30,7 @@ class Strikes:
         self.counts: Counter[str] = Counter()
         self.skipped = {fault.name: scene.lacks[fault.needs] for fault in faults if fault.needs in scene.lacks}
         self.complaints: list[str] = []
+        self.whole = True
         self.error: BaseException | None = None
         able = [fault for fault in faults if fault.name not in self.skipped]
         self._over = threading.Event()
@@ -52,7 +54,8 @@ class Strikes:
         if self.error is not None:
             raise self.error
         if not well(self.scene, lambda: False):
-            self.complaints.append(f"the cluster did not get well again: {self.scene.status()['verdict']}")
+            self.whole = False
+            self.complaints.append(f"the cluster did not get well again: {self._verdict()}")
 
     def _run(self, faults: list[type[Fault]], seed: str) -> None:
         rng = random.Random(seed)

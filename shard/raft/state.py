@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from .config import RaftConfig
 from .lease import Lease
 from .logview import LogView
-from .membership import ACTIVE, Configuration
+from .membership import ACTIVE, Configuration, MemberRole
 from .messages import CANDIDATE, FOLLOWER, LEADER, Message, Output, Role, RoleChange
 from .progress import Progress
 from .read_index import ReadIndex
@@ -214,6 +214,11 @@ class RaftState:
             if configuration.index <= index:
                 return configuration
         raise AssertionError(f"no configuration is known that is as old as entry {index}")
+
+    @property
+    def membership(self) -> MemberRole | None:
+        """What this incarnation is by the committed configuration: a promotion that is not may be lost, and its vote with it."""
+        return self.configuration_at(self.commit_index).role_of(self.member, self.incarnation)
 
     def may_campaign(self) -> bool:
         """Whether this member may stand for election: it votes, or did before a change that may never be committed.

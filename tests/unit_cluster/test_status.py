@@ -142,6 +142,8 @@ def test_a_report_is_completed_with_its_meaning():
         ({"membership": "active"}, "follower"),
         ({"membership": "passive"}, "passive"),
         ({"membership": "passive", "rebuilding": True}, "rebuilding"),
+        ({"membership": "returning"}, "recovering"),
+        ({"membership": "returning", "rebuilding": True}, "recovering"),
         ({"installing": True}, "rebuilding"),
         ({"probation": True, "rebuilding": True}, "recovering"),
         ({"role": "down", "probation": None}, "down"),
@@ -163,6 +165,16 @@ def test_a_member_that_does_not_vote_is_no_part_of_the_majority():
     one["replicas"][3].update(membership="passive")
     one["replicas"][4].update(membership="reserve")
     assert status.spare(one) == 1
+
+
+def test_a_member_that_returned_and_is_not_promoted_is_not_healthy():
+    """No other may be lost before it votes again: whoever maintains replicas one after the other waits for `healthy`."""
+    one = shard(0, "LFF")
+    one["replicas"][1].update(membership="returning", probation=False)
+    report = {"shards": [one]}
+    assert status.spare(one) == 0
+    assert status.verdict(report) == "degraded: replica 1 of shard 0 is recovering and does not vote yet"
+    assert not status.is_healthy(report)
 
 
 def test_the_compactor_has_a_line_of_its_own():

@@ -187,6 +187,25 @@ def test_a_member_that_returns_is_known_as_such_to_the_next_leader():
     assert role(cluster, 2, 2, by=1) is ACTIVE
 
 
+def test_a_member_says_that_it_votes_again_when_its_promotion_is_committed():
+    """Until then the promotion may be lost with its leader, and none of the other voters can be spared."""
+    cluster = wiped()
+    cluster.cut = lambda message: (
+        message.sender == 2 and isinstance(message, HeartbeatResponse)
+    )  # not to be promoted yet
+    cluster.tick(ticks=12)
+    member = cluster[2].core
+    assert (role(cluster, 2, 2), member.membership) == (RETURNING, RETURNING)
+    cluster.cut = lambda message: message.sender == 1 or (message.sender == 2 and isinstance(message, AppendResponse))
+    cluster.tick(ticks=4)
+    assert (role(cluster, 2, 2, by=2), member.membership) == (ACTIVE, RETURNING), (
+        "it has the promotion, which may be lost"
+    )
+    cluster.cut_off()
+    cluster.tick(ticks=4)
+    assert member.membership is ACTIVE
+
+
 def test_a_member_that_was_passive_comes_back_as_passive():
     cluster = Cluster(3)
     cluster.elect(0)
