@@ -13,8 +13,7 @@ once; only one that had not left is surely not. Results of other calls are not a
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from math import inf
 from random import Random
@@ -23,17 +22,17 @@ from types import TracebackType
 from typing import Any
 
 from .backoff import Backoff, Strategy
-from .calls import Call, Resource, StateChange
+from .calls import Call, Resource
 from .changes import Event
 from .consistency import Consistency
 from .factories import AsyncFactories
 from .front import Front
-from .handlers import LoopHandlers, Subscription
+from .handlers import Subscription
 from .io import IoThread
 from .listeners import HandlerListener
-from .listening import Listening
+from .loop_owner import LoopOwner
 from .options import SESSION_TIMEOUT, TIMEOUT, Options, check, seconds
-from .protocol.errors import BadArgument, Closed, DeadlineExceeded, OcelogError, SessionExpired, Unresolved
+from .protocol.errors import BadArgument, DeadlineExceeded, OcelogError, SessionExpired, Unresolved
 from .requests import FOR_EVER_SECONDS, GRACE_SECONDS, checked_wait, command_timeout, wait_ms
 from .resolving import (
     ASK_AGAIN_SECONDS,
@@ -48,66 +47,14 @@ from .resources.base import Asked
 from .submitting import AsyncSubmitting
 
 
-class _LoopOwner:
-    """Settles the futures and runs the callbacks of one event loop, in its thread, once per batch."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, io: IoThread, options: Options) -> None:
-        self._loop = loop
-        self._io = io
-        self._batch: list[Call] = []
-        self.handlers = LoopHandlers(loop)
-        self.listening = Listening(self.submit, self, options.timeout, recovers=options.recovery == "recover")
-        self.handlers.release = self.listening.release
-        io.ended.add_done_callback(lambda ended: self._later(self.ended))
-
-    def submit(self, call: Call) -> None:
-        """Hand a call over when this turn of the loop is over, with all that the turn submits."""
-        if not self._batch:
-            self._loop.call_soon(self.hand_over)
-        self._batch.append(call)
-
-    def hand_over(self) -> None:
-        """Hand over what this turn has submitted so far."""
-        batch, self._batch = self._batch, []
-        self._io.submit(batch)
-
-    def deliver(self, items: Sequence[Any], /) -> None:
-        """Wake the waiters of finished calls, and take events and changes of state. In the I/O thread."""
-        self._later(self._take, items)
-
-    def _later(self, function: Callable[..., None], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody can be waiting in it
-            self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _take(self, items: Sequence[Any]) -> None:
-        for item in items:
-            if type(item) is Call:
-                future = item.waiter
-                if not future.done():
-                    if item.error is None:
-                        future.set_result(item.result)
-                    else:
-                        future.set_exception(item.error)
-                continue
-            self.listening.take(item)
-            if type(item) is StateChange:
-                self.handlers.state(item)
-        self.handlers.run()
-
-    def ended(self) -> None:
-        """The I/O thread has ended, for whatever reason."""
-        self.listening.end(Closed("the client is closed"))
-
-
 class AsyncClient(AsyncFactories, AsyncSubmitting, Front):
     """A connected client; made by `connect_async`. Not for use from other threads."""
 
     def __init__(self, io: IoThread, options: Options) -> None:
         self._loop = asyncio.get_running_loop()
-        self._owner = _LoopOwner(self._loop, io, options)
+        self._owner = LoopOwner(self._loop, io, options)
         self._callbacks = self._owner.handlers
         super().__init__(io, options, self._callbacks, self._owner.listening)
-        io.owner = self._owner
 
     async def perform(
         self,

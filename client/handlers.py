@@ -149,6 +149,7 @@ class LoopHandlers(Handlers):
         self._loop = loop
         self._tasks: deque[Task] = deque()
         self._busy = False
+        self._interrupted = False
         self._coroutine: asyncio.Task[Any] | None = None  # referred to, so that it is not collected while it runs
         self.used = False
 
@@ -170,10 +171,13 @@ class LoopHandlers(Handlers):
 
     def run(self) -> None:
         """Run what waits, up to a coroutine that is not over at once; that one goes on here when it is."""
+        if self._interrupted:
+            return  # it goes on in a turn of its own
         left = TURN_CALLBACKS_MAX
         while self._tasks and not self._busy:
             if not left:
-                self._loop.call_soon(self.run)
+                self._interrupted = True
+                self._loop.call_soon(self._go_on)
                 return
             left -= 1
             task = self._tasks.popleft()
@@ -196,6 +200,10 @@ class LoopHandlers(Handlers):
             finally:
                 _handling.reset(token)
             self._finish(task, running)
+
+    def _go_on(self) -> None:
+        self._interrupted = False
+        self.run()
 
     async def _await(self, result: Any, task: Task, running: _Running) -> None:
         try:

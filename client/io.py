@@ -1,7 +1,11 @@
-"""The one thread of a client that owns its socket, its sessions, its keep-alives and its retries.
+"""The one thread of a client that looks after its socket, its sessions, its keep-alives and its retries.
 
 Calls are handed over through a deque and at most one wake-up per batch; finished ones go back to their owners, once
 per batch each. The thread holds no reference to the client, so a forgotten client is collected and its thread ends.
+
+An owner that can wait for a descriptor (an event loop) may *share* the work: it then reads and sends in its own thread, which
+spares two changes of thread per call, and what takes long or is a matter of time stays with this one. Both take turns under
+a lock, and the thread does all of it when the owner does not come.
 
 Invariant: every call handed over is delivered exactly once or was given up, also when the thread ends for
 whatever reason: nobody waits for ever.
@@ -13,7 +17,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from math import inf
 from random import Random
@@ -69,9 +73,13 @@ class IoThread:
         self._questions: deque[Call] = deque()
         self._given_up: deque[Call] = deque()
         self._handled: deque[EventBatch] = deque()
+        self._nudge: Callable[[], None] = self.signal
         self._sessions.outbox.batch_done = self._batch_done
         self._signalled = False
         self._stopped = False
+        self._turns = threading.Lock()
+        self._sleeps_until = -inf
+        self._error: BaseException | None = None
         threading.Thread(target=self._run, name="ocelog-client", daemon=True).start()
 
     # -- any thread ------------------------------------------------------------------------------------
@@ -79,7 +87,54 @@ class IoThread:
     def submit(self, calls: Sequence[Call]) -> None:
         """Hand calls over; they are delivered to their owners later, never from within this method."""
         self._calls.extend(calls)
-        self._signal()
+        self.signal()
+
+    def share(self, watch: Callable[[int], None], nudge: Callable[[], None]) -> int | None:
+        """The owner will call `turn` whenever the descriptor given to `watch` is readable, and when `nudge` was called.
+
+        That is called in any thread, when there is something for such a turn to take. Returns the descriptor, which the owner
+        closes when `ended` is done; None, and nothing has changed, where there is none or `watch` raises NotImplementedError.
+        """
+        with self._turns:
+            descriptor = None if self._stopped else self._transport.share(watch)
+            if descriptor is not None:
+                self._nudge = nudge
+        self._transport.wake()  # it sleeps with what it watched before
+        return descriptor
+
+    def turn(self, calls: Sequence[Call] = ()) -> None:
+        """Take these calls, send what can be sent and read what has come, in the thread of the caller, if the thread leaves off.
+
+        Whatever may take long (an endpoint's name to be looked up) is left to the thread, and so is all the rest while it is
+        in a turn itself.
+        """
+        self._calls.extend(calls)
+        if self._stopped or self.pid != os.getpid() or not self._turns.acquire(blocking=False):
+            self.signal()
+            return
+        try:
+            now = monotonic()
+            if self._stopped or now >= self.connection.wake_at:
+                self.signal()
+                return
+            self._take(now)
+            unread = not calls and self._read_messages(now)
+            self._sessions.tick(now)
+            if self._send():
+                unread = self._transport.readable  # nothing else will tell
+            self._deliver()
+            if unread:
+                self._nudge()
+            wake_at = self._wake_at()
+            if wake_at < self._sleeps_until or self._sessions.wants_router or self._is_closed(now):
+                self._sleeps_until = wake_at
+                self.signal()
+        except BaseException as error:  # also a KeyboardInterrupt: what it has cut short is not to be gone on with
+            self._error = error
+            self.signal()
+            raise
+        finally:
+            self._turns.release()
 
     def outcome(
         self, shard: int, session: int, key: bytes, sequence: int, deadline: float, owner: Owner, waiter: Any
@@ -88,23 +143,23 @@ class IoThread:
         parts = ("outcome", session, key, sequence)
         call = Call(Resource("", "shard", shard), parts, True, monotonic(), deadline, owner, waiter)
         self._questions.append(call)
-        self._signal()
+        self._nudge()
         return call
 
     def _batch_done(self, batch: EventBatch) -> None:
         self._handled.append(batch)
-        self._signal()
+        self._nudge()
 
     def give_up(self, call: Call) -> None:
         """Nobody waits for this call any more."""
         self._given_up.append(call)
-        self._signal()
+        self._nudge()
 
     def close(self, timeout: float) -> None:
         """Begin to close; `ended` is done when it is over, at most `timeout` seconds (and CLOSE_SECONDS) later."""
         if self._close_after is None:
             self._close_after = min(timeout, CLOSE_SECONDS)
-        self._signal()
+        self.signal()
 
     def forget(self) -> None:
         """The client was garbage-collected, or the interpreter exits: end without making anybody wait."""
@@ -122,7 +177,8 @@ class IoThread:
             return Closed("this client was made by another process; connect again after a fork", made_by=self.pid)
         return Closed("the client is closed")
 
-    def _signal(self) -> None:
+    def signal(self) -> None:
+        """Let the thread take a turn."""
         if self._stopped:
             self._fail_leftovers()
         elif not self._signalled:
@@ -133,23 +189,29 @@ class IoThread:
 
     def _run(self) -> None:
         try:
-            while not self._turn():
-                pass
+            over = False
+            while not over:
+                spoke = self._transport.wait(self._sleeps_until - monotonic())
+                with self._turns:
+                    over = self._turn(spoke)
+                    self._sleeps_until = self._wake_at()
         except Exception:  # a bug must not leave callers waiting for ever
             logger.exception("the client's I/O thread stops")
         finally:
-            self._stopped = True
-            self._sessions.abandon(monotonic())
-            self._deliver()
-            self._fail_leftovers()
-            if not self.ready.done():
-                self.ready.set_exception(Closed("the client was closed before a router answered"))
-            self._transport.destroy()
+            with self._turns:
+                self._stopped = True
+                self._sessions.abandon(monotonic())
+                self._deliver()
+                self._fail_leftovers()
+                if not self.ready.done():
+                    self.ready.set_exception(Closed("the client was closed before a router answered"))
+                self._transport.destroy()
             self.ended.set_result(None)
 
-    def _turn(self) -> bool:
-        """Sleep, read, decide, send, deliver; True when the thread is to end."""
-        spoke = self._transport.wait(self._wake_at() - monotonic())
+    def _turn(self, spoke: bool) -> bool:
+        """Read, decide, send, deliver; True when the thread is to end."""
+        if self._error is not None:
+            raise RuntimeError("a turn of the client's owner was cut short") from self._error
         now = monotonic()
         # Cleared before the deque is drained: a call that comes later signals again, so none is overlooked.
         self._signalled = False
@@ -196,19 +258,24 @@ class IoThread:
             self._sessions.close(now)
 
     def _read(self, now: float) -> None:
-        for _ in range(READS_MAX):
-            message = self._transport.receive()
-            if message is None:
-                break
-            if message[0][2:4] == _NO_SHARD:
-                self._read_unsharded(message, now)
-            else:
-                self._sessions.receive(message, now)
+        self._read_messages(now)
         was_ready = self.connection.ready
         while (event := self._transport.event()) is not None:
             self.connection.event(event, now)
         if was_ready and not self.connection.ready:
             self._sessions.disconnected()
+
+    def _read_messages(self, now: float) -> bool:
+        """Read messages; whether there may be more."""
+        for _ in range(READS_MAX):
+            message = self._transport.receive()
+            if message is None:
+                return False
+            if message[0][2:4] == _NO_SHARD:
+                self._read_unsharded(message, now)
+            else:
+                self._sessions.receive(message, now)
+        return True
 
     def _read_unsharded(self, message: list[bytes], now: float) -> None:
         try:
@@ -221,11 +288,15 @@ class IoThread:
             if not self.ready.done():
                 self.ready.set_result(self.connection)
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
+        """Send what there is to be sent; whether there was anything."""
         messages = self._sessions.outbox.messages
+        if not messages:
+            return False
         for message in messages:
             self._transport.send(message)
         messages.clear()
+        return True
 
     def _deliver(self) -> None:
         finished = self._sessions.outbox.finished
@@ -258,6 +329,9 @@ class IoThread:
         if not self.ready.done() and (now >= self._connect_by or (self._once and self._rounds)):
             self.ready.set_exception(connect_failed(self.connection, now - self._started))
             return True
+        return self._is_closed(now)
+
+    def _is_closed(self, now: float) -> bool:
         return self._close_by < inf and (now >= self._close_by or self._sessions.closed)
 
     def _fail_leftovers(self) -> None:

@@ -1,15 +1,16 @@
 """The client's ZeroMQ side: one DEALER to one router, what became of its connection, and a way to wake the I/O thread.
 
-Nothing here knows the protocol. All methods but `wake` belong to one thread. Every open makes a fresh socket: what
-was queued for a lost router must not reach its successor late.
+Nothing here knows the protocol. All methods but `wake` belong to one thread at a time: two that share a transport do so under
+a lock. Every open makes a fresh socket: what was queued for a lost router must not reach its successor late.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import zmq
@@ -48,7 +49,10 @@ _OPTIONS = {
 
 
 class ZmqTransport:
-    """A `connection.Transport` over ZeroMQ, with the selector that the I/O thread sleeps in."""
+    """A `connection.Transport` over ZeroMQ, with the selector that the I/O thread sleeps in.
+
+    Once it is shared, somebody else waits for messages, and `wait` no longer ends when one comes.
+    """
 
     def __init__(self) -> None:
         self._context: Any = zmq.Context()
@@ -62,6 +66,31 @@ class ZmqTransport:
         self._wakened.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakened, selectors.EVENT_READ)
+        self._messages: selectors.BaseSelector | None = None
+
+    def share(self, watch: Callable[[int], None]) -> int | None:
+        """From now on somebody else waits for messages: `watch` is given what becomes readable when one may have come.
+
+        Returns that descriptor, a copy which outlives the transport: whoever watches it closes it. None, and all stays as it
+        was, where there is none, and when `watch` raises NotImplementedError.
+        """
+        messages = selectors.DefaultSelector()
+        fileno = getattr(messages, "fileno", None)
+        if fileno is None:
+            messages.close()
+            return None
+        descriptor = os.dup(fileno())
+        try:
+            watch(descriptor)
+        except NotImplementedError:
+            os.close(descriptor)
+            messages.close()
+            return None
+        if self._socket is not None:
+            self._selector.unregister(self._descriptors[0])
+            messages.register(self._descriptors[0], selectors.EVENT_READ)
+        self._messages = messages
+        return descriptor
 
     def open(self, endpoint: str) -> None:
         """Connect a fresh socket. Raises OSError when the endpoint cannot be used."""
@@ -71,8 +100,9 @@ class ZmqTransport:
             self._socket.setsockopt(option, value)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
         self._descriptors = self._socket.getsockopt(zmq.FD), self._monitor.getsockopt(zmq.FD)
-        for descriptor in self._descriptors:
-            self._selector.register(descriptor, selectors.EVENT_READ)
+        spoken, happened = self._descriptors
+        (self._messages or self._selector).register(spoken, selectors.EVENT_READ)
+        self._selector.register(happened, selectors.EVENT_READ)
         self._monitor_spoke = True  # a descriptor says nothing before its socket was read to the end once
         try:
             self._socket.connect(endpoint)
@@ -82,8 +112,9 @@ class ZmqTransport:
     def close(self) -> None:
         """Drop the connection and what is queued on it."""
         if self._socket is not None:
-            for descriptor in self._descriptors:
-                self._selector.unregister(descriptor)
+            spoken, happened = self._descriptors
+            (self._messages or self._selector).unregister(spoken)
+            self._selector.unregister(happened)
             self._socket.disable_monitor()
             self._monitor.close(0)
             self._socket.close(0)
@@ -94,6 +125,8 @@ class ZmqTransport:
         """Free the sockets; the transport is of no use afterwards, but `wake` stays harmless."""
         self.close()
         self._selector.close()
+        if self._messages is not None:
+            self._messages.close()
         self._wakened.close()
         self._waker.close()
         self._context.term()
@@ -110,9 +143,14 @@ class ZmqTransport:
         except zmq.Again:
             pass
 
+    @property
+    def readable(self) -> bool:
+        """Whether there is a message. To be asked after sending, which may silence the descriptors that tell of one."""
+        return self._socket is not None and bool(self._socket.getsockopt(_STATE) & _READABLE)
+
     def receive(self) -> list[bytes] | None:
         """The next message, or None."""
-        if self._socket is None or not self._socket.getsockopt(_STATE) & _READABLE:
+        if not self.readable:
             return None
         return self._socket.recv_multipart(_NOBLOCK)  # type: ignore[no-any-return]
 
@@ -129,11 +167,13 @@ class ZmqTransport:
         return Event.OPENED if event == zmq.EVENT_HANDSHAKE_SUCCEEDED else Event.LOST
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until something can be read, `wake` is called or the time is over; True when the connection spoke."""
-        # ZeroMQ's descriptors tell of changes only, and sending takes notice of them too: ask before sleeping.
-        if self._monitor_spoke or (self._socket is not None and self._socket.getsockopt(_STATE) & _READABLE):
+        """Sleep until something can be read, `wake` is called or the time is over; True when the connection may have spoken."""
+        shared = self._messages is not None
+        # ZeroMQ's descriptors tell of changes only, and sending takes notice of them too: ask before sleeping. A socket that
+        # somebody else reads is not touched outside the lock.
+        if self._monitor_spoke or (not shared and self.readable):
             seconds = 0.0
-        spoke = seconds <= 0
+        spoke = shared or seconds <= 0
         for key, _ in self._selector.select(max(0.0, min(seconds, LONGEST_SLEEP_SECONDS))):
             if key.fileobj is self._wakened:
                 self._drain()

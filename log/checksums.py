@@ -104,23 +104,15 @@ class EntryCopier:
 
         Whatever their padding holds: where they come from, that was nobody's loss either.
         """
-        size = sizes.astype(np.int64)
-        stop = np.cumsum(size)
-        if (size < HEADER_BYTES).any() or (size % 8).any() or len(data) != (stop[-1] if len(stop) else 0):
-            return False
         if len(sizes) > SINGLY_MAX:
+            size = sizes.astype(np.int64)
+            stop = np.cumsum(size)
+            if (size < HEADER_BYTES).any() or (size % 8).any() or len(data) != stop[-1]:
+                return False
             mode = data[stop - size + MODE_AT]
             if (mode < len(MODES)).all() and self.intact(data, sizes, index, mode):
                 return True
-        buffer, position = data.data, 0
-        for wanted, end in zip(index.tolist(), stop.tolist(), strict=True):
-            if damage(buffer, position, end) is not None:
-                return False
-            length, found = _LENGTH_AND_INDEX.unpack_from(buffer, position + 4)
-            if found != wanted or position + padded(length) != end:
-                return False
-            position = end
-        return True
+        return _are_entries(data.data, sizes.tolist(), index.tolist())
 
     def verify(self, segment: Segment, rows: Rows) -> None:
         """Verify the entries in ascending rows. Raises Corruption naming the first that is not what was written."""
@@ -131,6 +123,20 @@ class EntryCopier:
         """Verify the bytes of the entries in these rows, as they were copied from the segment. Raises Corruption."""
         if not self.intact(data, segment.sizes(rows), segment.indexes(rows), segment.mode[rows]):
             _find_damage(segment, rows)
+
+
+def _are_entries(buffer: memoryview, sizes: list[int], indexes: list[int]) -> bool:
+    """The same one by one, without numpy: most batches are of one entry, and setting out costs more than that."""
+    position = 0
+    for size, wanted in zip(sizes, indexes, strict=True):
+        end = position + size
+        if size < HEADER_BYTES or size % 8 or end > len(buffer) or damage(buffer, position, end) is not None:
+            return False
+        length, found = _LENGTH_AND_INDEX.unpack_from(buffer, position + 4)
+        if found != wanted or position + padded(length) != end:
+            return False
+        position = end
+    return position == len(buffer)
 
 
 def _find_damage(segment: Segment, rows: Rows) -> None:

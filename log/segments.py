@@ -172,6 +172,10 @@ class Segments(Sequence[Segment]):
             if segment.first_index > last:
                 break
             begin, end = segment.rows_through(first - 1), segment.rows_through(last)
+            if end - begin == 1:  # most batches are of one entry, and numpy takes longer to set out than to look
+                if segment.buffer[int(segment.offset[begin]) + KIND_AT] == kind:
+                    found += segment.indexes(np.array([begin])).tolist()
+                continue
             kinds = segment.bytes[segment.offset[begin:end].astype(np.int64) + KIND_AT]
             found += segment.indexes(np.flatnonzero(kinds == kind) + begin).tolist()
         return found

@@ -22,6 +22,7 @@ from ..client.protocol.limits import Limits
 from ..log.entry import SNAPSHOT, UNREGISTER
 from .acknowledgements import Acknowledgements
 from .admission import Verdict, judge, void
+from .company import Company
 from .early import Early, EarlyCommands
 from .executor import Executor
 from .outbox import Origin, Outbox
@@ -65,7 +66,7 @@ class Intake:
     `records` are what the turn's messages add to the log, in order, as `log.entry.encode` takes them; the first gets
     the index `next_index`. The replica appends them and calls `appended`, or `refused` when there is no room.
     `acknowledgements` collects those that came by message and are to be folded into the log; `settling` knows whose events
-    are still unhandled.
+    are still unhandled; `company` whether a turn had better wait for others' commands.
     `results_bytes_max` bounds the unacknowledged results of one session, `unapplied_bytes_max` the commands of all
     sessions that are logged and not applied.
     """
@@ -92,6 +93,7 @@ class Intake:
         self.settling = settling
         self.receipts = receipts
         self.acknowledgements = Acknowledgements()
+        self.company = Company()
         self._expected: dict[int, int] = {}
         self._waiting: dict[int, deque[Waiting]] = {}
         self._early = EarlyCommands()
@@ -125,6 +127,7 @@ class Intake:
             self._early.keep(Early(origin, header, bytes(body)))
             self._tell_gap(origin, header, expected)
             return
+        self.company.sent(session.id)
         self._take(session, origin, header, body, expected)
         if session.id in self._early:
             while early := self._early.pop(session.id, self.expected(session)):

@@ -252,6 +252,7 @@ class Leadership:
         if not self._begun:
             return
         self.patience.tick()
+        self.intake.company.tick()
         self.pushes.tick()
         self.reads.tick()
         timers = self.executor.timers
@@ -312,6 +313,11 @@ class Leadership:
     def has_work(self) -> bool:
         """Whether something waits for the next turn's log or read round, or could not be sent in this one for its size."""
         return bool(self.intake.records) or self.reads.has_work() or self.pushes.postponed
+
+    @property
+    def wants_company(self) -> bool:
+        """Whether what came so far had better be logged together with what comes in the next moment."""
+        return self.intake.company.wanted(len(self.intake.records))
 
     def forget_router(self, router: bytes) -> None:
         """The router cannot be reached any more."""

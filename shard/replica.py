@@ -183,6 +183,11 @@ class Replica:
         """Take the messages of clients that one router sends in one turn."""
         self.reception.receive(router, items, self.leadership)
 
+    @property
+    def wants_company(self) -> bool:
+        """Whether the turn had better wait `company.SECONDS` for other clients' commands before it is decided."""
+        return self.leadership is not None and self.leadership.wants_company
+
     def forget_router(self, router: bytes) -> None:
         """The router cannot be reached any more."""
         self.reception.forget(router)

@@ -19,7 +19,7 @@ from zmq.utils.monitor import parse_monitor_message
 from ..client.protocol.frames import BUNDLE_ITEMS_MAX, BadFrame, Frame, Item, pack_bundle, unpack_bundle
 from ..client.protocol.limits import UNCOPIED_BYTES_MIN
 from ..log.files import DirectoryLock
-from . import peers
+from . import company, peers
 from .background import BackgroundJob
 from .clock import lease_clock_ms
 from .compactor_link import NO_COMPACTOR, CompactorLink
@@ -141,8 +141,11 @@ class Server:
                     wait = 0.0
                 elif owes_notice:
                     wait = min(wait, NOTICE_DELAY_SECONDS)
-                readable = {descriptor for descriptor, _ in self._epoll.poll(wait)}
+                readable = self._wait(wait)
                 self._drain(readable)
+                if self.replica.wants_company:
+                    time.sleep(company.SECONDS)
+                    self._drain(self._wait(0.0))
                 now = time.monotonic()
                 if now >= next_tick:
                     # After a pause this is one tick, not many: patience counts turns that really ran.
@@ -158,6 +161,10 @@ class Server:
                 unfinished, owes_notice = turn.unfinished, turn.owes_notice
         finally:
             self._close()
+
+    def _wait(self, seconds: float) -> set[int]:
+        """The descriptors that speak, at the latest after so long."""
+        return {descriptor for descriptor, _ in self._epoll.poll(seconds)}
 
     def _drain(self, readable: set[int]) -> None:
         """Take everything that has arrived; `readable` are the descriptors that spoke."""
