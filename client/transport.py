@@ -15,6 +15,7 @@ from typing import Any
 
 import zmq
 
+from . import context
 from .connection import Event
 from .protocol.frames import Frame
 from .protocol.limits import UNCOPIED_BYTES_MIN
@@ -55,7 +56,7 @@ class ZmqTransport:
     """
 
     def __init__(self) -> None:
-        self._context: Any = zmq.Context()
+        self._context: Any = context.acquire()
         self._socket: Any = None
         self._monitor: Any = None
         self._descriptors: tuple[int, int] = (-1, -1)
@@ -129,7 +130,7 @@ class ZmqTransport:
             self._messages.close()
         self._wakened.close()
         self._waker.close()
-        self._context.term()
+        context.release(self._context)
 
     def send(self, message: Sequence[Frame]) -> None:
         """Send one message; dropped when there is no connection or it is clogged."""
