@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..cluster.local import LocalCluster
 from ..cluster.plan import ChildPlan, command_of
@@ -45,6 +45,33 @@ class State(Enum):
     OPEN = "open"
     CUT = "cut"
     BROKEN = "broken"
+
+
+class Wiring(Protocol):
+    """What stands between the replicas: here `Links`, or a network (`hosts`). Replicas go by shard and number."""
+
+    replicas: int
+
+    def command(self, plan: ChildPlan) -> list[str]:
+        """What starts a replica that reaches its peers through it."""
+
+    def cut(self, shard: int, sender: int, receiver: int) -> None:
+        """What the one sends to the other arrives no more."""
+
+    def break_off(self, shard: int, sender: int, receiver: int) -> None:
+        """Connections of that direction end, and none is made any more."""
+
+    def isolate(self, shard: int, replica: int, *, hears: bool = False, is_heard: bool = False) -> None:
+        """Cut a replica off from all others, but for a direction that is let through."""
+
+    def slow(self, shard: int, sender: int, receiver: int, seconds: float) -> None:
+        """What is sent in that direction takes so much longer."""
+
+    def heal(self) -> None:
+        """Everything is whole and fast again."""
+
+    def stop(self) -> None:
+        """The cluster has ended: remove what was made for it."""
 
 
 class _Link:
@@ -133,6 +160,11 @@ class Links:
         link = _Link(listener, (shard, sender, receiver))
         self._selector.register(listener, selectors.EVENT_READ, link)
         return link
+
+    def command(self, plan: ChildPlan) -> list[str]:
+        """What starts a replica that reaches its peers through these links."""
+        self.serve(plan.arguments["sockets"])
+        return command_of(replace(plan, arguments={**plan.arguments, "links": self.directory}))
 
     def serve(self, sockets: str) -> None:
         """Forward to the replicas, whose sockets are in that directory, from now on."""
@@ -258,18 +290,15 @@ class Links:
 
 
 class LinkedCluster(LocalCluster):
-    """A LocalCluster whose replicas talk through `links`."""
+    """A LocalCluster whose replicas talk through `links`, its own to stop; without any, through socket files."""
 
-    def __init__(self, *, shards: int = 2, replicas: int = 3, **options: Any) -> None:
+    def __init__(self, *, shards: int = 2, replicas: int = 3, links: Wiring | None = None, **options: Any) -> None:
         super().__init__(shards=shards, replicas=replicas, **options)
-        self.links = Links(shards, replicas)
+        self.links = links or Links(shards, replicas)
         self.supervisor = Supervisor(self.settings, command=self._command)
 
     def _command(self, plan: ChildPlan) -> list[str]:
-        if plan.key[0] == "replica":
-            self.links.serve(plan.arguments["sockets"])
-            plan = replace(plan, arguments={**plan.arguments, "links": self.links.directory})
-        return command_of(plan)
+        return self.links.command(plan) if plan.key[0] == "replica" else command_of(plan)
 
     def stop(self) -> None:
         """Stop it, and the links."""

@@ -53,6 +53,22 @@ def link_address(links: str, shard: int, replica: int, peer: int) -> str:
     return f"ipc://{links}/s{shard}r{replica}-{peer}"
 
 
+def between_peers(options: dict[str, Any]) -> tuple[str, dict[int, str]]:
+    """Where a replica listens to the other members of its shard, and where it reaches each of them.
+
+    Socket files, unless `peers` gives an address for every member. Nobody but a test gives it, on a network that is all its own:
+    what crosses it is neither encrypted nor does a member have to prove that it is one.
+    """
+    sockets, links, peers_at = options["sockets"], options.get("links"), options.get("peers")
+    shard, member = options["shard"], options["replica"]
+    others = [n for n in range(options["replicas"]) if n != member]
+    if peers_at is not None:
+        return peers_at[member], {n: peers_at[n] for n in others}
+    if links is not None:
+        return peer_address(sockets, shard, member), {n: link_address(links, shard, member, n) for n in others}
+    return peer_address(sockets, shard, member), {n: peer_address(sockets, shard, n) for n in others}
+
+
 def client_address(sockets: str, shard: int, replica: int) -> str:
     """Where a replica listens to routers."""
     return f"ipc://{sockets}/s{shard}r{replica}.c"
@@ -122,20 +138,16 @@ def open_replica(options: dict[str, Any]) -> Server:
             clock=time.perf_counter,
             status_extra=ProcessStatus(machines),
         )
-    sockets, links = options["sockets"], options.get("links")
-    others = [n for n in range(options["replicas"]) if n != member]
+    own_address, other_addresses = between_peers(options)
     return Server(
         replica,
         peers.PeerIdentity(
             cluster_id=options["cluster_id"], shard=shard, member=member, incarnation=identity.incarnation
         ),
-        peer_address=peer_address(sockets, shard, member),
-        client_address=client_address(sockets, shard, member),
-        peer_addresses={
-            n: peer_address(sockets, shard, n) if links is None else link_address(links, shard, member, n)
-            for n in others
-        },
-        compactor_address=compactor_address(sockets),
+        peer_address=own_address,
+        client_address=client_address(options["sockets"], shard, member),
+        peer_addresses=other_addresses,
+        compactor_address=compactor_address(options["sockets"]),
         tick_ms=tick_ms,
         message_bytes_max=settings["limits"]["message_bytes_max"],
         stop_fd=0,

@@ -41,6 +41,12 @@ NOTICE_DELAY_SECONDS = 0.010
 PEER_HIGH_WATER = 1000
 ROUTER_HIGH_WATER = 10_000
 
+PEER_STALLED_MS = 1000
+"""So long nothing of what was sent over TCP arrives, or no connection comes about, before another is tried."""
+
+PEER_SILENT_S = 10
+"""After so long a silence over TCP it is asked whether the other end is still there."""
+
 
 # As plain integers: combining pyzmq's flags costs more than passing them.
 _NOBLOCK = int(zmq.NOBLOCK)
@@ -106,6 +112,7 @@ class Server:
         socket.setsockopt(zmq.RCVHWM, high_water)
         socket.setsockopt(zmq.MAXMSGSIZE, 2 * message_bytes_max + (1 << 20))
         socket.setsockopt(zmq.HANDSHAKE_IVL, 2000)
+        _look_after_tcp(socket)
         socket.bind(address)
         return Inbox(socket)
 
@@ -117,6 +124,7 @@ class Server:
         socket.setsockopt(zmq.IMMEDIATE, 1)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        _look_after_tcp(socket)
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         socket.connect(address)
         self._to_peer[member] = socket
@@ -275,6 +283,21 @@ class Server:
             socket.close(linger=200)
         self._epoll.close()
         self._context.term()
+
+
+def _look_after_tcp(socket: zmq.Socket[bytes]) -> None:
+    """Give up a connection between hosts that gets nowhere, and make another; socket files need none of it.
+
+    TCP repeats what is lost at intervals that double, so a network that is whole again after a minute would carry nothing for
+    another. It is the lack of progress that counts, not the time until an answer: a large message on a slow wire is on its way.
+    """
+    socket.setsockopt(zmq.TCP_MAXRT, PEER_STALLED_MS)
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, PEER_STALLED_MS)
+    # Whose peer has given up, or has lost its host, is told nothing: it must ask, or would keep such connections for ever.
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, PEER_SILENT_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, PEER_SILENT_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
 
 
 def bundles(items: Sequence[Item], bytes_max: int) -> Iterator[Sequence[Item]]:

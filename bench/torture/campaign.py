@@ -23,9 +23,12 @@ class TortureReport(Report):
         return "\n".join(lines)
 
 
-def torture(plan: Plan, faults: Sequence[type[Fault]] = FAULTS) -> TortureReport:
-    """Run the load of `plan` against a cluster of its own while these faults strike; every promise is judged at the end."""
-    scene = Scene()
+def torture(plan: Plan, faults: Sequence[type[Fault]] = FAULTS, *, hosts: bool = False) -> TortureReport:
+    """Run the load of `plan` against a cluster of its own while these faults strike; every promise is judged at the end.
+
+    With `hosts`, every replica is on a host of its own. Raises NoHosts where there can be none.
+    """
+    scene = Scene(hosts=hosts)
     strikes: list[Strikes] = []
 
     def strike(cluster: LocalCluster, plan: Plan) -> Strikes:

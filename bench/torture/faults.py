@@ -179,6 +179,44 @@ class Flap(Fault):
             time.sleep(self.rng.random() * 0.3)
 
 
+class LosePackets(Fault):
+    """Of the packets that reach a host, up to a third is lost, and those that leave another one come slowly."""
+
+    name = "packets lost"
+    needs = "loss"
+
+    def strike(self, seconds: float) -> None:
+        """Lose them for a while."""
+        network = self.scene.network
+        assert network is not None
+        one, other = self.rng.sample(range(3), 2)
+        network.lose(one, self.rng.randint(5, 30))
+        if "slow" not in network.lacks:
+            network.slow(0, other, one, self.rng.choice((0.0, 0.001, 0.005)))
+        time.sleep(3 * seconds)
+        network.heal()
+
+
+class Unplug(Fault):
+    """The cable of a host is pulled out: nobody is told, whatever happens there; perhaps its replica is killed meanwhile."""
+
+    name = "host unplugged"
+    needs = "hosts"
+
+    def strike(self, seconds: float) -> None:
+        """Pull it out, and plug it in."""
+        network = self.scene.network
+        assert network is not None
+        replica = self.rng.randrange(3)
+        network.unplug(replica)
+        if self.rng.random() < 0.3:
+            self.scene.kill(0, replica)
+            time.sleep(seconds)
+            self.scene.restart(0, replica)
+        time.sleep(2 * seconds)
+        network.heal()
+
+
 class ClockJump(Fault):
     """A replica's wall clock jumps by up to an hour, in either direction."""
 
@@ -284,7 +322,7 @@ def _flip(path: Path, rng: random.Random) -> None:
 
 FAULTS: tuple[type[Fault], ...] = (
     *(KillLeader, KillFollower, KillAll, PauseLeader, PauseFollower, KillRouter, PauseRouter, KillCompactor),
-    *(CutOff, Flap, ClockJump, FillDisk, FailSync, FlipBits, Wipe),
+    *(CutOff, Flap, LosePackets, Unplug, ClockJump, FillDisk, FailSync, FlipBits, Wipe),
 )
 """All of them."""
 

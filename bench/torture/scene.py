@@ -17,6 +17,7 @@ from ...cluster import clusterfile
 from ...cluster.plan import ChildPlan
 from ...cluster.run_record import RunRecord
 from ...shard.assembly import replica_directory
+from ..hosts import Network
 from ..links import LinkedCluster
 
 SMALL: dict[str, Any] = {
@@ -35,20 +36,29 @@ DISK_BYTES = 16 << 20
 DISK_REPLICA = 2
 """The replica whose disk is small enough to be filled."""
 
+ONE_HOST = "all replicas are on one host: --hosts gives each a host of its own"
+
 LIBFAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1")
 
 
 class Scene(LinkedCluster):
-    """One shard of three replicas, three routers. Use it as a LocalCluster; `lacks` tells why a tool is not there."""
+    """One shard of three replicas, three routers. Use it as a LocalCluster; `lacks` tells why a tool is not there.
 
-    def __init__(self) -> None:
+    With `hosts` every replica is on a host of its own, a network namespace, and `network` is what joins them; else it is None.
+    Raises NoHosts where there can be none.
+    """
+
+    def __init__(self, *, hosts: bool = False) -> None:
+        self.network = Network(3) if hosts else None
         self._folder = tempfile.mkdtemp(prefix="ocelog-torture-")
         self.clocks = Path(self._folder, "clocks")
         self.clocks.mkdir()
         data = Path(self._folder, "data")
         data.mkdir(mode=0o700)
-        super().__init__(shards=1, replicas=3, routers=3, data=data, **SMALL)
-        self.lacks: dict[str, str] = {}
+        super().__init__(shards=1, replicas=3, routers=3, data=data, links=self.network, **SMALL)
+        self.lacks: dict[str, str] = {"hosts": ONE_HOST, "loss": ONE_HOST}
+        if self.network is not None:
+            self.lacks = dict(self.network.lacks)
         self.small_disk = self._mount()
         self._faketime = self._look_for_faketime()
         if shutil.which("strace") is None:

@@ -2,6 +2,7 @@
 
     ocelog torture --minutes 2
     ocelog torture --minutes 15 --every 1 --results torture.jsonl
+    ocelog torture --hosts --minutes 2
     ocelog torture --list
 
 Ends with 1 when a promise was broken, or when the cluster did not get well again.
@@ -27,6 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fault", action="append", dest="faults", metavar="NAME", help="only this one (may be repeated)"
     )
+    parser.add_argument(
+        "--hosts",
+        action="store_true",
+        help="every replica in a network namespace of its own, joined by TCP; takes root",
+    )
     parser.add_argument("--history", type=Path, metavar="FILE", help="write down what the clients saw")
     parser.add_argument("--results", type=Path, metavar="FILE", help="append what came of it, a line of JSON")
     parser.add_argument("--list", action="store_true", help="only name the faults")
@@ -36,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Run it; 1 when something was broken for good."""
     from ..consistency.registers import keep
     from ..consistency.run import Plan
+    from ..hosts import NoHosts
     from .campaign import torture
     from .faults import FAULTS
 
@@ -51,7 +58,11 @@ def run(options: argparse.Namespace) -> int:
     chosen = [known[name] for name in options.faults] if options.faults else list(FAULTS)
     plan = Plan(seconds=60 * options.minutes, clients=options.clients, every=options.every, seed=options.seed)
     began = time.time()
-    report = torture(plan, chosen)
+    try:
+        report = torture(plan, chosen, hosts=options.hosts)
+    except NoHosts as error:
+        sys.stderr.write(f"ocelog: {error}; without --hosts all replicas are on this one\n")
+        return error.exit_code
     sys.stdout.write(f"{report}\n")
     for complaint in report.complaints[:50]:
         sys.stdout.write(f"  {complaint}\n")
@@ -62,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
             "began": round(began),
             "minutes": options.minutes,
             "seed": options.seed,
+            "hosts": options.hosts,
             "kills": sum(report.faults[name] for name in KILLS),
             "faults": dict(sorted(report.faults.items())),
             "skipped": report.skipped,

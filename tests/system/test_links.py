@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import ocelog
 import pytest
+from ocelog.bench.hosts import Network, NoHosts
 from ocelog.bench.links import LinkedCluster
 
 WAIT_S_MAX = 60.0
@@ -14,18 +15,34 @@ WAIT_S_MAX = 60.0
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LinkedCluster]:
-    with LinkedCluster(shards=1, replicas=3, raft={"tick_ms": 20}) as cluster:
+@pytest.fixture(scope="module", params=["links", "hosts"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[LinkedCluster]:
+    """On one host over links that forward bytes; and on three, over a network that loses packets."""
+    links = network() if request.param == "hosts" else None
+    with LinkedCluster(shards=1, replicas=3, links=links, raft={"tick_ms": 20}) as cluster:
         yield cluster
+
+
+def network() -> Network:
+    try:
+        return Network(3)
+    except NoHosts as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
 def client(cluster: LinkedCluster) -> Iterator[ocelog.Client]:
     cluster.links.heal()
     with ocelog.connect(cluster.endpoints, timeout=WAIT_S_MAX) as client:
+        client.counter("beginning").increment()
+        eventually(lambda: level(cluster), "all three to hear from each other")
         yield client
     cluster.links.heal()
+
+
+def level(cluster: LinkedCluster) -> bool:
+    """Whether all have applied the same: a network that was healed just now carries nothing until somebody repeats it."""
+    return len({row["applied_index"] for row in cluster.status()["shards"][0]["replicas"]}) == 1
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:
