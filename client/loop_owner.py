@@ -36,7 +36,7 @@ class LoopOwner:
         self._batch: list[Call] = []
         # Of nobody: callbacks see the same, whatever call or thread they follow.
         self._context = contextvars.Context()
-        self._due = self._working = self._take_due = False
+        self._due = self._wanted = self._working = self._take_due = False
         self._arrived: deque[Any] = deque()
         self._descriptor: int | None = None
         self.handlers = LoopHandlers(loop)
@@ -55,6 +55,10 @@ class LoopOwner:
         self._work_soon()
 
     def _work_soon(self) -> None:
+        self._wanted = True
+        self._look_soon()
+
+    def _look_soon(self) -> None:
         if not self._due:
             self._due = True
             self._loop.call_soon(self.hand_over, context=self._context)
@@ -73,8 +77,10 @@ class LoopOwner:
     def hand_over(self) -> None:
         """Hand over what this turn has submitted so far."""
         self._due = False
-        batch, self._batch = self._batch, []
-        self._work(batch)
+        if self._wanted:
+            self._wanted = False
+            batch, self._batch = self._batch, []
+            self._work(batch)
 
     def _work(self, calls: Sequence[Call] = ()) -> None:
         self._working = True
@@ -119,6 +125,8 @@ class LoopOwner:
             self.listening.take(item)
             if type(item) is StateChange:
                 self.handlers.state(item)
+        # Behind whatever was woken just now: what that submits leaves in the same turn of the loop, not in the one after it.
+        self._look_soon()
         self.handlers.run()
 
     def _io_ended(self, ended: object) -> None:
