@@ -40,6 +40,8 @@ CLOSE_SECONDS = 2.0
 
 _NO_SHARD = NO_SHARD.to_bytes(2, "little")
 
+EARLY_SECONDS = 0.3
+
 READS_MAX = 256
 """Messages read in one turn, so that a flood of answers does not hold up what waits to be sent."""
 
@@ -78,7 +80,8 @@ class IoThread:
         self._signalled = False
         self._stopped = False
         self._turns = threading.Lock()
-        self._sleeps_until = -inf
+        self._shared = False
+        self._sleeps_until = self._asked_for = -inf
         self._error: BaseException | None = None
         threading.Thread(target=self._run, name="ocelog-client", daemon=True).start()
 
@@ -99,6 +102,7 @@ class IoThread:
             descriptor = None if self._stopped else self._transport.share(watch)
             if descriptor is not None:
                 self._nudge = nudge
+                self._shared = True
         self._transport.wake()  # it sleeps with what it watched before
         return descriptor
 
@@ -127,7 +131,7 @@ class IoThread:
                 self._nudge()
             wake_at = self._wake_at()
             if wake_at < self._sleeps_until or self._sessions.wants_router or self._is_closed(now):
-                self._sleeps_until = wake_at
+                self._sleeps_until = self._asked_for = wake_at
                 self.signal()
         except BaseException as error:  # also a KeyboardInterrupt: what it has cut short is not to be gone on with
             self._error = error
@@ -194,7 +198,7 @@ class IoThread:
                 spoke = self._transport.wait(self._sleeps_until - monotonic())
                 with self._turns:
                     over = self._turn(spoke)
-                    self._sleeps_until = self._wake_at()
+                    self._sleeps_until = self._to_sleep_until()
         except Exception:  # a bug must not leave callers waiting for ever
             logger.exception("the client's I/O thread stops")
         finally:
@@ -224,7 +228,8 @@ class IoThread:
         self._sessions.tick(now)
         if self._sessions.wants_router:
             self._change_router(now)
-        self._send()
+        if self._send() and self._transport.readable:
+            self.signal()  # nothing else will tell
         self._deliver()
         return self._is_over(now)
 
@@ -242,6 +247,18 @@ class IoThread:
     def _wake_at(self) -> float:
         connect_by = inf if self.ready.done() else self._connect_by
         return min(self.connection.wake_at, self._sessions.wake_at(), connect_by, self._close_by)
+
+    def _to_sleep_until(self) -> float:
+        """Until when the thread sleeps.
+
+        What others send in their turns is to be repeated unless it is answered, a second later or so, and it mostly is answered.
+        So that they need not wake the thread for each, it comes when it was last asked for, though there may be nothing to do any
+        more, and a little earlier than that.
+        """
+        wake_at, now = self._wake_at(), monotonic()
+        if self._asked_for > now:
+            wake_at = min(wake_at, self._asked_for)
+        return wake_at - EARLY_SECONDS if self._shared and wake_at > now + 2 * EARLY_SECONDS else wake_at
 
     def _take(self, now: float) -> None:
         calls, submit = self._calls, self._sessions.submit

@@ -8,11 +8,12 @@ import gc
 import os
 import threading
 import time
+from math import inf
 
 import ocelog
 import pytest
 from ocelog.client import io as client_io
-from ocelog.client.calls import ClientState
+from ocelog.client.calls import Call, ClientState
 from ocelog.client.io import IoThread
 from ocelog.client.protocol import frames
 from ocelog.client.protocol.errors import Closed
@@ -52,7 +53,8 @@ def test_calls_are_sent_and_answered_in_the_loop_alone(router, turns):
             assert await users.get("ada") == 99
             return during
 
-    assert asyncio.run(scenario()) < 10, "and these are the turns of timers"
+    during = asyncio.run(scenario())
+    assert during < 10, "and these are the turns of timers"
 
 
 def test_a_loop_that_is_busy_for_long_keeps_its_session(kit, router):
@@ -148,6 +150,40 @@ def test_answers_beyond_what_one_turn_reads_come_with_the_next(router, monkeypat
                 await asyncio.gather(*(client.submit(("told", "map"), "tell", n) for n in range(5)))
 
     asyncio.run(asyncio.wait_for(scenario(), SECONDS))
+
+
+def test_an_answer_that_comes_while_the_thread_sends_is_not_left_lying(kit, router, monkeypatch):
+    """Sending takes notice of what has come, and the descriptor that the loop waits for says nothing of it any more."""
+    send = IoThread._send
+
+    def sent(self):
+        done = send(self)
+        if done and threading.current_thread().name == "ocelog-client":
+            self._transport._socket.poll(1000)  # the answer is there, and has been noticed
+            noticed.set()
+        return done
+
+    noticed = threading.Event()
+
+    async def scenario():
+        async with ocelog.connect_async(router.endpoint) as client:
+            users = client.map("users")
+            await users.put("ada", 1)
+            monkeypatch.setattr(IoThread, "_send", sent)
+            # No timer is to come to its help.
+            monkeypatch.setattr(IoThread, "_wake_at", lambda self: inf)
+            client._io.signal()
+            kit.until(lambda: client._io._sleeps_until == inf)
+            future = asyncio.get_running_loop().create_future()
+            now = time.monotonic()
+            call = Call(users.resource, ("size",), True, now, now + 60, client._owner, future)
+            client._io.submit([call])  # to the thread
+            assert noticed.wait(SECONDS)  # the loop does not look meanwhile
+            assert await asyncio.wait_for(future, SECONDS) == 1
+            monkeypatch.undo()
+            client._io.signal()
+
+    asyncio.run(scenario())
 
 
 def test_no_descriptor_is_left_when_clients_have_closed(router):
