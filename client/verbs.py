@@ -14,11 +14,14 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import watch
 from .endpoints import DEFAULT, VARIABLE
 from .plain import bare, to_json
+
+if TYPE_CHECKING:
+    from .sync import Client
 
 TIMEOUT_S = 10.0
 
@@ -26,12 +29,18 @@ CONSISTENCIES = ("linearizable", "bounded-linearizable", "sequential", "causal")
 
 
 class Operation(NamedTuple):
-    """A method of a resource: its arguments' names, what it does, which results end with exit code 1, and its options."""
+    """A method of a resource: its arguments' names, what it does, which results end with exit code 1, and its options.
+
+    `empty`, which a read has and a change has not, says by the arguments what is read of a resource that does not exist.
+    `lines` says that the answer is a list whose items are printed one a line.
+    """
 
     arguments: tuple[str, ...]
     help: str
     is_absent: Callable[[Any], bool] = lambda result: False
     options: tuple[str, ...] = ()
+    empty: Callable[..., Any] | None = None
+    lines: bool = False
 
 
 def absent(result: Any) -> bool:
@@ -47,6 +56,30 @@ def present(result: Any) -> bool:
 def false(result: Any) -> bool:
     """It was not so."""
     return result is False
+
+
+def nothing(*arguments: Any) -> None:
+    """What there is in an empty resource."""
+
+
+def no(*arguments: Any) -> bool:
+    """Whether something is in an empty resource."""
+    return False
+
+
+def yes(*arguments: Any) -> bool:
+    """Whether an empty resource is empty."""
+    return True
+
+
+def zero(*arguments: Any) -> int:
+    """How much there is in an empty resource."""
+    return 0
+
+
+def no_rows(*arguments: Any) -> list[Any]:
+    """All that there is in an empty resource."""
+    return []
 
 
 _TTL = ("ttl",)
@@ -68,22 +101,26 @@ MAP = {
         ("key", "version"), "remove a key whose value is of that version: true or false", false
     ),
     "clear": Operation((), "remove every key"),
-    "get": Operation(("key",), "the value of a key; 1 when it is absent", absent),
-    "get_or_default": Operation(("key", "value"), "the value of a key, or VALUE when it is absent"),
-    "get_versioned": Operation(("key",), "the value of a key and its version; 1 when it is absent", absent),
-    "get_many": Operation(("keys",), "the values of those keys that are present"),
-    "contains": Operation(("key",), "true or false", false),
-    "contains_value": Operation(("value",), "whether any key has this value: true or false", false),
-    "size": Operation((), "the number of keys"),
-    "is_empty": Operation((), "whether there is no key: true or false", false),
-    "keys": Operation((), "every key, one a line"),
-    "values": Operation((), "every value, one a line"),
-    "entries": Operation((), "every key with its value, of one moment, one a line"),
-    "items": Operation((), "every key with its value, page by page, one a line"),
+    "get": Operation(("key",), "the value of a key; 1 when it is absent", absent, empty=nothing),
+    "get_or_default": Operation(
+        ("key", "value"), "the value of a key, or VALUE when it is absent", empty=lambda key, value: value
+    ),
+    "get_versioned": Operation(
+        ("key",), "the value of a key and its version; 1 when it is absent", absent, empty=nothing
+    ),
+    "get_many": Operation(("keys",), "the values of those keys that are present", empty=lambda keys: {}),
+    "contains": Operation(("key",), "true or false", false, empty=no),
+    "contains_value": Operation(("value",), "whether any key has this value: true or false", false, empty=no),
+    "size": Operation((), "the number of keys", empty=zero),
+    "is_empty": Operation((), "whether there is no key: true or false", false, empty=yes),
+    "keys": Operation((), "every key, one a line", empty=no_rows),
+    "values": Operation((), "every value, one a line", empty=no_rows),
+    "entries": Operation((), "every key with its value, of one moment, one a line", empty=no_rows),
+    "items": Operation((), "every key with its value, page by page, one a line", empty=no_rows),
 }
 
 COUNTER = {
-    "get": Operation((), "the value"),
+    "get": Operation((), "the value", empty=zero),
     "set": Operation(("number",), "set the value"),
     "add": Operation(("number",), "add, and answer with the sum"),
     "increment": Operation((), "add 1, and answer with the sum"),
@@ -113,7 +150,7 @@ def seconds(text: str) -> float:
     """A time on the command line. Raises ValueError and ArgumentTypeError."""
     found = float(text)
     if not 0 < found < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds above 0 and below 1000000")
     return found
 
 
@@ -213,7 +250,7 @@ _KINDS: dict[str, Callable[[str], Any]] = {
 _SEVERAL = {"keys": "KEY", "values": "VALUE", "pairs": "KEY=VALUE"}
 _LINES = ("keys", "values", "entries", "items", "range")
 _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "ttl": (seconds, "seconds to live; for ever without"),
+    "ttl": (float, "seconds to live; for ever without"),
     "low": (parse_key, "where the range begins; without, at the first"),
     "high": (parse_key, "where it ends; without, behind the last"),
     "limit": (int, "at most so many"),
@@ -247,16 +284,35 @@ def run_operation(options: argparse.Namespace, operations: dict[str, Operation],
     arguments = [getattr(options, argument) for argument in operation.arguments]
     keywords = {option: getattr(options, option) for option in operation.options}
     level = Consistency[options.consistency.upper().replace("-", "_")] if options.consistency else None
+    lines = operation.lines or method in _LINES
     with connect(options.endpoints, timeout=options.timeout) as client:
         target = getattr(client, resource)(options.name)
+        if operation.empty is not None and missing(client, options.name, target):
+            return _print(operation.empty(*arguments), operation, lines, options)
         with client.receipts() if options.trace else contextlib.nullcontext(()) as receipts:
             try:
                 result = getattr(target, method)(*arguments, **keywords, consistency=level)
-                result = list(result) if method in _LINES else result
+                result = list(result) if lines else result
             finally:
                 for receipt in receipts:
                     print(to_json(receipt.as_dict()) if options.json else receipt, file=sys.stderr)
-    if method in _LINES and not options.json:
+    return _print(result, operation, lines, options)
+
+
+def missing(client: Client, name: str, target: Any = None) -> bool:
+    """Whether there is no such resource. A read asks first: it would create it, and a mistyped name be taken for good.
+
+    `target` is the handle, of which a partitioned map is asked itself. A person is told on the standard error.
+    """
+    ask = getattr(target, "exists", None)
+    there = client.exists(name) is not None if ask is None else ask()
+    if not there and sys.stderr.isatty():
+        sys.stderr.write(f"ocelog: there is no resource {name!r}\n")
+    return not there
+
+
+def _print(result: Any, operation: Operation, lines: bool, options: argparse.Namespace) -> int:
+    if lines and not options.json:
         print("".join(f"{_line(item)}\n" for item in result), end="")
     else:
         show(result, as_json=options.json, to_person=sys.stdout.isatty())

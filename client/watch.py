@@ -11,13 +11,13 @@ Ctrl-C, and when nobody reads the output any more.
 from __future__ import annotations
 
 import argparse
-import os
 import select
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from . import child
 from .changes import Event, Resync
 from .plain import bare, plain, to_json
 from .protocol.errors import DeadlineExceeded
@@ -80,7 +80,7 @@ def environment(event: Event | Resync) -> dict[str, str]:
 
 
 def _run(command: list[str], event: Event | Resync) -> None:
-    done = subprocess.run(command, env={**os.environ, **environment(event)}, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+    code, _ = child.run(command, environment(event), stdin=subprocess.DEVNULL)
+    if code:
+        how = f"exit code {code}" if code > 0 else f"signal {-code}"
         sys.stderr.write(f"ocelog: {command[0]} ended with {how} on the event of index {event.index}\n")

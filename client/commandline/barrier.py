@@ -6,20 +6,19 @@
 
 The command of `enter` runs when so many have entered, and finds OCELOG_BARRIER_GENERATION and OCELOG_BARRIER_ARRIVAL in its
 environment. When it has ended, that of all others is waited for, and its exit code is this one's. A barrier that is broken,
-or breaks, ends with 75.
+or breaks, ends with 75; it is of no use to anybody before it is reset.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 from typing import Any
 
-from .. import watch
-from ..protocol.errors import BadArgument
-from ..verbs import add_connection_options, show
+from .. import child, watch
+from ..gates import BarrierStatus, BrokenBarrier
+from ..protocol.errors import BadArgument, DeadlineExceeded
+from ..verbs import add_connection_options, missing, show
 
 TEXTS = {
     "wait": "pass when so many have come; the answer is the generation, and which one in the order of coming this was",
@@ -27,6 +26,9 @@ TEXTS = {
     "reset": "let a broken barrier be used again: true or false",
     "status": "which generation gathers, how many wait, whether it is broken, and how many are inside",
 }
+
+NEW = BarrierStatus(generation=1, parties=None, waiting=0, broken=False, inside=0)
+"""The status of a barrier that nobody has come to yet."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +49,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out one operation on a barrier. Raises OcelogError; 1 when there was nothing to reset."""
+    try:
+        return _run(options)
+    except BrokenBarrier as error:
+        error.message += f"; `ocelog barrier reset {options.name}` lets it be used again"
+        raise
+    except DeadlineExceeded as error:
+        if options.operation in ("wait", "enter"):
+            error.message += f"; if it broke by that, `ocelog barrier reset {options.name}` lets it be used again"
+        raise
+
+
+def _run(options: argparse.Namespace) -> int:
     from ..sync import connect
 
     if options.operation == "enter" and not options.command:
@@ -62,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
         elif options.operation == "reset":
             result = barrier.reset(options.generation)
         else:
-            result = barrier.status()._asdict()
+            status = NEW if missing(client, options.name) else barrier.status()
+            result = status._asdict()
     show(result, as_json=options.json, to_person=sys.stdout.isatty())
     return int(result is False)
 
@@ -73,5 +88,5 @@ def _run_inside(barrier: Any, options: argparse.Namespace) -> int:
             "OCELOG_BARRIER_GENERATION": str(entered.generation),
             "OCELOG_BARRIER_ARRIVAL": str(entered.arrival),
         }
-        done = subprocess.run(options.command, env={**os.environ, **place}, check=False)
-    return done.returncode if done.returncode >= 0 else 128 - done.returncode
+        code, _ = child.run(options.command, place)
+    return code if code >= 0 else 128 - code

@@ -20,7 +20,7 @@ from typing import Any
 from .. import watch
 from ..plain import bare
 from ..protocol.errors import BadArgument
-from ..verbs import add_connection_options, show
+from ..verbs import add_connection_options, missing, show
 from . import guarded
 
 TERM = "OCELOG_TERM"
@@ -67,10 +67,14 @@ def run(options: argparse.Namespace) -> int:
         if options.operation == "watch":
             with election.events() as events:
                 return watch.watch(events, options.command)
-        if options.operation == "candidates" and not options.json:
-            sys.stdout.write("".join(f"{bare(id)}\n" for id in election.candidates()))
-            return 0
-        result = _result(election, options)
+        result: Any = None
+        if options.operation in ("leader", "candidates") and missing(client, options.name):
+            result = [] if options.operation == "candidates" else None
+        else:
+            result = _result(election, options)
+    if options.operation == "candidates" and not options.json:
+        sys.stdout.write("".join(f"{bare(id)}\n" for id in result))
+        return 0
     show(result, as_json=options.json, to_person=sys.stdout.isatty())
     return int(result is None or result is False)
 

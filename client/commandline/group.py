@@ -12,15 +12,14 @@ OCELOG_MESSAGE; what it prints is the reply, if one is asked for, and an exit co
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from typing import Any
 
-from .. import watch
+from .. import child, watch
 from ..group_changes import Delivery, MessageFailed
 from ..plain import bare, plain, to_json
-from ..verbs import add_connection_options, parse_value, show
+from ..verbs import add_connection_options, missing, parse_value, show
 
 SENDING = {
     "send": "send a message, and wait until it is acknowledged; the answer is by whom",
@@ -74,9 +73,11 @@ def run(options: argparse.Namespace) -> int:
             with group.events() as events:
                 return watch.watch(events, options.command)
         if options.operation == "members":
-            for member in group.members():
+            for member in [] if missing(client, options.name) else group.members():
                 sys.stdout.write(f"{to_json(plain(member._asdict()))}\n")
             return 0
+        if options.operation == "leader" and missing(client, options.name):
+            return 1
         try:
             result = _result(group, options)
         except MessageFailed as failed:
@@ -120,14 +121,12 @@ def _handle(command: list[str], message: Any) -> None:
         "OCELOG_MESSAGE_ID": str(message.id),
         "OCELOG_MESSAGE_ATTEMPT": str(message.attempt),
     }
-    done = subprocess.run(
-        command, env={**os.environ, **names}, input=text, text=True, check=False, stdout=subprocess.PIPE
-    )
-    if done.returncode:
-        message.fail(f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}")
-    elif message.wants_reply and done.stdout.strip():
-        message.reply(parse_value(done.stdout.strip()))
+    code, printed = child.run(command, names, input=text, stdout=subprocess.PIPE)
+    if code:
+        message.fail(f"exit code {code}" if code > 0 else f"signal {-code}")
+    elif message.wants_reply and printed.strip():
+        message.reply(parse_value(printed.strip()))
     else:
-        sys.stdout.write(done.stdout)
+        sys.stdout.write(printed)
         sys.stdout.flush()
         message.ack()

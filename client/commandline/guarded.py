@@ -19,24 +19,29 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .. import watch
+from ..child import ENDING
+from ..grants import Claim, Claims
 from ..plain import to_json
-from ..verbs import seconds
+from ..protocol.errors import BadArgument
+from ..verbs import missing, seconds
 
 if TYPE_CHECKING:
     from ..calls import StateChange
-    from ..grants import Claim, Claims, Grant
+    from ..grants import Grant
     from ..sync import Client
 
 TOKEN = "OCELOG_LOCK_TOKEN"
 SESSION_S = 30.0
 CONNECT_S = 10.0
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+FREE = Claims([], [], 0, 0)
+"""The status of what nobody has held yet."""
 
 
 def configure(parser: argparse.ArgumentParser, what: str) -> None:
     """The arguments of a verb that tells who holds something, or runs a command while it does."""
     configure_taking(parser, what)
+    parser.usage = f"{parser.prog} NAME [OPTIONS] -- COMMAND ...\n       {parser.prog} NAME --status"
     parser.add_argument("--status", action="store_true", help="tell who holds it and who waits, and run nothing")
     parser.add_argument("--json", action="store_true", help="print the status as JSON")
 
@@ -54,6 +59,7 @@ def configure_taking(parser: argparse.ArgumentParser, what: str) -> None:
     )
     parser.add_argument("--endpoints", metavar="ENDPOINT[,...]", help="where the cluster listens ($OCELOG_ENDPOINTS)")
     watch.configure(parser)
+    parser.usage = f"{parser.prog} NAME [OPTIONS] -- COMMAND ..."
 
 
 def run(options: argparse.Namespace, handle: Callable[[Client], Any], take: Callable[..., Grant]) -> int:
@@ -61,12 +67,12 @@ def run(options: argparse.Namespace, handle: Callable[[Client], Any], take: Call
     from ..sync import connect
 
     if options.status == bool(options.command):
-        sys.stderr.write("ocelog: either a command behind --, or --status\n")
-        return os.EX_USAGE
+        raise BadArgument("either a command behind --, or --status")
     if not options.status:
         return guard(options, handle, take, TOKEN)
     with connect(options.endpoints, timeout=CONNECT_S, session_timeout=options.session_timeout) as client:
-        _tell(handle(client).status(), as_json=options.json)
+        status = FREE if missing(client, options.name) else handle(client).status()
+    _tell(status, as_json=options.json)
     return 0
 
 
@@ -80,8 +86,6 @@ def guard(
     """
     from ..sync import connect
 
-    for number in _ENDING:
-        signal.signal(number, _end)  # in good order, so that nothing is granted to whoever has gone
     with connect(options.endpoints, timeout=CONNECT_S, session_timeout=options.session_timeout) as client:
         target = handle(client)
         guarded = Guarded(target.resource.shard, options.session_timeout / 3)
@@ -118,7 +122,7 @@ class Guarded:
                 return os.EX_TEMPFAIL
             # Whoever stops us means the child, which must not go on without what is held. Ctrl-C it gets itself.
             signal.signal(signal.SIGINT, lambda *_: None)
-            for number in _ENDING:
+            for number in ENDING:
                 signal.signal(number, self._pass_on)
             child = self._child = subprocess.Popen(command, env={**os.environ, **variables})
             if self._signal:
@@ -156,10 +160,6 @@ class Guarded:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-
-
-def _end(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 def _tell(status: Claims, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import argparse
 import sys
 from typing import Any
 
-from ..verbs import add_connection_options, show
+from ..verbs import add_connection_options, missing, show
 
 TEXTS = {
     "set-count": "set the count, if it was never set: true or false",
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         elif options.operation == "wait":
             latch.wait(timeout=options.timeout)
         elif options.operation == "count":
-            result = latch.count()
+            result = None if missing(client, options.name) else latch.count()
         else:
             latch.reset(options.count)
     if result is not None or options.operation == "count":

@@ -53,6 +53,7 @@ def configure_semaphore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--capacity", type=int, metavar="N", help="how many there are; without, as many as was said before"
     )
+    parser.usage = f"{parser.usage}\n       {parser.prog} NAME --set-capacity N"
     parser.add_argument("--set-capacity", type=int, metavar="N", help="change how many there are, and run nothing")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..verbs import Operation, configure_operations, false, run_operation
+from ..verbs import Operation, configure_operations, false, no, no_rows, run_operation, yes, zero
 
 
 def _none(result: object) -> bool:
@@ -22,19 +22,23 @@ MULTIMAP = {
     "put_many": Operation(
         ("pairs",), "put many entries, each as KEY=VALUE; the answer is how many are new", options=("ttl",)
     ),
-    "remove": Operation(("key",), "remove a key; the answer is its values; 1 when it is absent", _none),
+    "remove": Operation(
+        ("key",), "remove a key; the answer is its values, one a line; 1 when it is absent", _none, lines=True
+    ),
     "remove_entry": Operation(("key", "value"), "take this value from the key: true or false", false),
     "remove_value": Operation(("value",), "take this value from all keys; the answer is how many had it"),
-    "get": Operation(("key",), "the values of a key; 1 when it is absent", _none),
-    "count": Operation(("key",), "how many values the key has"),
-    "contains_key": Operation(("key",), "true or false", false),
-    "contains_entry": Operation(("key", "value"), "whether the key has this value: true or false", false),
-    "contains_value": Operation(("value",), "whether any key has this value: true or false", false),
-    "size": Operation((), "the number of entries"),
-    "is_empty": Operation((), "whether there is no entry: true or false", false),
-    "keys": Operation((), "every key, one a line"),
-    "entries": Operation((), "every key with each of its values, of one moment, one a line"),
-    "items": Operation((), "every key with each of its values, page by page, one a line"),
+    "get": Operation(
+        ("key",), "the values of a key, one a line; 1 when it is absent", _none, empty=no_rows, lines=True
+    ),
+    "count": Operation(("key",), "how many values the key has", empty=zero),
+    "contains_key": Operation(("key",), "true or false", false, empty=no),
+    "contains_entry": Operation(("key", "value"), "whether the key has this value: true or false", false, empty=no),
+    "contains_value": Operation(("value",), "whether any key has this value: true or false", false, empty=no),
+    "size": Operation((), "the number of entries", empty=zero),
+    "is_empty": Operation((), "whether there is no entry: true or false", false, empty=yes),
+    "keys": Operation((), "every key, one a line", empty=no_rows),
+    "entries": Operation((), "every key with each of its values, of one moment, one a line", empty=no_rows),
+    "items": Operation((), "every key with each of its values, page by page, one a line", empty=no_rows),
     "clear": Operation((), "remove everything"),
 }
 

@@ -17,18 +17,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from .. import watch
+from .. import child, watch
 from ..partitioning import Allotment, PartitionerState
 from ..plain import to_json
 from ..protocol.errors import DeadlineExceeded
-from ..verbs import add_connection_options, parse_key
+from ..verbs import add_connection_options, missing, parse_key
 
 if TYPE_CHECKING:
     from ..resources.set_partitioner_sync import SetPartitioner
 
 LOOK_SECONDS = 0.2
-STOP_SECONDS = 10.0
-"""A command that has not ended so long after TERM is killed: others wait for the items."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _items(text: str) -> list[object]:
-    return [parse_key(part.strip()) for part in text.split(",") if part.strip()]
+    items = [parse_key(part.strip()) for part in text.split(",") if part.strip()]
+    if not items:
+        raise argparse.ArgumentTypeError("there is nothing to divide")
+    return items
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         items = options.items if options.operation == "hold" else ()
         partitioner = client.set_partitioner(options.name, items, id=getattr(options, "id", None))
         if options.operation == "show":
+            if missing(client, options.name):
+                return 0
             for member, allotment in sorted(partitioner.allotments().items()):
                 _say({"id": member, **allotment._asdict()})
             return 0
@@ -93,14 +96,4 @@ def _work(partitioner: SetPartitioner, allotment: Allotment, command: list[str])
                 continue
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
     finally:
-        _stop(process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        child.stop(process)

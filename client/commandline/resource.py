@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from ..plain import to_json
-from ..verbs import add_connection_options, parse_value, show
+from ..verbs import add_connection_options, missing, parse_value, show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out one operation. Raises OcelogError; 1 when the answer is null or false."""
+    """Carry out one operation. Raises OcelogError; 1 when the answer is null or false, or there is nothing to ask."""
     from ..sync import connect
 
     arguments = [parse_value(argument) for argument in options.arguments]
     with connect(options.endpoints, timeout=options.timeout) as client:
+        if options.kind == "query" and missing(client, options.name):
+            # Only its machine knows what it would answer then, and asking that one would create the resource.
+            sys.stderr.write(f"ocelog: there is no resource {options.name!r}; the first command to it creates it\n")
+            return 1
         resource = client.resource(options.name, options.type)
         operation = resource.command if options.kind == "command" else resource.query
         result = operation(options.operation, *arguments)

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import argparse
 
-from ..verbs import MAP, Operation, absent, configure_operations, run_operation
+from ..verbs import MAP, Operation, absent, configure_operations, no_rows, nothing, run_operation, zero
 
 _RANGE = ("low", "high", "include_low", "include_high")
 
 RANGES = {
-    "first": Operation((), "the first; 1 when there is none", absent),
-    "last": Operation((), "the last; 1 when there is none", absent),
-    "lower": Operation(("key",), "the last before KEY; 1 when there is none", absent),
-    "floor": Operation(("key",), "that of KEY, or the last before it; 1 when there is none", absent),
-    "ceiling": Operation(("key",), "that of KEY, or the first behind it; 1 when there is none", absent),
-    "higher": Operation(("key",), "the first behind KEY; 1 when there is none", absent),
-    "range": Operation((), "what is in a range, page by page, one a line", options=(*_RANGE, "reverse", "limit")),
-    "count": Operation((), "how many are in a range", options=_RANGE),
+    "first": Operation((), "the first; 1 when there is none", absent, empty=nothing),
+    "last": Operation((), "the last; 1 when there is none", absent, empty=nothing),
+    "lower": Operation(("key",), "the last before KEY; 1 when there is none", absent, empty=nothing),
+    "floor": Operation(("key",), "that of KEY, or the last before it; 1 when there is none", absent, empty=nothing),
+    "ceiling": Operation(("key",), "that of KEY, or the first behind it; 1 when there is none", absent, empty=nothing),
+    "higher": Operation(("key",), "the first behind KEY; 1 when there is none", absent, empty=nothing),
+    "range": Operation(
+        (), "what is in a range, page by page, one a line", options=(*_RANGE, "reverse", "limit"), empty=no_rows
+    ),
+    "count": Operation((), "how many are in a range", options=_RANGE, empty=zero),
     "remove_range": Operation((), "remove a range; the answer is how many were removed", options=_RANGE),
     "poll_first": Operation((), "take out the first; 1 when there is none", absent),
     "poll_last": Operation((), "take out the last; 1 when there is none", absent),

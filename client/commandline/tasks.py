@@ -13,14 +13,12 @@ command each task is printed and acknowledged. Working ends with Ctrl-C, which g
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .. import watch
+from .. import child, watch
 from ..plain import bare, plain, to_json
-from ..verbs import add_connection_options, parse_value, show
+from ..verbs import add_connection_options, missing, parse_value, show
 
 if TYPE_CHECKING:
     from ..resources.task_queue_sync import Task
@@ -28,6 +26,9 @@ if TYPE_CHECKING:
 SUBMIT = "add a task; the answer is its id"
 WORK = "run a command for each task, or print and acknowledge it; until Ctrl-C"
 STATS = "how many tasks are pending, under way, acknowledged and failed, and how many workers there are"
+
+NONE = {"pending": 0, "under_way": 0, "workers": 0, "acknowledged": 0, "failed": 0}
+"""The figures of a task queue that nobody has used yet."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         if options.operation == "work":
             return _work(tasks, options)
         if options.operation == "stats":
-            _print(tasks.stats(), options)
+            _print(NONE if missing(client, options.name) else tasks.stats(), options)
         elif not options.wait:
             _print(tasks.submit(options.task), options)
         else:
@@ -89,8 +90,8 @@ def _work(tasks: Any, options: argparse.Namespace) -> int:
 def _carry_out(command: list[str], task: Task) -> None:
     text = bare(plain(task.value))
     names = {"OCELOG_TASK": text, "OCELOG_TASK_ID": str(task.id), "OCELOG_TASK_ATTEMPT": str(task.attempt)}
-    done = subprocess.run(command, env={**os.environ, **names}, input=text, text=True, check=False)
-    if done.returncode:
-        task.fail(f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}")
+    code, _ = child.run(command, names, input=text)
+    if code:
+        task.fail(f"exit code {code}" if code > 0 else f"signal {-code}")
     else:
         task.ack()

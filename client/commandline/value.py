@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 
-from ..verbs import Operation, absent, configure_operations, false, run_operation
+from ..verbs import Operation, absent, configure_operations, false, nothing, run_operation
 
 VALUE = {
-    "get": Operation((), "the value; 1 when there is none", absent),
+    "get": Operation((), "the value; 1 when there is none", absent, empty=nothing),
     "set": Operation(("value",), "set the value", options=("ttl",)),
     "get_and_set": Operation(("value",), "set the value; the answer is the one before", options=("ttl",)),
     "compare_and_set": Operation(

@@ -24,7 +24,7 @@ from ..handlers import Subscription
 from ..listeners import BUFFER_EVENTS_MAX
 from ..merging import MergedEvents
 from ..options import PARTITIONED
-from ..protocol.operations import DELETE, SHARD
+from ..protocol.operations import DELETE, EXISTS, SHARD
 from ..protocol.routing import SlotTable
 from ..protocol.values import encode_key
 from ..streams import Events
@@ -94,13 +94,22 @@ class PartitionedMap(AnyMap):
         level = self._queries if consistency is None else query_level(consistency)
         return self._client.perform_all(many, True, timeout, level)
 
-    def delete(self, *, timeout: Seconds = None, consistency: Level = None) -> None:
-        """Delete the map of each shard with all that it holds. Whoever uses the partitioned map afterwards finds it empty."""
-        parts = [(DELETE, part.resource.name) for part in self._maps.values()]
+    def exists(self, *, timeout: Seconds = None, consistency: Level = None) -> bool:
+        """Whether any shard has a map of it; the first use of a key creates that of the key's shard."""
+        parts = [(EXISTS, part.resource.name) for part in self._maps.values()]
+        found = self._query_all(list(zip(self._shards(), parts, strict=True)), timeout, consistency)
+        return any(type_name is not None for type_name in found)
+
+    def _shards(self) -> list[Resource]:
         shards = [Resource("", "shard", shard) for shard in self._maps]
         for shard in shards:
             shard.index = SHARD
-        self._command_all(list(zip(shards, parts, strict=True)), timeout, consistency)
+        return shards
+
+    def delete(self, *, timeout: Seconds = None, consistency: Level = None) -> None:
+        """Delete the map of each shard with all that it holds. Whoever uses the partitioned map afterwards finds it empty."""
+        parts = [(DELETE, part.resource.name) for part in self._maps.values()]
+        self._command_all(list(zip(self._shards(), parts, strict=True)), timeout, consistency)
 
     # -- listening -------------------------------------------------------------------------------------
 
