@@ -30,8 +30,10 @@ class Alarmed(StateMachine):
 
     def drop_alarms(self, time: int) -> None:
         """Log time has reached these alarms: their timers have fired."""
-        while self.alarms and self.alarms[-1] <= time:
-            self.alarms = self.alarms[:-1]
+        left = len(self.alarms)
+        while left and self.alarms[left - 1] <= time:
+            left -= 1
+        self.alarms = self.alarms[:left]  # once: there may be very many, and log time may have jumped past all of them
 
     def install_alarms(self, alarms: Any) -> None:
         """Take the alarms out of a snapshot. Raises TypeError or ValueError."""

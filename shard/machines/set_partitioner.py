@@ -151,7 +151,7 @@ class SetPartitionerMachine(Patience):
                 member.claim = member.wanted = None
                 result = [None]
             else:
-                self.wait(commit, number, wait)
+                self.wait(commit, number, wait, member.id)
                 result = None
         self._serve(commit)
         return result
@@ -169,14 +169,15 @@ class SetPartitionerMachine(Patience):
     @command(mode=SNAPSHOT)
     def cancel(self, commit: Commit, number: int) -> None:
         """The claim is taken back: it waits no more, and gives up what it was granted."""
-        for id in self.sessions.get(commit.session, ()):
-            member = self.members[id]
-            if member.claim == number:
-                self.waiters.remove(commit.session, number)
-                self._give_up(member)
-                member.claim = member.wanted = None
-                self._serve(commit)
-                return
+        members = [self.members[id] for id in self.sessions.get(commit.session, ())]
+        # One, unless the client numbers its claims wrongly: then it is all of them that have this number.
+        claimed = [member for member in members if member.claim == number]
+        for member in claimed:
+            self.waiters.remove(commit.session, number)
+            self._give_up(member)
+            member.claim = member.wanted = None
+        if claimed:
+            self._serve(commit)
 
     def _is_free(self, items: list[bytes]) -> bool:
         return not any(item in self.owners for item in items)
@@ -206,12 +207,17 @@ class SetPartitionerMachine(Patience):
         self.gave_up(waiter)
         self.publish(waiter.session, ANSWER, [waiter.number, result])
 
+    def waiter_wants(self, due: int | None, wants: Any) -> Any:
+        """Beside when its patience ends, a waiter has the member whose claim it is."""
+        return [due, wants]
+
+    def due(self, waiter: Waiter) -> int | None:
+        """When the waiter's patience ends."""
+        due: int | None = waiter.wants[0]
+        return due
+
     def _claimant(self, waiter: Waiter) -> Partitioner:
-        for id in self.sessions[waiter.session]:
-            member = self.members[id]
-            if member.claim == waiter.number and member.wanted is not None:
-                return member
-        raise AssertionError(f"request {waiter.number} of session {waiter.session} is nobody's claim")
+        return self.members[waiter.wants[1]]
 
     def gave_up(self, waiter: Waiter) -> None:
         """The claim waits no more."""
@@ -268,8 +274,8 @@ class SetPartitionerMachine(Patience):
         self.owners = {item: owners[item] for item in items}
         self.round = round
         self.waiters.install(waiters)
-        claims = {(m.session, m.claim) for m in self.members.values() if m.wanted is not None}
-        if claims != {(waiter.session, waiter.number) for waiter in self.waiters}:
+        claims = {(m.session, m.claim, m.id) for m in self.members.values() if m.wanted is not None}
+        if claims != {(waiter.session, waiter.number, waiter.wants[1]) for waiter in self.waiters}:
             raise ValueError("those who wait are not those who have claimed")
         self.install_alarms(alarms)
 

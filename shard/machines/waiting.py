@@ -11,6 +11,7 @@ it can be served is the machine's to say.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -34,10 +35,14 @@ class Waiter(NamedTuple):
 
 
 class Waiters:
-    """The requests that wait, in the order in which they came. `wants` is what msgpack can hold."""
+    """The requests that wait, in the order in which they came. `wants` is what msgpack can hold.
+
+    An OrderedDict: whoever is served first is found at once, where a dict looks for it behind all that were served before, so
+    that letting in n of them would take n * n steps.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[int, int], Waiter] = {}
+        self._waiting: OrderedDict[tuple[int, int], Waiter] = OrderedDict()
         self._by_session: dict[int, dict[int, None]] = {}
 
     def __len__(self) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from random import Random
+from time import process_time
 
 import msgpack
 import pytest
 from ocelog.shard.machines.base import Commit
 from ocelog.shard.machines.lock import LockMachine
 from ocelog.shard.machines.patience import STALE_MAX
+from ocelog.shard.machines.waiting import Waiter, Waiters
 
 SESSION = 5
 
@@ -94,3 +96,24 @@ def test_requests_that_were_served_do_not_pile_up():
         clock.run("unlock", number - 1 if number > 2 else 0)
         assert len(clock.machine.dues._heap or ()) <= 2 + STALE_MAX
     assert len(clock.timers) == 1
+
+
+def test_letting_in_very_many_takes_no_longer_for_each():
+    """Whoever is first is found at once, however many were served before: else these would take minutes."""
+    waiters = Waiters()
+    for number in range(200_000):
+        waiters.add(Waiter(SESSION, number, number))
+    began = process_time()
+    while (first := waiters.first()) is not None:
+        waiters.remove(first.session, first.number)
+    assert process_time() - began < 5
+
+
+def test_a_jump_in_time_drops_very_many_alarms_at_once():
+    """Each that waits less long than all before it has an alarm of its own."""
+    clock, count = Clock(), 60_000
+    clock.machine.alarms = tuple(range(count, 0, -1))
+    began = process_time()
+    clock.machine.drop_alarms(count - 1)
+    assert clock.machine.alarms == (count,)
+    assert process_time() - began < 0.5
