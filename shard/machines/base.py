@@ -67,10 +67,10 @@ class Operation:
     """A declared command or query: its function, its mode (None for a query), and the arguments it takes.
 
     `types` holds, per positional argument, the exact type that is required, or None where any is accepted; `needed` those of
-    the arguments that have no default, which is what most calls are made of.
+    the arguments that have no default, which is what most calls are made of; `rest` that of each of `*arguments`.
     """
 
-    __slots__ = ("_restore", "arguments_max", "arguments_min", "function", "mode", "name", "needed", "types")
+    __slots__ = ("_restore", "arguments_max", "arguments_min", "function", "mode", "name", "needed", "rest", "types")
 
     def __init__(self, function: Callable[..., Any], mode: int | None) -> None:
         self.function = function
@@ -80,6 +80,7 @@ class Operation:
         positional, self.arguments_min, self.arguments_max = _arguments(self.name, function)
         self.types: tuple[type | None, ...] = (None,) * positional
         self.needed: tuple[type | None, ...] = self.types[: self.arguments_min]
+        self.rest: type | None = None
 
     def restore(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: how a live entry of this RELEASE command puts its effect back.
@@ -107,9 +108,11 @@ class Operation:
             hints = typing.get_type_hints(self.function)
         except NameError:
             return
-        names = list(inspect.signature(self.function).parameters)[2 : 2 + len(self.types)]
-        self.types = tuple(_exact(hints.get(name)) for name in names)
+        names = list(inspect.signature(self.function).parameters)[2:]
+        types = [_exact(hints.get(name)) for name in names]
+        self.types = tuple(types[: len(self.types)])
         self.needed = self.types[: self.arguments_min]
+        self.rest = types[-1] if len(types) > len(self.types) else None
 
     def refusal(self, arguments: list[Any]) -> str | None:
         """Why these arguments do not fit, or None when they do."""
@@ -119,10 +122,11 @@ class Operation:
         count = len(arguments)
         if not self.arguments_min <= count <= self.arguments_max:
             return f"{self.name} takes {self._takes()}, got {count}"
-        for position, wanted in enumerate(self.types):
-            if wanted is not None and position < count and type(arguments[position]) is not wanted:
-                name = type(arguments[position]).__name__
-                return f"{self.name}: argument {position + 1} must be {wanted.__name__}, not {name}"
+        positional = len(self.types)
+        for position, kind in enumerate(found):
+            wanted = self.types[position] if position < positional else self.rest
+            if wanted is not None and kind is not wanted:
+                return f"{self.name}: argument {position + 1} must be {wanted.__name__}, not {kind.__name__}"
         return None
 
     def _takes(self) -> str:

@@ -38,6 +38,9 @@ from .waiting import ANSWER, Waiter, Waiters, checked_wait, tell_deleted
 UNHANDLED_MAX = 1000
 """Messages that one member may leave unhandled."""
 
+WHY_CHARACTERS_MAX = 1000
+"""Of the reason for which a member fails a message: until all have answered it is in the snapshot."""
+
 DELIVERIES = ("direct", "random", "broadcast")
 
 LEFT = "the member has left"
@@ -213,11 +216,11 @@ class GroupMachine(GroupMembers):
 
     @command(mode=SNAPSHOT)
     def fail(self, commit: Commit, id: bytes, index: int, attempt: int, why: str) -> bool:
-        """The member cannot handle a message and gives it up, for this reason; False as with `ack`."""
+        """The member cannot handle a message and gives it up, for this reason, of which the beginning is kept; False as with `ack`."""
         member = self._handles(commit, id, index, attempt)
         if member is None:
             return False
-        self._finish(member, index, None, why)
+        self._finish(member, index, None, why[:WHY_CHARACTERS_MAX])
         return True
 
     @command(mode=RELEASE)

@@ -134,6 +134,8 @@ class Typed(StateMachine):
         ("get", [b"k"], True),
         ("get", [b"k", 1], True),
         ("get", [b"k", 1, "x", "y"], True),
+        ("get", [b"k", 1, "x", b"y"], False),
+        ("get", [b"k", 1, []], False),
         ("get", [], False),
         ("get", ["k"], False),
         ("get", [b"k", True], False),
@@ -146,6 +148,14 @@ class Typed(StateMachine):
 def test_arguments_are_checked_by_number_and_exact_type(name, arguments, fits):
     """What a handler gets is what its annotations say: exactly, since True is an int to Python."""
     assert (Typed.operations[name].refusal(arguments) is None) == fits
+
+
+def test_what_is_refused_among_any_number_of_arguments_is_named():
+    """A set would say of a list that it is unhashable, and of a text that it is not there."""
+    refusal = registry()["set"].operations["remove_many"].refusal
+    assert refusal([]) is None and refusal([b"a"] * 1000) is None
+    assert refusal([b"a", [b"b"]]) == "remove_many: argument 2 must be bytes, not list"
+    assert refusal([b"a", b"b", "c"]) == "remove_many: argument 3 must be bytes, not str"
 
 
 def test_a_subclass_inherits_operations():

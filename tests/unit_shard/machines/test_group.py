@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from ocelog.client.protocol.errors import DELETED, ROWS
 from ocelog.shard.machines.base import Commit
-from ocelog.shard.machines.group import FULL, LEFT, NO_SUCH, NOBODY, GroupMachine
+from ocelog.shard.machines.group import FULL, LEFT, NO_SUCH, NOBODY, WHY_CHARACTERS_MAX, GroupMachine
 from ocelog.shard.machines.group_members import (
     AT_ONCE_MAX,
     GROUP_DELETED,
@@ -610,3 +610,16 @@ def test_those_who_came_back_are_rebuilt_in_the_order_in_which_they_came() -> No
     joins = [("join", id, 0, True, None, None, 2, False) for id in (b"a", b"b")]
     back = [("part", b"a"), joins[0], ("listen", None)]
     check(GroupMachine, [by(1, "listen", None), *joins, *back, close(0)])
+
+
+def test_a_reason_is_cut_since_it_is_in_every_snapshot_until_all_have_answered(group):
+    """A message has a receiver for each member, and each of them may give a reason as large as a command."""
+    join(group, A, b"a")
+    join(group, B, b"b")
+    assert send(group) is None
+    index = group.index
+    assert group.run(A, "fail", b"a", index, 1, "w" * 1_000_000)
+    assert len(repr(group.machine.snapshot())) < 10_000
+    group.told()
+    assert group.run(B, "ack", b"b", index, 1)
+    assert group.told()[-1] == ([SENDER], ["answer", [1, [[[b"b", None]], [[b"a", "w" * WHY_CHARACTERS_MAX]]]]])
