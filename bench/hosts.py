@@ -216,7 +216,7 @@ class Network:
             self._settle()
 
     def heal(self) -> None:
-        """The network is whole again. What was lost comes once its sender repeats it: up to as long as it was away."""
+        """The network is whole again. What was lost comes once its sender repeats it, or has made another connection."""
         with self._lock:
             self._forget_faults()
             self._settle()

@@ -23,12 +23,15 @@ class TortureReport(Report):
         return "\n".join(lines)
 
 
-def torture(plan: Plan, faults: Sequence[type[Fault]] = FAULTS, *, hosts: bool = False) -> TortureReport:
+def torture(
+    plan: Plan, faults: Sequence[type[Fault]] = FAULTS, *, hosts: bool = False, power: bool = False
+) -> TortureReport:
     """Run the load of `plan` against a cluster of its own while these faults strike; every promise is judged at the end.
 
-    With `hosts`, every replica is on a host of its own. Raises NoHosts where there can be none.
+    With `hosts`, every replica is on a host of its own; with `power`, on a disk of its own. Raises NoHosts or NoPower where there
+    can be none.
     """
-    scene = Scene(hosts=hosts)
+    scene = Scene(hosts=hosts, power=power)
     strikes: list[Strikes] = []
 
     def strike(cluster: LocalCluster, plan: Plan) -> Strikes:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -141,10 +140,7 @@ class KillCompactor(Fault):
 
     def strike(self, seconds: float) -> None:
         """Kill it."""
-        pid = self.scene.compactor_pid()
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.scene.kill_compactor()
         time.sleep(seconds / 4)
 
 
@@ -296,6 +292,7 @@ class Wipe(Fault):
 
     name = "files lost"
     heavy = True
+    needs = "removable"
 
     def strike(self, seconds: float) -> None:
         """Kill a replica, delete what it had, and start it again."""
@@ -303,6 +300,18 @@ class Wipe(Fault):
         self.scene.kill(0, replica)
         shutil.rmtree(self.scene.directory(0, replica))
         self.scene.restart(0, replica)
+
+
+class LosePower(Fault):
+    """The power of one replica or of all goes: what they had not synced is lost."""
+
+    name = "power lost"
+    heavy = True
+    needs = "power"
+
+    def strike(self, seconds: float) -> None:
+        """Cut it, and restore it after a while."""
+        self.scene.lose_power(self.rng.choice(([0], [1], [2], [0, 1], [0, 1, 2], [0, 1, 2])), seconds / 2)
 
 
 def _may_rot(path: Path) -> bool:
@@ -322,7 +331,7 @@ def _flip(path: Path, rng: random.Random) -> None:
 
 FAULTS: tuple[type[Fault], ...] = (
     *(KillLeader, KillFollower, KillAll, PauseLeader, PauseFollower, KillRouter, PauseRouter, KillCompactor),
-    *(CutOff, Flap, LosePackets, Unplug, ClockJump, FillDisk, FailSync, FlipBits, Wipe),
+    *(CutOff, Flap, LosePackets, Unplug, ClockJump, FillDisk, FailSync, FlipBits, Wipe, LosePower),
 )
 """All of them."""
 

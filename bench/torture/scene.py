@@ -6,10 +6,15 @@ the reason.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,7 @@ from ...cluster.run_record import RunRecord
 from ...shard.assembly import replica_directory
 from ..hosts import Network
 from ..links import LinkedCluster
+from ..power import PowerDisk
 
 SMALL: dict[str, Any] = {
     "log": {"segment_bytes_max": 256 * 1024},
@@ -36,6 +42,7 @@ DISK_BYTES = 16 << 20
 DISK_REPLICA = 2
 """The replica whose disk is small enough to be filled."""
 
+ONE_POWER = "replicas share this machine's disk: --power gives each one whose power can be cut"
 ONE_HOST = "all replicas are on one host: --hosts gives each a host of its own"
 
 LIBFAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1")
@@ -45,10 +52,11 @@ class Scene(LinkedCluster):
     """One shard of three replicas, three routers. Use it as a LocalCluster; `lacks` tells why a tool is not there.
 
     With `hosts` every replica is on a host of its own, a network namespace, and `network` is what joins them; else it is None.
-    Raises NoHosts where there can be none.
+    With `power` every replica has a disk of its own whose power can be cut, see `lose_power`; nobody fills a disk or removes a
+    directory then. Raises NoHosts, or NoPower, where there can be none.
     """
 
-    def __init__(self, *, hosts: bool = False) -> None:
+    def __init__(self, *, hosts: bool = False, power: bool = False) -> None:
         self.network = Network(3) if hosts else None
         self._folder = tempfile.mkdtemp(prefix="ocelog-torture-")
         self.clocks = Path(self._folder, "clocks")
@@ -59,16 +67,23 @@ class Scene(LinkedCluster):
         self.lacks: dict[str, str] = {"hosts": ONE_HOST, "loss": ONE_HOST}
         if self.network is not None:
             self.lacks = dict(self.network.lacks)
-        self.small_disk = self._mount()
+        clusterfile.load_or_create(
+            self.data, self.settings
+        )  # a directory that holds replicas must have been a cluster's
+        self._power = threading.Lock()
+        self._power_disks: list[PowerDisk] = []
+        self.small_disk = None
+        if power:
+            self._mount_power_disks()
+        else:
+            self.lacks["power"] = ONE_POWER
+            self.small_disk = self._mount()
         self._faketime = self._look_for_faketime()
         if shutil.which("strace") is None:
             self.lacks["strace"] = "strace is not on the PATH"
 
     def _mount(self) -> Path | None:
         """A small file system in memory where one replica's directory will be."""
-        clusterfile.load_or_create(
-            self.data, self.settings
-        )  # a directory that holds replicas must have been a cluster's
         path = Path(replica_directory(str(self.data), 0, DISK_REPLICA))
         path.mkdir(parents=True, mode=0o700)
         command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "tmpfs", str(path)]
@@ -81,6 +96,39 @@ class Scene(LinkedCluster):
             self.lacks["disk"] = f"a small file system cannot be mounted: {done.stderr.strip()}"
             return None
         return path
+
+    def _mount_power_disks(self) -> None:
+        for name in ("disk", "removable"):
+            self.lacks[name] = "with --power a replica's directory is a file system of its own"
+        try:
+            for replica in range(3):
+                path = self.directory(0, replica)
+                path.mkdir(parents=True, mode=0o700)
+                self._power_disks.append(PowerDisk(Path(self._folder, f"disk-{replica}"), path))
+        except BaseException:
+            self.stop()
+            raise
+
+    def lose_power(self, replicas: Iterable[int], seconds: float) -> None:
+        """What these had not synced is gone; they are back after a while. Raises NoPower when a disk is not."""
+        replicas = list(replicas)
+        with self._power:
+            for replica in replicas:
+                self.kill(0, replica)
+            # It may be at work on their files, and what it has written and not yet synced is lost with the rest.
+            self.kill_compactor()
+            for replica in replicas:
+                self._power_disks[replica].cut()
+            time.sleep(seconds)
+            for replica in replicas:
+                self._power_disks[replica].restore()
+        for replica in replicas:
+            self.restart(0, replica)
+
+    def restart(self, shard: int, replica: int) -> None:
+        """Start it, but not while its disk is not there: it would take the empty directory below for a lost disk."""
+        with self._power:
+            super().restart(shard, replica)
 
     def _look_for_faketime(self) -> str | None:
         found = next((path for path in LIBFAKETIME if Path(path).exists()), None)
@@ -113,6 +161,13 @@ class Scene(LinkedCluster):
         record = RunRecord.read(self.data)
         return None if record is None else record.compactor
 
+    def kill_compactor(self) -> None:
+        """SIGKILL to the compactor, if there is one; its supervisor starts it again."""
+        pid = self.compactor_pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def files_of(self, replica: int) -> Iterator[Path]:
         """The files of a replica: closed segments, snapshots, small ones."""
         yield from (path for path in sorted(self.directory(0, replica).rglob("*")) if path.is_file())
@@ -127,4 +182,6 @@ class Scene(LinkedCluster):
         super().stop()
         if self.small_disk is not None:
             subprocess.run(["umount", "-l", str(self.small_disk)], check=False)
+        for disk in self._power_disks:
+            disk.close()
         shutil.rmtree(self._folder, ignore_errors=True)

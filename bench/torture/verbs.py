@@ -3,6 +3,7 @@
     ocelog torture --minutes 2
     ocelog torture --minutes 15 --every 1 --results torture.jsonl
     ocelog torture --hosts --minutes 2
+    ocelog torture --power --minutes 2
     ocelog torture --list
 
 Ends with 1 when a promise was broken, or when the cluster did not get well again.
@@ -33,6 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="every replica in a network namespace of its own, joined by TCP; takes root",
     )
+    parser.add_argument(
+        "--power",
+        action="store_true",
+        help="every replica on a disk of its own, whose power can be cut; takes root",
+    )
     parser.add_argument("--history", type=Path, metavar="FILE", help="write down what the clients saw")
     parser.add_argument("--results", type=Path, metavar="FILE", help="append what came of it, a line of JSON")
     parser.add_argument("--list", action="store_true", help="only name the faults")
@@ -43,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
     from ..consistency.registers import keep
     from ..consistency.run import Plan
     from ..hosts import NoHosts
+    from ..power import NoPower
     from .campaign import torture
     from .faults import FAULTS
 
@@ -59,9 +66,12 @@ def run(options: argparse.Namespace) -> int:
     plan = Plan(seconds=60 * options.minutes, clients=options.clients, every=options.every, seed=options.seed)
     began = time.time()
     try:
-        report = torture(plan, chosen, hosts=options.hosts)
+        report = torture(plan, chosen, hosts=options.hosts, power=options.power)
     except NoHosts as error:
         sys.stderr.write(f"ocelog: {error}; without --hosts all replicas are on this one\n")
+        return error.exit_code
+    except NoPower as error:
+        sys.stderr.write(f"ocelog: {error}; without --power replicas share this machine's disk\n")
         return error.exit_code
     sys.stdout.write(f"{report}\n")
     for complaint in report.complaints[:50]:
@@ -74,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
             "minutes": options.minutes,
             "seed": options.seed,
             "hosts": options.hosts,
+            "power": options.power,
             "kills": sum(report.faults[name] for name in KILLS),
             "faults": dict(sorted(report.faults.items())),
             "skipped": report.skipped,
