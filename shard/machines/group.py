@@ -216,7 +216,7 @@ class GroupMachine(GroupMembers):
 
     @command(mode=SNAPSHOT)
     def fail(self, commit: Commit, id: bytes, index: int, attempt: int, why: str) -> bool:
-        """The member cannot handle a message and gives it up, for this reason, of which the beginning is kept; False as with `ack`."""
+        """The member cannot handle a message and gives it up; the reason is kept as far as it fits; False as with `ack`."""
         member = self._handles(commit, id, index, attempt)
         if member is None:
             return False
