@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,12 @@ class Front:
         self._tracing = Tracing()
         # The thread knows nothing of this object: forgotten without close, the client still ends.
         self._finalizer = weakref.finalize(self, io.forget)
+
+    def __del__(self) -> None:
+        # At the end of the interpreter, and after a close, the finalizer is not alive; nor is it where making one has failed.
+        finalizer = getattr(self, "_finalizer", None)
+        if finalizer is not None and finalizer.alive and self._io.usable:
+            warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {', '.join(self._connection.endpoints)}, {self.state.value}>"

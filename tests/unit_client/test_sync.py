@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -203,3 +204,24 @@ def test_status_of_a_router_that_does_not_report(router):
 def test_status_of_nobody_tells_the_reason_in_time():
     with pytest.raises(ConnectFailed, match=r"0\.3 s: tcp://127\.0\.0\.1:9: connection refused"):
         status.fetch("tcp://127.0.0.1:9", timeout=0.3)
+
+
+def test_a_client_that_was_never_closed_is_warned_of(router, recwarn):
+    """As with files and sockets; not of one that was, however it came to its end."""
+    with ocelog.connect(router.endpoint) as client:
+        client.map("users").put("a", 1)
+    del client
+    with pytest.raises(ConnectFailed):
+        ocelog.connect("tcp://127.0.0.1:9", timeout=0.1)
+    gc.collect()
+    assert not recwarn.list
+    client = ocelog.connect(router.endpoint)
+    with pytest.warns(ResourceWarning, match="<Client of .*> was never closed"):
+        del client
+        gc.collect()
+
+
+def test_a_client_that_is_open_at_the_end_of_the_program_is_not_warned_of(router):
+    script = f"import ocelog; client = ocelog.connect({router.endpoint!r}); client.map('users').put('a', 1)"
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
