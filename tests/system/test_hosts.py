@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from ocelog.bench.hosts import Network, NoHosts
 from ocelog.bench.links import LinkedCluster
 
-from .test_links import eventually
+from .test_links import eventually, level
 
 pytestmark = pytest.mark.system
 
@@ -51,7 +52,7 @@ def test_replicas_on_hosts_speak_over_their_network_alone(network: Network) -> N
             hits.increment()
         cluster.restart(0, follower)
         network.heal()
-        eventually(lambda: cluster.status()["healthy"], "the host that was unplugged to be level")
+        eventually(lambda: level(cluster), "the host that was unplugged to be level")
         assert hits.get() == 21
 
 
@@ -65,4 +66,18 @@ def test_a_lossy_network_costs_time_and_nothing_else(network: Network) -> None:
         for total in range(1, 41):
             assert hits.increment() == total
         network.heal()
-        eventually(lambda: cluster.status()["healthy"], "all three to be level")
+        eventually(lambda: level(cluster), "all three to be level")
+
+
+def test_a_network_that_was_away_for_long_is_used_as_soon_as_it_is_back(network: Network) -> None:
+    """TCP alone would repeat what was lost after 6.3 s and 12.7 s."""
+    with LinkedCluster(links=network, shards=1, replicas=3) as cluster, ocelog.connect(cluster.endpoints) as client:
+        client.counter("hits").increment()
+        network.isolate(0, (cluster.leader(0) + 1) % 3)
+        client.counter("hits").increment()
+        time.sleep(7.5)
+        assert not level(cluster)
+        network.heal()
+        healed = time.monotonic()
+        eventually(lambda: level(cluster), "the host that was cut off to be level")
+        assert time.monotonic() - healed < 4
