@@ -200,7 +200,7 @@ def _advice(error: Exception, exit_code: int, program: str, options: argparse.Na
 
     if exit_code == os.EX_USAGE:
         return f"\n{_try(program)}"
-    if isinstance(error, WrongType):
+    if isinstance(error, WrongType) and "name" in options:  # a bench or torture names its resources itself
         return f"\nTry: another name, or, if nobody needs what is there, ocelog delete {shlex.quote(options.name)}"
     return ""
 
