@@ -31,6 +31,8 @@ from .records import OK, UNKNOWN, History
 logger = logging.getLogger(__name__)
 
 FINAL_SECONDS = 60.0
+ABANDON_SECONDS = 10.0
+"""Longer than a fault takes."""
 BACK_SECONDS = (0.2, 2.0)
 """A victim comes back after a while drawn from here."""
 
@@ -94,6 +96,11 @@ class Faults:
         self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
         self._thread.start()
 
+    def abandon(self) -> None:
+        """Strike no more: the run has ended before its time."""
+        self._over.set()
+        self._thread.join(ABANDON_SECONDS)
+
     def stop(self) -> None:
         """Strike no more; raises what went wrong."""
         self._over.set()
@@ -152,6 +159,9 @@ class Striking(Protocol):
     def stop(self) -> None:
         """Strike no more; raises what went wrong."""
 
+    def abandon(self) -> None:
+        """Strike no more, whatever state it leaves: the run has ended before its time."""
+
 
 def run(
     plan: Plan,
@@ -163,7 +173,12 @@ def run(
     with cluster:
         faults: list[Striking] = []
         complaints: list[str] = []
-        history = asyncio.run(_load(cluster, plan, faults, strike, complaints))
+        try:
+            history = asyncio.run(_load(cluster, plan, faults, strike, complaints))
+        except BaseException:
+            for each in faults:
+                each.abandon()  # or it would start again what is being stopped
+            raise
         report = Report(history=history, complaints=complaints, faults=faults[0].counts)
     report.complaints += check(history)
     return report

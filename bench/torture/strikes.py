@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ...client import OcelogError
+from ..consistency.run import ABANDON_SECONDS
 from .faults import FAULTS, Fault, well
 from .scene import Scene
 
@@ -44,6 +45,12 @@ class Strikes:
         ]
         for thread in self._threads:
             thread.start()
+
+    def abandon(self) -> None:
+        """Strike no more, whatever state it leaves."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(ABANDON_SECONDS)
 
     def stop(self) -> None:
         """Strike no more, and put everything back. Raises what went wrong in a fault itself."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -65,6 +66,10 @@ def run(options: argparse.Namespace) -> int:
     chosen = [known[name] for name in options.faults] if options.faults else list(FAULTS)
     plan = Plan(seconds=60 * options.minutes, clients=options.clients, every=options.every, seed=options.seed)
     began = time.time()
+    # A SIGTERM ends it as a Ctrl-C does, with everything stopped and taken down that was made for it; a shell that starts it in
+    # the background has had it ignore the latter.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         report = torture(plan, chosen, hosts=options.hosts, power=options.power)
     except NoHosts as error:
