@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..client.protocol import errors
 from .errors import CannotSwitch, MachineMissing
-from .machines.base import RELEASE, StateMachine
+from .machines.base import RELEASE, Operation, StateMachine
 from .resource import Resource
 from .results import encode_error, encode_result
 
@@ -79,12 +79,26 @@ def _check(executor: Executor, resource: Resource, kind: type[StateMachine]) -> 
             raise CannotSwitch(
                 f"{operation.name} has another mode in version {version}: commands under way carry the old one"
             )
-        if other is None and operation.mode == RELEASE and resource.kept > resource.released:
-            raise CannotSwitch(f"version {version} has no {operation.name}, and entries of {name} are live")
+        if operation.mode == RELEASE and resource.kept > resource.released:
+            _check_live(operation, other, f"version {version}", name)
     timers = [*executor.timers.unowned(), *executor.timers.owned()]
     for method in sorted({timer.method for timer in timers if timer.resource == resource.index}):
         if not callable(getattr(kind, method, None)):
             raise CannotSwitch(f"version {version} has no method {method}, for which {name} has set a timer")
+
+
+def _check_live(operation: Operation, other: Operation | None, version: str, name: str) -> None:
+    """Whether live entries of a command can be restored by the other class's: if not, no replica could start again.
+
+    Raises CannotSwitch.
+    """
+    if other is None:
+        raise CannotSwitch(f"{version} has no {operation.name}, and entries of {name} are live")
+    (least, most), (other_least, other_most) = operation.restorable, other.restorable
+    if least < other_least or most > other_most:
+        raise CannotSwitch(
+            f"{operation.name} in {version} does not restore what it took before, and entries of {name} are live"
+        )
 
 
 def installed(executor: Executor) -> list[list[Any]]:

@@ -102,6 +102,12 @@ class Operation:
         """The restore function; by default the command itself (right for unconditional writes of one key)."""
         return self._restore or self.function
 
+    @property
+    def restorable(self) -> tuple[int, int]:
+        """The fewest and the most arguments with which a live entry of this RELEASE command can be restored."""
+        _, least, most = _arguments(f"{self.name}.restore", self.restoring)
+        return least, most
+
     def resolve_types(self) -> None:
         """Read the argument types from the annotations, once the class exists."""
         try:

@@ -117,9 +117,33 @@ class Stateless(StateMachine):
     version = 6
 
 
+class Wordy(Tally):
+    """Wants to be told more with each word, also by entries that are there already."""
+
+    version = 7
+
+    @command(mode=RELEASE)
+    def note(self, commit, word: str, language: str):
+        self.words[commit.index] = word
+
+
+class WordyWithCare(Tally):
+    """The same, and knows the old entries."""
+
+    version = 8
+
+    @command(mode=RELEASE)
+    def note(self, commit, word: str, language: str):
+        self.words[commit.index] = word
+
+    @note.restore
+    def _restore_note(self, commit, word, language="en"):
+        self.words[commit.index] = word
+
+
 ONE = registry((*BUILT_IN, Tally))
 BOTH = registry((*BUILT_IN, Tally, TallyTwo))
-ALL = registry((*BUILT_IN, Tally, TallyTwo, Mute, Changed, Refusing, Stateless))
+ALL = registry((*BUILT_IN, Tally, TallyTwo, Mute, Changed, Refusing, Stateless, Wordy, WordyWithCare))
 TINY = {"segment_bytes_max": 4096, "compaction": {"enabled": 0, "digest_entries": 50}}
 
 
@@ -179,7 +203,7 @@ def shard(kit):
 def test_classes_are_found_by_type_and_version():
     assert ALL["tally"] is Tally, "the lowest"
     assert (ALL.find("tally", 2), ALL.find("tally", 9), ALL.find("x", 1)) == (TallyTwo, None, None)
-    assert (ALL.versions("tally"), ALL.versions("x")) == ([1, 2, 3, 4, 5, 6], [])
+    assert (ALL.versions("tally"), ALL.versions("x")) == ([1, 2, 3, 4, 5, 6, 7, 8], [])
 
 
 def test_two_classes_of_one_type_and_version_are_refused():
@@ -281,6 +305,11 @@ def test_timers_go_on_under_the_other_version(shard):
     [
         ([("note", ("w",), RELEASE)], 3, "version 3 has no note, and entries of 'it' are live"),
         ([("ring_later", (100,), SNAPSHOT)], 3, "version 3 has no method ring, for which 'it' has set a timer"),
+        (
+            [("note", ("w",), RELEASE)],
+            7,
+            "note in version 7 does not restore what it took before, and entries of 'it' are",
+        ),
         ([], 4, "note has another mode in version 4"),
         ([], 5, "upgrade.. of 'it': ValueError: not from 0"),
         ([], 6, "version 6 has no snapshot, and the state of 'it' is in one"),
@@ -302,6 +331,14 @@ def test_without_live_entries_or_timers_commands_may_go(shard):
     assert shard.switch(3) == (errors.OK, 3)
     code, text = shard.run("add", 1)
     assert (code, text) == (errors.UNKNOWN_OPERATION, "a tally has no command 'add'")
+
+
+def test_commands_may_take_other_arguments_if_nothing_is_live_or_it_can_be_restored(kit, shard):
+    assert shard.switch(7) == (errors.OK, 7), "nothing is live"
+    other = Shard(kit)
+    other.run("note", "w", mode=RELEASE)
+    assert other.switch(8) == (errors.OK, 8)
+    assert other.switch(7)[0] == errors.MACHINE_ERROR, "it may be an entry of version 1 that is live"
 
 
 @pytest.mark.parametrize(
