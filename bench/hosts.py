@@ -21,6 +21,7 @@ repetitions do.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -91,10 +92,10 @@ class Host:
 
     def do(self, *command: str, text: str = "") -> None:
         """Run it here, with this on its standard input. Raises NoHosts with what it complained of."""
-        try:
-            done = subprocess.run(self.command(*command), input=text.encode(), capture_output=True, timeout=TOOL_S_MAX)
-        except FileNotFoundError:
-            raise NoHosts("nsenter is not on the PATH") from None
+        for program in ("nsenter", command[0]):
+            if shutil.which(program) is None:
+                raise NoHosts(f"{program} is not on the PATH")
+        done = subprocess.run(self.command(*command), input=text.encode(), capture_output=True, timeout=TOOL_S_MAX)
         if done.returncode:
             raise NoHosts(f"{command[0]} fails on a host: {_first_line(done.stderr)}")
 

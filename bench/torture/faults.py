@@ -159,7 +159,7 @@ class CutOff(Fault):
 
 
 class Flap(Fault):
-    """A connection between two replicas breaks again and again, others are slow."""
+    """A connection between two replicas breaks again and again, others are slow where that can be had."""
 
     name = "links flapping"
 
@@ -169,7 +169,8 @@ class Flap(Fault):
         while time.monotonic() < end:
             one, other = self.rng.sample(range(3), 2)
             self.scene.links.break_off(0, one, other)
-            self.scene.links.slow(0, other, one, self.rng.random() * 0.2)
+            if "slow" not in self.scene.lacks:
+                self.scene.links.slow(0, other, one, self.rng.random() * 0.2)
             time.sleep(self.rng.random() * 0.3)
             self.scene.links.heal()
             time.sleep(self.rng.random() * 0.3)
