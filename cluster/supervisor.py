@@ -15,9 +15,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ LOGS_NAME = "logs"
 CALL_S_MAX = 30.0
 START_S_MAX = 60.0
 POLL_S = 0.03
+UNSEEN_S_MAX = 5.0
+"""So long the router may take to find replicas that are up, once every shard has a leader."""
+
 STATUS_S = 3.0
 
 StatusOf = Callable[[list[str], float], dict[str, Any]]
@@ -63,6 +67,7 @@ class Supervisor:
         self._record: RunRecord | None = None
         self._watch: Watch | None = None
         self._stopped = threading.Event()
+        self._unseen_until = inf
 
     def start(self) -> None:
         """Take the directory, start the processes and return at once; `wait_ready` waits for them.
@@ -159,6 +164,7 @@ class Supervisor:
         """
         watch = self._running()
         deadline = time.monotonic() + timeout
+        self._unseen_until = inf
         while (missing := self._missing()) and not watch.stopping:
             if time.monotonic() >= deadline:
                 raise StartFailed(f"not ready after {timeout:g} s: {missing}; see {self.data / LOGS_NAME}")
@@ -181,11 +187,23 @@ class Supervisor:
             return f"no status from {', '.join(self.endpoints)}: {error}"
         leaderless = [shard for shard in shards if shard["leader"] is None]
         if not leaderless:
-            return ""
+            return self._unseen(shards)
         numbers = ", ".join(str(shard["id"]) for shard in leaderless)
         lacking = (row.get("missing_machine") for shard in leaderless for row in shard.get("replicas", ()))
         reason = next(filter(None, lacking), None)
         return f"no leader in shard {numbers}" + (f": {reason}" if reason else "")
+
+    def _unseen(self, shards: Sequence[Mapping[str, Any]]) -> str:
+        """Replicas that are up, and not found by the router yet: a status would call them down. Waited for, but not for ever."""
+        self._unseen_until = min(self._unseen_until, time.monotonic() + UNSEEN_S_MAX)
+        if time.monotonic() >= self._unseen_until:
+            return ""
+        rows = (
+            (shard["id"], row) for shard in shards for row in shard.get("replicas", ()) if row["role"] == status.DOWN
+        )
+        up = {child.plan.key for child in self._children.values() if child.ready and not child.down_reason}
+        unseen = [f"{shard}/{row['id']}" for shard, row in rows if ("replica", shard, row["id"]) in up]
+        return f"replica {', '.join(unseen)} not found by the router" if unseen else ""
 
     def status(self, timeout: float = 5.0) -> dict[str, Any]:
         """The cluster's status, as `ocelog status --json` prints it; `timeout` in seconds."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ocelog.cluster import supervisor as supervisor_module
 from ocelog.cluster import watch
 from ocelog.cluster.config import Settings
 from ocelog.cluster.errors import AlreadyRunning, ConfigError, NotRunning, StartFailed
@@ -117,6 +118,34 @@ def test_ready_waits_for_leaders(fakes):
     supervisor.start()
     with pytest.raises(StartFailed, match="no leader in shard 0"):
         supervisor.wait_ready(1.0)
+
+
+def found_after(looks: int):
+    """A status that has a leader, and calls replica 2 down until it was asked for so often."""
+    left = [looks]
+
+    def status(endpoints: list[str], timeout: float) -> dict:
+        left[0] -= 1
+        roles = ("follower", "leader", "down" if left[0] >= 0 else "follower")
+        rows = [{"id": number, "role": role} for number, role in enumerate(roles)]
+        return {"shards": [{"id": 0, "leader": 1, "replicas": rows}]}
+
+    status.left = left
+    return status
+
+
+def test_ready_waits_until_the_router_has_found_what_is_up(fakes):
+    """Or the first `ocelog status` of a cluster that has just come up would call a replica down."""
+    status = found_after(5)
+    fakes.running(status_of=status)
+    assert status.left[0] < 0
+
+
+def test_a_replica_that_the_router_never_finds_keeps_nobody_waiting_for_ever(fakes, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "UNSEEN_S_MAX", 0.3)
+    supervisor = fakes.supervisor(status_of=found_after(10**9))
+    supervisor.start()
+    supervisor.wait_ready(WAIT_S_MAX)
 
 
 def test_ready_waits_for_every_child(fakes):
