@@ -68,7 +68,8 @@ def load(text: str) -> type[StateMachine]:
         raise MachineNotLoaded(f"machine {text!r}: there is no {name} in {module_name}")
     if not (isinstance(found, type) and issubclass(found, StateMachine)):
         raise MachineNotLoaded(f"machine {text!r} is no subclass of ocelog.StateMachine")
-    if not found.type_name or type(found.version) is not int or found.version < 1:
+    named = type(found.type_name) is str and found.type_name
+    if not named or type(found.version) is not int or found.version < 1:
         raise MachineNotLoaded(
             f"machine {text!r} has the type_name {found.type_name!r} and the version {found.version!r}: "
             "it needs a text and a whole number from 1 on"
