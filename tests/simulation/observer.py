@@ -36,7 +36,12 @@ class Violation(AssertionError):
 
 
 class Checker:
-    """One invariant. Every hook is called after the observer has taken in what happened."""
+    """One invariant. Every hook is called after the observer has taken in what happened.
+
+    Whoever `reads_messages` is told of a turn that only sent some, too; see `Observer.face_of`.
+    """
+
+    reads_messages = False
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
@@ -50,7 +55,7 @@ class Checker:
         """A replica has opened its directory."""
 
     def turned(self, host: Host, turn: Turn) -> None:
-        """A replica has taken a turn; what it sends has not left yet."""
+        """A replica has taken a turn that changed something; what it sends has not left yet."""
 
     def reshaped(self, host: Host) -> None:
         """The log at and below the dense index is another one than before this start or turn: swapped, or installed."""
@@ -108,6 +113,7 @@ class Observer:
         self.hosts: dict[int, Host] = {}
         self._in_job: dict[int, list[Stamp]] = {}
         self._shapes: dict[int, object] = {}
+        self._faces: dict[int, object] = {}
 
     @property
     def checkers(self) -> Sequence[Checker]:
@@ -122,6 +128,7 @@ class Observer:
             hook: [getattr(each, hook) for each in checkers if getattr(type(each), hook) is not getattr(Checker, hook)]
             for hook in HOOKS
         }
+        self._readers = [each.turned for each in checkers if each.reads_messages]
 
     def tell(self, hook: str, *arguments: Any) -> None:
         """Tell every checker that listens to this hook; `looks` counts them."""
@@ -167,6 +174,7 @@ class Observer:
         self._read_whole(host)
         self.tell("started", host)
         self.tell("reshaped", host)
+        self._faces[host.member] = ()
         self.publishing[host.member] = None
         self.durable[host.member] = self.mirrors[host.member][: host.replica.log.synced_index]
         self.hard_states[host.member] = (host.replica.meta.term, host.replica.meta.voted_for)
@@ -174,6 +182,13 @@ class Observer:
     def _turned(self, host: Host, turn: Turn) -> None:
         assert host.replica is not None
         reshaped = self._shapes[host.member] != shape_of(host.replica.log)
+        changed = reshaped or turn.job is not None or host.changed_from <= host.replica.log.last_index
+        if not changed and self.face_of(host) == self._faces[host.member]:
+            if turn.messages:
+                self.looks += len(self._readers)
+                for look in self._readers:
+                    look(host, turn)
+            return
         mirror = self._read_whole(host) if reshaped else self._read(host, host.changed_from)
         if turn.job is not None and turn.job.log_job is not None:
             if host.replica.core.installing:
@@ -189,6 +204,34 @@ class Observer:
         self.tell("turned", host, turn)
         if reshaped:
             self.tell("reshaped", host)
+        self._faces[host.member] = self.face_of(host)
+
+    def face_of(self, host: Host) -> object:
+        """Everything of a replica that checkers of `turned` look at, besides messages, jobs and new entries.
+
+        Most turns change nothing of it, and then there is nothing to be looked at again: a checker that looks at more
+        has to have it added here.
+        """
+        assert host.replica is not None
+        replica, member = host.replica, host.member
+        core, log, executor = replica.core, replica.log, replica.state.executor
+        return (
+            core.role,
+            core.term,
+            core.commit_index,
+            core.persisted_index,
+            core.installing,
+            log.last_index,
+            len(self.mirrors[member]),
+            len(self.durable[member]),
+            self.publishing[member] is None,
+            self.hard_states[member],
+            replica.state.rebuilding,
+            executor,
+            executor.applied_index,
+            executor.digest,
+            bool(replica.digests.divergence.disagreeing),
+        )
 
     def _read_whole(self, host: Host) -> list[Stamp]:
         """Take in a log from its beginning: it was opened, or what is below the dense index has changed."""

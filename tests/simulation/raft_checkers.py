@@ -16,6 +16,8 @@ from .observer import Checker, Observer, Stamp
 class ElectionSafety(Checker):
     """At most one leader per term, over all time (5.2)."""
 
+    reads_messages = True
+
     def __init__(self, observer: Observer) -> None:
         super().__init__(observer)
         self.leaders: dict[int, int] = {}
@@ -177,6 +179,8 @@ class PromisesAreDurable(Checker):
     And what the core takes for durable, to promise it later, is.
     """
 
+    reads_messages = True
+
     def turned(self, host: Host, turn: Turn) -> None:
         stored = self.observer.hard_states[host.member]
         believed, durable = host.replica.core.persisted_index, len(self.observer.durable[host.member])
@@ -195,6 +199,8 @@ class PromisesAreDurable(Checker):
 
 class OneVotePerTerm(Checker):
     """A member votes for one candidate in a term, over all time (5.2). One that lost its files is another member."""
+
+    reads_messages = True
 
     def __init__(self, observer: Observer) -> None:
         super().__init__(observer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 MS = 1000
@@ -16,13 +16,8 @@ SECOND = 1_000_000
 """Times are whole microseconds since the run began: whole numbers add up the same in any order."""
 
 
-class Event(NamedTuple):
-    """Ordered by time, then by the order of scheduling."""
-
-    at: int
-    number: int
-    action: Callable[..., None]
-    arguments: tuple[Any, ...]
+Event = tuple[int, int, Callable[..., None], tuple[Any, ...]]
+"""When, the number in the order of scheduling, which settles what comes first of the same time, and what to call."""
 
 
 class Scheduler:
@@ -44,19 +39,19 @@ class Scheduler:
 
     def after(self, delay: int, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action(*arguments)` in `delay` microseconds."""
-        self._number += 1
-        heapq.heappush(self._events, Event(self.now + max(0, delay), self._number, action, arguments))
+        self._number = number = self._number + 1
+        heapq.heappush(self._events, (self.now + delay if delay > 0 else self.now, number, action, arguments))
 
     def step(self) -> None:
         """Run the next event."""
-        event = heapq.heappop(self._events)
-        self.now = event.at
+        self.now, _, action, arguments = heapq.heappop(self._events)
         self.steps += 1
-        event.action(*event.arguments)
+        action(*arguments)
 
     def run_until(self, time: int) -> None:
         """Run everything up to `time`."""
-        while self._events and self._events[0].at <= time:
+        events = self._events
+        while events and events[0][0] <= time:
             self.step()
         self.now = max(self.now, time)
 
@@ -66,7 +61,14 @@ class Scheduler:
 
     def between(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
-        return self.rng.randint(low, high)
+        # What `randint` draws, from the same bits, without its three calls: this is asked for every message.
+        width = high - low + 1
+        assert width > 0, f"there is nothing between {low} and {high}"
+        draw, bits = self.rng.getrandbits, width.bit_length()
+        drawn = draw(bits)
+        while drawn >= width:
+            drawn = draw(bits)
+        return low + drawn
 
     def note(self, text: str) -> None:
         """Add a line to the trace."""
