@@ -17,6 +17,8 @@ from .raft.core import Raft
 from .raft.messages import LEADER, Install, InstallResponse, Message
 from .transfers import Transfers
 
+NO_INSTALLS: dict[int, int] = {}
+
 
 class SnapshotCheck:
     """Verifies in the background a snapshot that was sound when it was opened; `damage` says what was found."""
@@ -64,14 +66,14 @@ class CatchUp:
 
     def messages(self) -> list[Message]:
         """This turn's parts and answers. Raises Corruption when an entry to be sent is damaged here."""
-        core = self.core
+        core, transfers = self.core, self.transfers
         self.incoming.settle(core.term, core.commit_index)
         messages: list[Message] = [answer for answer in self.incoming.responses() if answer.term == core.term]
-        if core.role is LEADER:
-            self.transfers.follow(core.installs, core.ticks)
-            messages += self.transfers.messages(term=core.term, sender=core.member, tick=core.ticks)
-        else:
-            self.transfers.follow({}, core.ticks)
+        installs = core.installs if core.role is LEADER else NO_INSTALLS
+        # Every turn asks, and hardly any has an install under way or to begin.
+        if installs or transfers.under_way:
+            transfers.follow(installs, core.ticks)
+            messages += transfers.messages(term=core.term, sender=core.member, tick=core.ticks)
         return messages
 
     def has_work(self) -> bool:

@@ -147,10 +147,11 @@ def encode(message: Message, identity: PeerIdentity) -> list[Frame]:
             assert count == message.last_index - message.prev_index, (
                 f"{count} entries attached to an Append of ({message.prev_index}, {message.last_index}]"
             )
-    values = tuple([getattr(message, name) for name in kind.numbers])
+    values = [getattr(message, name) for name in kind.numbers]
     flags = 0
-    for position, name in enumerate(kind.flags):
-        flags |= getattr(message, name) << position
+    if kind.flags:
+        for position, name in enumerate(kind.flags):
+            flags |= getattr(message, name) << position
     header = HEADER.pack(
         VERSION,
         kind.code,
@@ -250,12 +251,13 @@ def _check_identity(identity: PeerIdentity, cluster: bytes, shard: int, sender: 
 
 def _fields(kind: Kind, values: Sequence[int], flags: int) -> dict[str, Any]:
     """The numbers and the booleans of a message by name; what its type does not use must be 0."""
-    used = len(kind.numbers)
-    if any(values[used:]) or flags >> len(kind.flags):
+    names = kind.flags
+    if any(values[len(kind.numbers) :]) or flags >> len(names):
         raise BadFrame("header", f"a {kind.type.__name__} does not use a field that is not 0")
-    fields: dict[str, Any] = dict(zip(kind.numbers, values, strict=False))
-    for position, name in enumerate(kind.flags):
-        fields[name] = bool(flags >> position & 1)
+    fields: dict[str, Any] = dict(zip(kind.numbers, values))  # noqa: B905  (what is left over is 0, and asking costs)
+    if names:
+        for position, name in enumerate(names):
+            fields[name] = bool(flags >> position & 1)
     return fields
 
 

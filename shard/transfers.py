@@ -132,6 +132,11 @@ class Transfers:
         self._by_member: dict[int, Transfer] = {}
 
     @property
+    def under_way(self) -> bool:
+        """Whether there is any."""
+        return bool(self._by_member)
+
+    @property
     def snapshot_indexes(self) -> list[int]:
         """For each transfer, up to where its member will have the log when it is over."""
         return [transfer.snapshot.head.index for transfer in self._by_member.values()]
@@ -226,4 +231,4 @@ class Transfers:
 
     def has_work(self) -> bool:
         """Whether another part could leave at once."""
-        return any(transfer.ready for transfer in self._by_member.values())
+        return bool(self._by_member) and any(transfer.ready for transfer in self._by_member.values())
