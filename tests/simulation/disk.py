@@ -199,7 +199,10 @@ class SimDisk:
         self._durable_names.update(inside)
 
     def exists(self, path: str) -> bool:
-        return path in self.files or bool(self.list(path))
+        if path in self.files:
+            return True
+        prefix = path.rstrip("/") + "/"
+        return any(name.startswith(prefix) for name in self.files)
 
     @property
     def used_bytes(self) -> int:

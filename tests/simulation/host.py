@@ -327,7 +327,8 @@ class Host:
 
     def _run_replica(self, replica: Replica) -> Turn:
         busy = bool(self.jobs.waiting or self._peers or self._bundles or self._gone)
-        self._drain(replica)
+        if busy or self._dead:
+            self._drain(replica)
         if self.scheduler.now >= self._next_tick:
             replica.tick()
             self._next_tick = self.scheduler.now + int(self.plan.tick / self.clock_rate)
@@ -338,7 +339,8 @@ class Host:
             payload = change(replica)
             if payload is not None:
                 replica.leadership.add_configuration(payload)
-        return replica.step(self._monotonic_ms(), self.wall_ms(), notify=not busy, lease_clock_ms=self._monotonic_ms())
+        monotonic_ms = self._monotonic_ms()
+        return replica.step(monotonic_ms, self.wall_ms(), notify=not busy, lease_clock_ms=monotonic_ms)
 
     def _stop_for_space(self) -> None:
         """What the process does when it cannot go on without room: it exits, and its supervisor starts it again."""

@@ -51,6 +51,8 @@ class Jobs:
 
     def begin(self, turn: Turn) -> None:
         """Carry out what a turn asks for."""
+        if turn.job is None and turn.background is None and turn.compaction is None:
+            return  # as after most turns
         plan, scheduler = self.plan, self.scheduler
         if turn.job is not None:
             duration = scheduler.between(plan.sync_min, plan.sync_max)
