@@ -15,6 +15,7 @@ from typing import Any
 from .. import __version__
 
 DOWN, DIVERGED, RECOVERING, REBUILDING, LACKING = "down", "DIVERGED", "recovering", "rebuilding", "lacking"
+CUT_OFF = "cut off"
 HEADINGS = (
     "shard",
     "replica",
@@ -62,6 +63,7 @@ REPLICA_FIELDS = (
     "digest_index",
     "diverged",
     "disagreeing",
+    "silent",
     "machines",
     "missing_machine",
     # For collectors.
@@ -83,7 +85,8 @@ expired as one, `cpu_seconds` what the process has used.
 it receives a snapshot, `rebuilding` while it restores its state, `machines` are those of one's own that it has, type
 to versions, `missing_machine` says what it lacks and cannot go on without, `probation` while it may not vote after
 its log was lost or damaged, `no_space` while its disk is full, `diverged` when its digest is not the others'.
-`disagreeing` are the members whose digests differ, as a leader has heard: those against a majority, or all when there is none.
+`disagreeing` are the members whose digests differ, as a leader has heard: those against a majority, or all when there is none;
+`silent` those that it has not heard for an election timeout.
 """
 
 ROUTER_FIELDS = (
@@ -200,18 +203,22 @@ _SENTENCES = {
     RECOVERING: "replica {replica} of shard {shard} is recovering and does not vote yet",
     REBUILDING: "replica {replica} of shard {shard} is being rebuilt",
     LACKING: "replica {replica} of shard {shard} lacks a machine and serves nobody (see its log)",
+    CUT_OFF: "replica {replica} of shard {shard} is up, but its leader does not hear it",
 }
 
 
 def conditions(shard: Mapping[str, Any]) -> dict[int, str]:
-    """Each replica's condition by its id: one of the five words at the top, or empty for one that does all it should."""
+    """Each replica's condition by its id: one of the six words at the top, or empty for one that does all it should."""
     odd = disagreeing(shard) if not _undecided(shard) else []
-    return {row["id"]: _condition(row, odd=row["id"] in odd) for row in shard["replicas"]}
+    silent = _told_by_leader(shard, "silent")
+    return {row["id"]: _condition(row, odd=row["id"] in odd, silent=row["id"] in silent) for row in shard["replicas"]}
 
 
-def _condition(replica: Mapping[str, Any], *, odd: bool) -> str:
+def _condition(replica: Mapping[str, Any], *, odd: bool, silent: bool) -> str:
     if replica["role"] == DOWN:
         return DIVERGED if odd else DOWN  # one that is odd has stopped; if it is up, it has begun anew
+    if silent:
+        return CUT_OFF
     if replica.get("membership") == "returning":
         return RECOVERING  # its probation is over, but until it is promoted the others do without its vote
     flags = (
@@ -225,7 +232,11 @@ def _condition(replica: Mapping[str, Any], *, odd: bool) -> str:
 
 def disagreeing(shard: Mapping[str, Any]) -> list[int]:
     """The members whose digests differ, as the leader knows: all that it compared when no majority agrees."""
-    told = (row.get("disagreeing") for row in shard["replicas"] if row["id"] == shard["leader"])
+    return _told_by_leader(shard, "disagreeing")
+
+
+def _told_by_leader(shard: Mapping[str, Any], field: str) -> list[int]:
+    told = (row.get(field) for row in shard["replicas"] if row["id"] == shard["leader"])
     return list(next(told, None) or ())
 
 
@@ -243,7 +254,7 @@ def is_healthy(status: Status) -> bool:
 def spare(shard: Mapping[str, Any]) -> int:
     """How many more voting replicas of the shard may fail before it has no majority; negative when it has none.
 
-    One that is being rebuilt or lacks a machine has its log and votes; one that recovers or has diverged does not.
+    One that is being rebuilt or lacks a machine has its log and votes; one that recovers, is cut off or has diverged does not.
     """
     voters = [replica for replica in shard["replicas"] if replica.get("membership") in (None, "active")]
     found = conditions(shard)

@@ -40,7 +40,13 @@ from .supervisor import LOGS_NAME, Supervisor
 STOP_S_MAX = 60.0
 MAINTENANCE_S = 300.0
 POLL_S = 0.05
-STYLES = {"leader": "green", status.DOWN: "red", status.LACKING: "red", status.DIVERGED: "bold red"}
+STYLES = {
+    "leader": "green",
+    status.DOWN: "red",
+    status.LACKING: "red",
+    status.CUT_OFF: "red",
+    status.DIVERGED: "bold red",
+}
 FOR_THIS_USER = "a socket file; no encryption, no authentication: this user alone may connect"
 SECURITY = "loopback only; no encryption, no authentication: every user of this machine may connect"
 

@@ -53,6 +53,7 @@ def status_of(replica: Replica) -> dict[str, Any]:
         "digest_index": replica.digests.divergence.index,
         "diverged": replica.member in disagreeing,
         "disagreeing": list(disagreeing),
+        "silent": core.silent,
         **replica.status_extra(),
     }
 

@@ -220,6 +220,14 @@ class RaftState:
         """What this incarnation is by the committed configuration: a promotion that is not may be lost, and its vote with it."""
         return self.configuration_at(self.commit_index).role_of(self.member, self.incarnation)
 
+    @property
+    def silent(self) -> list[int]:
+        """As a leader: the members that it has not heard for an election timeout, whatever the reason."""
+        if self.role is not LEADER:
+            return []
+        since = self.ticks - self.config.election_ticks
+        return [peer for peer, progress in self.progress.items() if progress.heard_tick <= since]
+
     def may_campaign(self) -> bool:
         """Whether this member may stand for election: it votes, or did before a change that may never be committed.
 

@@ -85,6 +85,8 @@ def test_a_follower_that_is_cut_off_costs_nothing_and_catches_up(cluster, client
     cluster.links.isolate(0, follower)
     for number in range(50):
         client.map("m").put(number, number)
+    said = f"degraded: replica {follower} of shard 0 is up, but its leader does not hear it"
+    eventually(lambda: cluster.status()["verdict"] == said, "the status to say so")
     cluster.links.heal()
     eventually(lambda: cluster.status()["healthy"], "the follower to catch up")
     status = cluster.status()["shards"][0]

@@ -22,7 +22,8 @@ COMPACTION = {"running": True, "runs": 3, "failures": 1, "snapshots": 2, "last_s
 
 def replica(number: int, role: str = "follower", **fields: Any) -> dict[str, Any]:
     numbers = dict.fromkeys(status.REPLICA_FIELDS[3:], 7)
-    told = {**numbers, "compaction": COMPACTION, "diverged": False, "disagreeing": [], "membership": "active", **fields}
+    told = {**numbers, "compaction": COMPACTION, "diverged": False, "disagreeing": [], "silent": []}
+    told |= {"membership": "active", **fields}
     return {"id": number, "pid": 1, "role": role, **(told if role != "down" else {})}
 
 

@@ -177,6 +177,19 @@ def test_a_member_that_returned_and_is_not_promoted_is_not_healthy():
     assert not status.is_healthy(report)
 
 
+def test_a_replica_that_its_leader_does_not_hear_is_cut_off_though_it_answers_others():
+    one = shard(0, "LFF")
+    one["replicas"][0]["silent"] = [2]
+    report = {"shards": [one]}
+    assert status.conditions(one) == {0: "", 1: "", 2: "cut off"}
+    assert status.spare(one) == 0
+    assert status.verdict(report) == "degraded: replica 2 of shard 0 is up, but its leader does not hear it"
+    one["replicas"][2]["role"] = "down"
+    assert status.conditions(one)[2] == "down"
+    one["leader"] = None
+    assert status.conditions(one) == {0: "", 1: "", 2: "down"}, "nobody knows then"
+
+
 def test_the_compactor_has_a_line_of_its_own():
     assert status.compactor_line({"compactor": 71}) == "compactor pid 71"
     assert status.compactor_line({"compactor": None}).startswith("compactor down")

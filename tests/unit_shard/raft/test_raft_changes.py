@@ -257,6 +257,20 @@ def test_a_member_that_is_not_heard_is_not_promoted():
     assert refusal(cluster, PROMOTE, 3) == "unavailable"
 
 
+def test_a_leader_names_those_that_it_does_not_hear():
+    """Also one that hears it: the leader alone knows, and a status says so."""
+    cluster = Cluster(3)
+    leader = cluster.elect(0).core
+    assert leader.silent == []
+    cluster.cut = lambda message: message.sender == 2
+    cluster.tick([0, 1, 2], ticks=leader.config.election_ticks)
+    assert leader.silent == [2]
+    assert cluster[2].core.silent == []
+    cluster.cut_off()
+    cluster.tick([0, 1, 2], ticks=4)
+    assert leader.silent == []
+
+
 @pytest.mark.parametrize("kind", [REMOVE, DEMOTE])
 def test_a_voter_is_not_let_go_while_another_that_would_be_needed_is_silent(kind):
     cluster = Cluster(3)
