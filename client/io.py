@@ -41,6 +41,7 @@ CLOSE_SECONDS = 2.0
 _NO_SHARD = NO_SHARD.to_bytes(2, "little")
 
 EARLY_SECONDS = 0.3
+"""So much before it has to, the thread looks again while others take turns (see `IoThread._to_sleep_until`)."""
 
 READS_MAX = 256
 """Messages read in one turn, so that a flood of answers does not hold up what waits to be sent."""
