@@ -11,16 +11,17 @@ from time import monotonic
 from typing import Any
 
 from .model import Model
-from .operation import NEVER, Operation
-from .search import STATES_MAX, Outcome, search
+from .operation import NEVER, Operation, printable
+from .search import MEMORY_BYTES_MAX, STATES_MAX, Outcome, search
 
 
 @dataclass(kw_only=True, slots=True)
 class Bounds:
-    """How much a whole check may take: `seconds`, and remembered places of one part at a time."""
+    """How much a whole check may take: `seconds`, and remembered places of one part at a time and their bytes."""
 
     seconds: float = 300.0
     states_max: int = STATES_MAX
+    memory_bytes_max: int = MEMORY_BYTES_MAX
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,13 +38,14 @@ class Finding:
     @property
     def title(self) -> str:
         """Which object, and which of its keys."""
-        name = self.resource or self.model
+        name = printable(self.resource) or self.model
         return name if self.key is None else f"{name}[{self.key!r}]"
 
     def __str__(self) -> str:
         taken = f"{len(self.outcome.order)} of {len(self.operations)} operations were placed"
         if self.outcome.explained is None:
-            return f"{self.title} is undecided after {self.outcome.steps} steps; {taken}"
+            bound = self.outcome.bound
+            return f"{self.title} is undecided after {self.outcome.steps} steps, all its {bound} used up; {taken}"
         blocked = self.blocked
         what = f"nothing explains {blocked}" if blocked is not None else "no order explains it"
         return f"{self.title} is not linearizable: {what}; {taken}"
@@ -73,12 +75,18 @@ class Judgement:
 
 
 def judge(operations: Sequence[Operation], models: Mapping[str, Model], bounds: Bounds | None = None) -> Judgement:
-    """Judge all operations; each names its model, which is one of `models`."""
+    """Judge all operations; each names its model, which is one of `models`. Raises ModelFailed."""
     bounds = bounds or Bounds()
     began = monotonic()
     judgement = Judgement(operations=len(operations), unknown=sum(not each.known for each in operations))
     for resource, model, key, part, group in _parts(operations, models):
-        outcome = search(group, part, states_max=bounds.states_max, deadline=began + bounds.seconds)
+        outcome = search(
+            group,
+            part,
+            states_max=bounds.states_max,
+            memory_bytes_max=bounds.memory_bytes_max,
+            deadline=began + bounds.seconds,
+        )
         judgement.parts += 1
         judgement.steps += outcome.steps
         if not outcome.explained:
@@ -87,6 +95,9 @@ def judge(operations: Sequence[Operation], models: Mapping[str, Model], bounds: 
     judgement.seconds = monotonic() - began
     return judgement
 
+
+REPEATED_MAX = 10_000_000
+"""How often operations may be in more than one part, over all parts of an object; 8 bytes each."""
 
 Part = tuple[str, str, Any, Model, list[Operation]]
 
@@ -99,9 +110,20 @@ def _parts(operations: Iterable[Operation], models: Mapping[str, Model]) -> list
     parts = [
         (resource, model, key, part, group)
         for (resource, model), found in objects.items()
-        for key, part, group in models[model].parts(found)
+        for key, part, group in _split(models[model], found)
     ]
     return sorted(parts, key=lambda each: len(each[4]))
+
+
+def _split(model: Model, operations: list[Operation]) -> list[tuple[Any, Model, list[Operation]]]:
+    """The parts of one object, or all of it where these would repeat its operations too often: a clear is in every key."""
+    parts, total = [], 0
+    for part in model.parts(operations):
+        parts.append(part)
+        total += len(part[2])
+        if total > REPEATED_MAX + len(operations):
+            return [(None, model, operations)]
+    return parts
 
 
 def last_known(operations: Iterable[Operation]) -> int:

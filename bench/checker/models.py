@@ -82,7 +82,7 @@ class Map(Model):
         "size": 0,
     }
     keyed = frozenset(("get", "contains", "put", "put_if_absent", "replace", "remove"))
-    initial = ()
+    initial: Any = frozenset()
 
     def is_silent(self, operation: Operation) -> bool:
         name, result = operation.name, operation.result
@@ -100,17 +100,17 @@ class Map(Model):
 
     def step(self, state: Any, operation: Operation) -> Any:
         if operation.name == "clear":
-            return ()
+            return frozenset()
         if operation.name == "size":
             return told(operation, len(state), state)
-        values = dict(state)
-        before = values.pop(operation.key, None)
+        key = operation.key
+        before = dict(state).get(key)
         after = _ONE_KEY.step(before, operation)
         if after is IMPOSSIBLE or after == before:
             return after if after is IMPOSSIBLE else state
-        if after is not None:
-            values[operation.key] = after
-        return frozenset(values.items()) or ()
+        # States share their pairs: those of a large map differ in one, and a search remembers many of them.
+        rest = state if before is None else state - {(key, before)}
+        return rest if after is None else rest | {(key, after)}
 
 
 class _OneKey(Model):

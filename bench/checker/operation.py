@@ -62,13 +62,19 @@ class Operation:
         self.line = line
 
     def __str__(self) -> str:
-        return f"{self.described()} by {self.process}" + (f", line {self.line}" if self.line else "")
+        return f"{self.described()} by {printable(self.process)}" + (f", line {self.line}" if self.line else "")
 
     def described(self) -> str:
         """What was done and told, in short: `put('k', 1) = None`."""
         parts = [self.key, *self.arguments] if self.key is not None else list(self.arguments)
         told = repr(self.result) if self.known else "?"
         return f"{self.name}({', '.join(map(repr, parts))}) = {told}"
+
+
+def printable(name: Any) -> str:
+    """A name as it is, or as Python writes it where a terminal or a file would not take it as it is."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)
 
 
 def frozen(value: Any) -> Any:

@@ -6,13 +6,14 @@ matters is what came before what.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 from .judge import Finding, Judgement
 from .model import IMPOSSIBLE
-from .operation import NEVER, Operation
+from .operation import NEVER, Operation, printable
 
 FINDINGS_MAX = 20
 PLACED_BEFORE = 12
@@ -57,9 +58,8 @@ def page(judgement: Judgement, source: str) -> str:
 
 def _section(finding: Finding) -> str:
     outcome = finding.outcome
-    first = max(len(outcome.order) - PLACED_BEFORE, 0)
-    rows = "".join(_row(*each) for each in _states(finding)[first:])
-    candidates = "".join(_candidate(finding, operation) for operation in outcome.open)
+    rows = "".join(_row(*each) for each in _states(finding))
+    candidates = "".join(_candidate(finding, operation) for operation in outcome.open[:OPERATIONS_MAX])
     return (
         f"<h2>{escape(finding.title)} ({escape(finding.model)})</h2>\n<p>{escape(str(finding))}.</p>\n"
         f'<div class="scroll">{_picture(finding, window(finding))}</div>\n'
@@ -70,8 +70,10 @@ def _section(finding: Finding) -> str:
     )
 
 
-def _states(finding: Finding) -> list[tuple[int, Operation, Any]]:
-    state, states = finding.part.initial, []
+def _states(finding: Finding) -> Iterable[tuple[int, Operation, Any]]:
+    """The last that were placed, with the state after each: all states of a long history would be too large to keep."""
+    state = finding.part.initial
+    states: deque[tuple[int, Operation, Any]] = deque(maxlen=PLACED_BEFORE)
     for number, operation in enumerate(finding.outcome.order, 1):
         state = finding.part.step(state, operation)
         states.append((number, operation, state))
@@ -80,7 +82,7 @@ def _states(finding: Finding) -> list[tuple[int, Operation, Any]]:
 
 def _row(number: int, operation: Operation, state: Any) -> str:
     return (
-        f'<tr><td>{number}</td><td class="code">{escape(operation.described())}</td><td>{escape(str(operation.process))}'
+        f'<tr><td>{number}</td><td class="code">{escape(operation.described())}</td><td>{escape(printable(operation.process))}'
         f'</td><td>{operation.line or ""}</td><td class="code">{_short(state)}</td></tr>'
     )
 
@@ -89,7 +91,7 @@ def _candidate(finding: Finding, operation: Operation) -> str:
     fits = finding.part.step(finding.outcome.state, operation) is not IMPOSSIBLE
     why = "fits here, and leads to no end" if fits else "its result cannot have been told in this state"
     return (
-        f'<tr><td class="code">{escape(operation.described())}</td><td>{escape(str(operation.process))}</td>'
+        f'<tr><td class="code">{escape(operation.described())}</td><td>{escape(printable(operation.process))}</td>'
         f"<td>{operation.line or ''}</td><td>{why}</td></tr>"
     )
 
@@ -130,7 +132,7 @@ def _picture(finding: Finding, operations: Sequence[Operation]) -> str:
     for lane, (process, members) in enumerate(lanes):
         y = 8 + lane * LANE
         if process != previous:
-            parts.append(f'<text class="lane" x="8" y="{y + 15}">{escape(str(process)[:20])}</text>')
+            parts.append(f'<text class="lane" x="8" y="{y + 15}">{escape(process[:20])}</text>')
         previous = process
         for operation in members:
             x = LEFT + rank[operation.call] * STEP
@@ -146,7 +148,7 @@ def _bar(operation: Operation, x: int, y: int, width: int, kind: str, number: in
     room = max(width // 7 - 1, 0)
     text = escape(label if len(label) <= room else label[: max(room - 1, 0)] + "…" if room > 1 else "")
     dashed = "" if operation.known else " unknown"
-    told = f"{label}, {operation.process}, called at {operation.call}"
+    told = f"{label}, {printable(operation.process)}, called at {operation.call}"
     told += f", returned at {operation.returned}" if operation.known else ", outcome unknown"
     return (
         f'<g><title>{escape(told)}</title><rect class="{kind}{dashed}" x="{x}" y="{y}" width="{width}" height="{BAR}" '
@@ -154,11 +156,11 @@ def _bar(operation: Operation, x: int, y: int, width: int, kind: str, number: in
     )
 
 
-def _lanes(operations: Sequence[Operation]) -> list[tuple[Any, list[Operation]]]:
+def _lanes(operations: Sequence[Operation]) -> list[tuple[str, list[Operation]]]:
     """Operations by process, and of one process that does several at once in as many lanes as it takes."""
     lanes: dict[str, list[list[Operation]]] = {}
     for operation in operations:
-        own = lanes.setdefault(str(operation.process), [])
+        own = lanes.setdefault(printable(operation.process), [])
         free = next((lane for lane in own if lane[-1].returned < operation.call), None)
         if free is None:
             own.append([operation])

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from .models import MODELS
 from .operation import NEVER, Operation, frozen
 
 LINE_BYTES_MAX = 1 << 20
+OPERATIONS_MAX = 2_000_000
+"""How many operations are kept to be judged: some 500 bytes each."""
+
 JUDGED_LEVELS = ("linearizable", "bounded")
 OUTCOMES = ("ok", "unknown", "failed")
 FIELDS = frozenset(
@@ -44,6 +48,10 @@ FIELDS = frozenset(
 
 class BadHistory(ValueError):
     """A line that is not what the format says; the text names the file, the line and the field."""
+
+
+class TooLong(Exception):
+    """More operations than are kept."""
 
 
 class BadModel(ValueError):
@@ -82,13 +90,22 @@ def model_called(text: str) -> Model:
 
 
 def read_file(path: Path, default: str | None, models: Mapping[str, Model]) -> Recorded:
-    """Read a history; `default` names the model of lines that name none, of those in `models`. Raises BadHistory, OSError."""
-    with path.open("rb") as lines:
-        return read_lines(lines, str(path), default, models)
+    """Read a history; `default` names the model of lines that name none, of those in `models`.
+
+    Raises BadHistory, also when there is nothing in it to judge; TooLong; OSError.
+    """
+    with path.open("rb") as file:
+        # Not line by line: a file that is none may be one line of any length.
+        lines = iter(partial(file.readline, LINE_BYTES_MAX + 1), b"")
+        recorded = read_lines(lines, str(path), default, models)
+    if not recorded.operations:
+        left_out = f"{recorded.failed} failed, {recorded.weaker} weaker reads, {recorded.others} records of others"
+        raise BadHistory(f"{path}: no operation to judge ({left_out}); was it written to the end, and to this file?")
+    return recorded
 
 
 def read_lines(lines: Iterable[bytes], source: str, default: str | None, models: Mapping[str, Model]) -> Recorded:
-    """The same from lines; `source` is what errors call them."""
+    """The same from lines, of which none may be for the checker; `source` is what errors call them."""
     recorded = Recorded()
     reader = _Reader(default, models)
     for number, line in enumerate(lines, 1):
@@ -98,6 +115,12 @@ def read_lines(lines: Iterable[bytes], source: str, default: str | None, models:
             reader.read(line, number, recorded)
         except BadHistory as error:
             raise BadHistory(f"{source}, line {number}: {error}") from None
+        except RecursionError:
+            raise BadHistory(f"{source}, line {number}: nested too deep to be a value; flatten it") from None
+        if len(recorded.operations) > OPERATIONS_MAX:
+            raise TooLong(
+                f"{source}, line {number}: more than {OPERATIONS_MAX} operations; check it in pieces, by resource"
+            )
     return recorded
 
 
@@ -191,14 +214,34 @@ def _number(low: int, high: int) -> str:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    _need(len(line) <= LINE_BYTES_MAX, None, f"{len(line)} bytes, more than {LINE_BYTES_MAX}")
+    _need(len(line) <= LINE_BYTES_MAX, None, f"more than {LINE_BYTES_MAX} bytes; no operation is as long")
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_fields, parse_constant=_no_number)
+    except BadHistory:
+        raise
     except (ValueError, RecursionError) as error:
-        raise BadHistory(f"not JSON: {error}") from None
+        # Every line that was written whole ends in a line feed, so this one was not.
+        cut = (
+            ""
+            if line.endswith(b"\n")
+            else "; the last line is cut off: complete it, with outcome unknown, or remove it"
+        )
+        raise BadHistory(f"not JSON: {error}{cut}") from None
     _need(isinstance(record, dict), None, f"a JSON object is wanted, not {line.strip()[:60]!r}")
     found: dict[str, Any] = record
     return found
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
+        raise BadHistory(f"field {twice!r}: there twice; keep one of them")
+    return fields
+
+
+def _no_number(name: str) -> Any:
+    raise BadHistory(f"{name} is no JSON value, and equals nothing, not even itself; write a string")
 
 
 def _outcome(record: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from .judge import Bounds, Judgement, judge
 from .model import Model
 from .models import MODELS
 from .page import page
-from .reading import BadHistory, BadModel, Recorded, model_called, read_file
-from .search import STATES_MAX
+from .reading import BadHistory, BadModel, Recorded, TooLong, model_called, read_file
+from .search import MEMORY_BYTES_MAX, STATES_MAX, ModelFailed
 
 FINDINGS_SHOWN = 20
 
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ocelog check`."""
     parser.description = (
         "Check that a history is linearizable. Exit codes: 0 it is, 1 it is not, 75 undecided within the bounds, "
-        "65 a line that cannot be read, 74 a file that cannot, 64 usage. The format is docs/checking.md."
+        "65 a line that cannot be read or nothing to judge, 74 a file that cannot, 64 usage. The format is docs/checking.md."
     )
     parser.add_argument("history", type=Path, help="JSON lines, one operation each")
     parser.add_argument(
@@ -41,12 +41,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"places remembered at a time (default {STATES_MAX})",
     )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=MEMORY_BYTES_MAX >> 20,
+        metavar="MIB",
+        help=f"what these may take (default {MEMORY_BYTES_MAX >> 20})",
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="where to show what is wrong (default HISTORY.html)")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check: 0, 1, 75 undecided, 65 for a bad line, 64 for a bad model or bound. Raises OSError."""
+    """Check: 0, 1, 75 undecided, 65 for a bad line or nothing to judge, 64 for a bad model or bound. Raises OSError."""
     try:
         default, models = _models(args.model)
         bounds = _bounds(args)
@@ -58,7 +65,14 @@ def run(args: argparse.Namespace) -> int:
     except BadHistory as error:
         print(f"ocelog check: {error}", file=sys.stderr)
         return os.EX_DATAERR
-    judgement = judge(recorded.operations, models, bounds)
+    except TooLong as error:
+        print(f"ocelog check: undecided: {error}", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    try:
+        judgement = judge(recorded.operations, models, bounds)
+    except ModelFailed as error:
+        print(f"ocelog check: {args.history}: {error}", file=sys.stderr)
+        return os.EX_DATAERR
     shown = None
     if judgement.verdict != "linearizable":
         shown = args.html or args.history.with_name(args.history.name + ".html")
@@ -84,10 +98,10 @@ def _models(given: list[str]) -> tuple[str | None, dict[str, Model]]:
 
 
 def _bounds(args: argparse.Namespace) -> Bounds:
-    for option, value in (("--seconds", args.seconds), ("--states", args.states)):
+    for option, value in (("--seconds", args.seconds), ("--states", args.states), ("--memory", args.memory)):
         if not value > 0:
             raise ValueError(f"{option} {value}: more than 0")
-    return Bounds(seconds=args.seconds, states_max=args.states)
+    return Bounds(seconds=args.seconds, states_max=args.states, memory_bytes_max=args.memory << 20)
 
 
 def _tell(judgement: Judgement, recorded: Recorded, shown: Path | None, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ocelog.__main__ import main
-from ocelog.bench.checker import Operation
+from ocelog.bench.checker import Operation, reading
 from ocelog.bench.checker.reading import as_line, read_lines
 from ocelog.bench.checker.verbs import MODELS
 
@@ -130,6 +130,98 @@ def test_a_model_of_ones_own(
     for wrong in ("bank", "bankmodel:Nobody", "nowhere:Bank", "bankmodel:NOTHING"):
         assert check(tmp_path, deposit, options=("--model", wrong)) == 64
     assert check(tmp_path, PUT, options=("--seconds", "0")) == 64
+
+
+@pytest.mark.parametrize("lines", [(), ("", " "), ({**PUT, "outcome": "failed"}, {"record": "listener"})])
+def test_nothing_to_judge_is_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: tuple[Any, ...]
+) -> None:
+    """A file that was cut short, or is another one, must not pass."""
+    assert check(tmp_path, *lines) == 65
+    assert "history.jsonl: no operation to judge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"process": "a", "operation": "get"', "the last line is cut off: complete it, with outcome unknown"),
+        ('{"process": "a", "process": "b"}', "field 'process': there twice"),
+        (json.dumps({**GET, "result": float("nan")}), "NaN is no JSON value"),
+        ("[" * 100_000, "not JSON"),
+        (json.dumps({**PUT, "arguments": "x" * (1 << 20)}), "more than 1048576 bytes"),
+    ],
+)
+def test_a_line_that_is_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text(json.dumps(PUT) + "\n" + line)
+    assert main(["check", str(path)]) == 65
+    err = capsys.readouterr().err
+    assert "history.jsonl, line 2: " in err and said in err and len(err) < 1000
+
+
+def test_an_operation_that_a_model_can_make_nothing_of_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add = {
+        "process": "a",
+        "model": "counter",
+        "operation": "add",
+        "arguments": ["x"],
+        "call": 1,
+        "return": 2,
+        "result": 1,
+    }
+    assert check(tmp_path, add) == 65
+    assert "Counter can make nothing of add('x') = 1 by a, line 1: TypeError" in capsys.readouterr().err
+
+
+def test_more_than_is_kept_is_undecided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "OPERATIONS_MAX", 1)
+    assert check(tmp_path, PUT, GET) == 75
+    assert "undecided" in capsys.readouterr().err
+
+
+def test_memory_is_a_bound_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a long queue every place remembers the whole of it."""
+    held = [
+        {
+            "process": 0,
+            "model": "queue",
+            "operation": "offer",
+            "arguments": [n],
+            "call": n,
+            "return": n + 1,
+            "result": None,
+        }
+        for n in range(0, 4000, 2)
+    ]
+    offers = [
+        {
+            "process": n,
+            "model": "queue",
+            "operation": "offer",
+            "arguments": [n],
+            "call": 5000,
+            "return": 5009,
+            "result": None,
+        }
+        for n in range(9)
+    ]
+    size = {"process": 1, "model": "queue", "operation": "size", "call": 5010, "return": 5011, "result": 1}
+    assert check(tmp_path, *held, *offers, size, options=("--memory", "1")) == 75
+    assert "all its memory used up" in capsys.readouterr().out
+
+
+def test_a_name_that_no_terminal_would_take_is_written_as_python_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, PUT, {**STALE, "process": "\ud800\x1b[2J"}) == 1
+    assert "\\ud800\\x1b[2J" in capsys.readouterr().out
+    assert (tmp_path / "history.jsonl.html").exists()
 
 
 def test_what_is_written_is_read_again() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter as Tally
+from time import monotonic
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ocelog.bench.checker import MODELS, NEVER, Bounds, Operation, judge
+from ocelog.bench.checker.search import search
 
 from tests.unit_bench.checker.naive import OBJECTS, linearizable
 
@@ -318,3 +320,16 @@ def test_a_long_history_is_checked_in_a_moment(model: str) -> None:
     judgement = judge(operations, ALL)
     assert judgement.verdict == "linearizable", judgement.undecided
     assert judgement.steps < 60 * len(operations)
+
+
+def test_one_that_takes_as_long_as_all_others_costs_no_more_than_they_do() -> None:
+    """What was taken beside it is remembered by how far that is, not one by one."""
+    count = 4000
+    operations = [Operation("get", (), count // 2, call=0, returned=10 * count, process="slow")]
+    operations += [
+        Operation("add", (1,), number + 1, call=10 * number + 1, returned=10 * number + 2, process="quick")
+        for number in range(count)
+    ]
+    outcome = search(operations, MODELS["counter"](), deadline=monotonic() + 60)
+    assert outcome.explained
+    assert outcome.steps < 4 * count
