@@ -2,13 +2,13 @@
 
 An entry costs every replica a turn, a sync and an answer, whether it comes alone or with fifty others. Many clients with one
 command each would have all of them work once per command, and wait for each other's processors. So a leader to whom several
-sessions send looks once more, a moment later, before it logs what came; one whose turn brought enough already, or who has
-no more than a few clients, never does.
+sessions send looks once more, a moment later, before it logs what came. One whose turn brought a command for each of them, or
+who has no more than a few clients, never does.
 """
 
 from __future__ import annotations
 
-SECONDS = 0.00015
+SECONDS = 0.0003
 """So long is waited: little beside a sync and two messages, and longer than it takes to hand a message over."""
 
 SESSIONS_MIN = 4
@@ -34,5 +34,5 @@ class Company:
         self._senders.clear()
 
     def wanted(self, records: int) -> bool:
-        """Whether a turn with so many records is to wait: not when half of those that send may be in it already."""
-        return records > 0 and self._lately >= SESSIONS_MIN and 2 * records < self._lately
+        """Whether a turn with so many records is to wait: not when all of those that send may be in it already."""
+        return self._lately >= SESSIONS_MIN and 0 < records < self._lately
