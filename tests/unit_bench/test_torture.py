@@ -109,6 +109,14 @@ def test_a_cluster_that_does_not_get_well_is_a_complaint(monkeypatch: pytest.Mon
     strikes = strikes_of(FakeScene(healthy=False), noted())
     strikes.stop()
     assert strikes.complaints == ["the cluster did not get well again: as it was told"]
+    assert not strikes.whole, "nobody is to read it once more"
+
+
+def test_a_run_that_is_abandoned_strikes_no_more_and_judges_nothing() -> None:
+    strikes = strikes_of(FakeScene(healthy=False), noted())
+    strikes.abandon()
+    assert not any(thread.is_alive() for thread in strikes._threads)
+    assert (strikes.complaints, strikes.whole) == ([], True)
 
 
 def test_a_heavy_fault_waits_until_all_are_well(monkeypatch: pytest.MonkeyPatch) -> None:
